@@ -1,0 +1,98 @@
+/** What passes through Temporal: names and shapes. Types and constants only, so that workflows can import it. */
+
+export const TASK_QUEUE = 'stageswap';
+
+/** Run, rollback, cleanup and repair of a pipeline share one workflow id, so that they exclude each other. */
+export function workflowIdOf(pipeline: string): string {
+  return `stageswap-${pipeline}`;
+}
+
+/** A schedule has a name space of its own in Temporal, and may be called like the workflow it starts. */
+export function scheduleIdOf(pipeline: string): string {
+  return `stageswap-${pipeline}`;
+}
+
+/** The workflow that a schedule starts; Temporal appends the time to it. */
+export function scheduledWorkflowIdOf(pipeline: string): string {
+  return `stageswap-${pipeline}-scheduled`;
+}
+
+export const WORKFLOWS = {
+  sync: 'sync',
+  rollback: 'rollback',
+  cleanup: 'cleanup',
+  repair: 'repair',
+  scheduledSync: 'scheduledSync',
+} as const;
+export type WorkflowType = keyof typeof WORKFLOWS;
+
+export const SIGNALS = {
+  clientEdits: 'clientEdits',
+  pause: 'pause',
+  resume: 'resume',
+  abort: 'abort',
+} as const;
+
+/** pause, resume and abort as updates say why not. */
+export const UPDATES = {
+  submitEdits: 'submitEdits',
+  approve: 'approve',
+  pause: 'pause',
+  resume: 'resume',
+  abort: 'abort',
+} as const;
+
+export const QUERIES = { progress: 'progress' } as const;
+
+export interface SyncInput {
+  pipeline: string;
+  /** passes the gate of a first publish (`--yes`) */
+  approveFirst: boolean;
+}
+
+export interface RollbackInput {
+  pipeline: string;
+}
+
+/** One change of one existing row. Values are text as MySQL would print them, or null: never a JavaScript number. */
+export interface ClientEdit {
+  /** chosen by the sender; a repetition with the same id changes nothing */
+  editId: string;
+  /** live's name */
+  table: string;
+  key: Record<string, string>;
+  set: Record<string, string | null>;
+  /** who changed it */
+  by?: string;
+}
+
+export interface EditBatch {
+  edits: ClientEdit[];
+}
+
+/** What became of one edit; `applied` means committed in live. */
+export interface EditOutcome {
+  editId: string;
+  outcome: 'applied' | 'repeated' | 'refused';
+  problem?: string;
+}
+
+export interface TableProgress {
+  table: string;
+  phase: string;
+  rowsDone: number;
+  /** an estimate until the source is read; absent if the source does not say */
+  rowsTotal?: number;
+  chunksDone: number;
+  chunks: number;
+}
+
+/** Answer to the query `progress`. */
+export interface Progress {
+  phase: string;
+  tables: TableProgress[];
+  /** what a human must do, if the run waits for one */
+  waitingFor?: string;
+  paused: boolean;
+  generation: number;
+}

@@ -1,0 +1,110 @@
+/** What a run did: printed by `run --json`, and kept in MySQL for every run. Additions only; see CHANGELOG.md. */
+
+export type Outcome = 'published' | 'waiting' | 'aborted' | 'failed' | 'rolledBack';
+
+/** One table of a run; every number counts rows, except `chunks` and `chunksVerified`. */
+export interface TableReport {
+  /** live's name */
+  table: string;
+  rowsRead: number;
+  rowsStaged: number;
+  inserted: number;
+  updated: number;
+  deleted: number;
+  /** rows of which at least one field stayed as a client had set it */
+  keptLive: number;
+  conflicts: number;
+  chunks: number;
+  chunksVerified: number;
+}
+
+export interface PhaseReport {
+  name: string;
+  /** ISO 8601, UTC */
+  startedAt: string;
+  ms: number;
+}
+
+export interface Report {
+  pipeline: string;
+  runId: string;
+  outcome: Outcome;
+  /** how the source was read as of one moment: snapshot | transaction | fuzzy; empty if it was never read */
+  moment: string;
+  ms: number;
+  tables: TableReport[];
+  edits: {
+    /** edits to live that the log kept while the run worked */
+    captured: number;
+    replayedBefore: number;
+    replayedUnderLock: number;
+    /** edits that came through Temporal */
+    handedIn: number;
+  };
+  cutOver: {
+    attempts: number;
+    /** from LOCK granted to UNLOCK */
+    heldMs: number;
+    /** the longest time that one attempt was pending */
+    queuedMs: number;
+  };
+  phases: PhaseReport[];
+  /** what went wrong, and what to do next; absent if nothing did */
+  problem?: string;
+  /** the failure's type, of the list in failures.ts; absent if nothing failed */
+  problemType?: string;
+}
+
+/** Exit codes of the command line; fixed, scripts rely on them. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  refused: 3,
+  waiting: 4,
+  aborted: 5,
+  unreachable: 6,
+} as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/**
+ * The exit code of a failure's type (failures.ts); a type that is not of the list is an unexpected failure.
+ * Guards stop before the cut-over and ask, so they wait for a human rather than fail.
+ */
+export function exitCodeOfFailure(type: string | undefined): ExitCode {
+  switch (type) {
+    case 'Refused':
+    case 'Held':
+    case 'NothingToRollBack':
+      return EXIT.refused;
+    case 'GuardTripped':
+      return EXIT.waiting;
+    case 'Unreachable':
+      return EXIT.unreachable;
+    default:
+      return EXIT.failed;
+  }
+}
+
+/**
+ * The exit code of a report.
+ *
+ * @param asked what the command was to do: a rollback that ends rolled back is done, a run that does so is not
+ */
+export function exitCodeOf(
+  report: Pick<Report, 'outcome' | 'problemType'>,
+  asked: 'run' | 'rollback' = 'run',
+): ExitCode {
+  switch (report.outcome) {
+    case 'published':
+      return EXIT.done;
+    case 'waiting':
+      return EXIT.waiting;
+    case 'aborted':
+      return EXIT.aborted;
+    case 'rolledBack':
+      return asked === 'rollback' ? EXIT.done : EXIT.aborted;
+    case 'failed':
+      return exitCodeOfFailure(report.problemType);
+  }
+}
