@@ -1,0 +1,96 @@
+/**
+ * Names of the physical tables and triggers of a run.
+ *
+ * Everything that a run makes in the target schema starts with `_ss<generation><kind>_`, so that a person, `repair`
+ * and clean-up can tell from a name alone which run made it and what it is. Triggers and tables have separate name
+ * spaces in MySQL, so they share the pattern.
+ */
+
+export const IDENTIFIER_CHARACTERS_MAX = 64;
+
+/** One letter each, part of the physical name. */
+const TABLE_KINDS = {
+  /** what the source says in this run; once published it is the base of the next */
+  baseNext: 'n',
+  /** this run's next version of live */
+  stage: 's',
+  /** edits to live since capture began */
+  log: 'l',
+  /** keys of one replay round */
+  replayKeys: 'k',
+  /** live's predecessor, made by the swap */
+  backup: 'o',
+  /** rows as published, stored when a client first touches them after the swap */
+  firstTouch: 't',
+  /** source rows that were not published, so that they have no base */
+  heldBack: 'h',
+} as const;
+export type TableKind = keyof typeof TABLE_KINDS;
+
+const TRIGGER_KINDS = {
+  logInsert: 'li',
+  logUpdate: 'lu',
+  logDelete: 'ld',
+  touchInsert: 'ti',
+  touchUpdate: 'tu',
+  touchDelete: 'td',
+} as const;
+export type TriggerKind = keyof typeof TRIGGER_KINDS;
+
+/** Name of a table that generation made for a live table. */
+export function physicalTable(generation: number, kind: TableKind, live: string): string {
+  return `_ss${generation}${TABLE_KINDS[kind]}_${live}`;
+}
+
+/** Name of a trigger that a generation made for a live table. */
+export function physicalTrigger(generation: number, kind: TriggerKind, live: string): string {
+  return `_ss${generation}${TRIGGER_KINDS[kind]}_${live}`;
+}
+
+/**
+ * The marker: an empty table whose name says which generation's base is valid. It is renamed by the swap's own
+ * statement, so base and live change in one atomic step at the cost of one table (measured 5-10 ms), not one per table.
+ */
+export function markerTable(pipeline: string, generation: number): string {
+  return `_ss_at_${generation}_${pipeline}`;
+}
+
+/** Reads a marker's name. @returns the generation, or undefined if the name is not this pipeline's marker */
+export function generationOfMarker(pipeline: string, name: string): number | undefined {
+  const match = /^_ss_at_(\d+)_(.+)$/.exec(name);
+  return match && match[2] === pipeline ? Number(match[1]) : undefined;
+}
+
+/** What a physical name says, or undefined for a name that no run made. */
+export function parsePhysicalName(name: string): { generation: number; kind: string; live: string } | undefined {
+  const match = /^_ss(\d+)([a-z]{1,2})_(.+)$/.exec(name);
+  return match ? { generation: Number(match[1]), kind: match[2] ?? '', live: match[3] ?? '' } : undefined;
+}
+
+/** The longest live table name for which every physical name fits MySQL's 64 characters, with seven digits of generation. */
+export const LIVE_NAME_CHARACTERS_MAX = IDENTIFIER_CHARACTERS_MAX - '_ss1234567li_'.length;
+
+const ALTERNATE_SUFFIX = '__ss';
+
+/**
+ * Constraint names are unique per schema, and stage stands beside live: each generation uses the other of two fixed
+ * names, the application's own and the same with a suffix.
+ */
+export function alternateConstraintName(name: string): string {
+  return name.endsWith(ALTERNATE_SUFFIX) ? name.slice(0, -ALTERNATE_SUFFIX.length) : name + ALTERNATE_SUFFIX;
+}
+
+/** Control tables: one set per target schema, shared by its pipelines. */
+export const control = {
+  pipeline: '_stageswap_pipeline',
+  claim: '_stageswap_claim',
+  run: '_stageswap_run',
+  chunk: '_stageswap_chunk',
+  conflict: '_stageswap_conflict',
+  edit: '_stageswap_edit',
+} as const;
+
+/** Name of the database snapshot that a run makes on the source. */
+export function snapshotDatabase(database: string, pipeline: string, generation: number): string {
+  return `${database}_stageswap_${pipeline}_${generation}`;
+}

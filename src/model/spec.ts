@@ -1,0 +1,109 @@
+/** The configuration of one run, frozen at its start: what activities work from. Kept as JSON in MySQL, never in history. */
+
+export type Owner = 'merge' | 'source' | 'live';
+export type Side = 'source' | 'live';
+export type Moment = 'snapshot' | 'transaction' | 'fuzzy';
+
+/** A column of the source as its catalogue describes it. */
+export interface SourceColumn {
+  name: string;
+  /** T-SQL type name in lower case, such as `nvarchar` */
+  type: string;
+  /** bytes; -1 for (max) */
+  maxLengthBytes: number;
+  precision: number;
+  scale: number;
+}
+
+/** A column of live as MySQL's catalogue describes it. */
+export interface LiveColumn {
+  name: string;
+  /** DATA_TYPE, such as `varchar` */
+  type: string;
+  /** COLUMN_TYPE, such as `varchar(60)` */
+  columnType: string;
+  nullable: boolean;
+  charset: string | null;
+  collation: string | null;
+  precision: number | null;
+  scale: number | null;
+  /** digits after the second */
+  fractionDigits: number | null;
+}
+
+export interface MappedColumn {
+  source: SourceColumn;
+  live: LiveColumn;
+}
+
+/** Columns that merge as one value; a single column is a unit of one. */
+export interface MergeUnit {
+  columns: string[];
+  owner: Owner;
+  onConflict: Side;
+}
+
+export interface ForeignKey {
+  name: string;
+  columns: string[];
+  parent: string;
+  parentColumns: string[];
+}
+
+export interface TableSpec {
+  source: { schema: string; table: string };
+  live: string;
+  /** live's names, in key order; always mapped */
+  key: string[];
+  /** every mapped column, the key's first */
+  columns: MappedColumn[];
+  /** live's own columns: kept, never written by the source; generated ones are not here */
+  unmapped: LiveColumn[];
+  units: MergeUnit[];
+  /** inside the group only */
+  foreignKeys: ForeignKey[];
+  onSourceDelete: 'delete' | 'keep';
+  onLiveDelete: 'respect' | 'restore';
+  /** of live's definition at the start of the run; the swap is refused if it changed */
+  fingerprint: string;
+}
+
+export interface RunSpec {
+  pipeline: string;
+  runId: string;
+  /** raised by every run and rollback: the fence */
+  generation: number;
+  /** whose baseNext tables are the base of this run; null on a first publish */
+  baseGeneration: number | null;
+  /** publish merges the source into live; rollback merges the backup into live */
+  kind: 'publish' | 'rollback';
+  /** the generation that a rollback undoes */
+  undoes: number | null;
+  schema: string;
+  firstRun: Side;
+  moment: 'auto' | Moment;
+  chunkRows: number;
+  parallel: number;
+  backups: number;
+  guards: { deleteShareMax: number; changeShareMax?: number | undefined };
+  cutOver: { lockAttemptMsMax: number; attemptsMax: number; heldMsMax: number };
+  /** parents before their children */
+  tables: TableSpec[];
+}
+
+/** The table of a run. @throws {Error} a name that is not of the group: the caller's bug */
+export function tableOf(spec: RunSpec, live: string): TableSpec {
+  const table = spec.tables.find((candidate) => candidate.live === live);
+  if (!table) throw new Error(`table ${live} is not part of run ${spec.runId}`);
+  return table;
+}
+
+/** Names of the mapped columns, in their fixed order. */
+export function mappedNames(table: TableSpec): string[] {
+  return table.columns.map((column) => column.live.name);
+}
+
+/** Every column of live that a run writes: the mapped ones, then the application's own. */
+export function writtenNames(table: TableSpec): string[] {
+  return [...mappedNames(table), ...table.unmapped.map((column) => column.name)];
+}

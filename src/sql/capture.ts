@@ -1,0 +1,68 @@
+import { physicalTable, physicalTrigger } from '../model/names.js';
+import { type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
+import { asText, keyColumns, same } from './columns.js';
+import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
+
+/**
+ * Capture: triggers on live that log every edit by key, and triggers that store a row as published when a client
+ * first touches it. Our own sessions set @stageswap_silent, so that a merge into a table with triggers logs nothing.
+ */
+const GUARD = raw('IF @stageswap_silent IS NULL THEN');
+
+function trigger(name: string, when: string, on: string, body: Fragment): Fragment {
+  return sql`CREATE TRIGGER ${id(name)} AFTER ${raw(when)} ON ${id(on)} FOR EACH ROW BEGIN ${GUARD} ${body} END IF; END`;
+}
+
+/** The changed columns before and after, as JSON for people; correctness never rests on it. */
+function changed(table: TableSpec): Fragment {
+  const columns = [...table.columns.map((column) => column.live), ...table.unmapped];
+  const entries = columns.map(
+    (column) =>
+      sql`IF(${same(column, col('OLD', column.name), col('NEW', column.name))}, JSON_OBJECT(), JSON_OBJECT(${literal(column.name)}, JSON_ARRAY(${asText(column, col('OLD', column.name))}, ${asText(column, col('NEW', column.name))})))`,
+  );
+  return entries.length === 1 ? (entries[0] as Fragment) : sql`JSON_MERGE_PRESERVE(${join(entries)})`;
+}
+
+/** The triggers of capture, on live. */
+export function logTriggers(spec: RunSpec, table: TableSpec): { name: string; create: Fragment }[] {
+  const log = id(physicalTable(spec.generation, 'log', table.live));
+  const keys = keyColumns(table);
+  const into = (operation: string, sides: ('old' | 'new')[], image: Fragment) => {
+    const names = sides.flatMap((side) => keys.map((key) => id(`${side}_${key.name}`)));
+    const values = sides.flatMap((side) => keys.map((key) => col(side === 'old' ? 'OLD' : 'NEW', key.name)));
+    return sql`INSERT INTO ${log} (_ss_operation, _ss_at, _ss_user, _ss_changed, ${join(names)}) VALUES (${literal(operation)}, UTC_TIMESTAMP(6), USER(), ${image}, ${join(values)});`;
+  };
+  const make = (kind: 'logInsert' | 'logUpdate' | 'logDelete', when: string, body: Fragment) => {
+    const name = physicalTrigger(spec.generation, kind, table.live);
+    return { name, create: trigger(name, when, table.live, body) };
+  };
+  return [
+    make('logInsert', 'INSERT', into('I', ['new'], raw('NULL'))),
+    make('logUpdate', 'UPDATE', into('U', ['old', 'new'], changed(table))),
+    make('logDelete', 'DELETE', into('D', ['old'], raw('NULL'))),
+  ];
+}
+
+/** The triggers of the rollback window, made on stage before the swap so that they cost nothing under the lock. */
+export function touchTriggers(spec: RunSpec, table: TableSpec): { name: string; create: Fragment }[] {
+  const touch = id(physicalTable(spec.generation, 'firstTouch', table.live));
+  const stage = physicalTable(spec.generation, 'stage', table.live);
+  const all = writtenNames(table);
+  const keep = sql`INSERT INTO ${touch} (_ss_existed, ${join(all.map(id))}) VALUES (1, ${join(all.map((name) => col('OLD', name)))}) ON DUPLICATE KEY UPDATE _ss_existed = _ss_existed;`;
+  const born = sql`INSERT INTO ${touch} (_ss_existed, ${join(table.key.map(id))}) VALUES (0, ${join(table.key.map((name) => col('NEW', name)))}) ON DUPLICATE KEY UPDATE _ss_existed = _ss_existed;`;
+  const make = (kind: 'touchInsert' | 'touchUpdate' | 'touchDelete', when: string, body: Fragment) => {
+    const name = physicalTrigger(spec.generation, kind, table.live);
+    return { name, create: trigger(name, when, stage, body) };
+  };
+  return [make('touchInsert', 'INSERT', born), make('touchUpdate', 'UPDATE', sql`${keep} ${born}`), make('touchDelete', 'DELETE', keep)];
+}
+
+/** Fills the replay keys from the log's pending rows: old key and new key of each. */
+export function collectReplayKeys(spec: RunSpec, table: TableSpec, idMax: string | null): Fragment[] {
+  const log = id(physicalTable(spec.generation, 'log', table.live));
+  const keys = id(physicalTable(spec.generation, 'replayKeys', table.live));
+  const until = idMax === null ? raw('TRUE') : sql`g._ss_id <= ${idMax}`;
+  const from = (side: 'old' | 'new') =>
+    sql`INSERT IGNORE INTO ${keys} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => col('g', `${side}_${name}`)))} FROM ${log} AS g WHERE g._ss_applied = 0 AND ${until} AND ${col('g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
+  return [from('old'), from('new')];
+}

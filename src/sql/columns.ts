@@ -1,0 +1,109 @@
+import type { LiveColumn, TableSpec } from '../model/spec.js';
+import { col, Fragment, id, join, raw, sql } from './text.js';
+
+/** Fragments about columns: definitions, exact comparison, key ranges. */
+
+const BINARY_TYPES = new Set(['binary', 'varbinary', 'tinyblob', 'blob', 'mediumblob', 'longblob']);
+const TEXT_TYPES = new Set(['char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext', 'enum', 'set']);
+
+export function isBinary(column: LiveColumn): boolean {
+  return BINARY_TYPES.has(column.type);
+}
+export function isText(column: LiveColumn): boolean {
+  return TEXT_TYPES.has(column.type);
+}
+
+/** Definition of a column typed like live's, with the nullability asked for and no default. */
+export function columnDefinition(column: LiveColumn, nullable: boolean): Fragment {
+  const charset =
+    column.charset && column.collation && isText(column)
+      ? ` CHARACTER SET ${column.charset} COLLATE ${column.collation}`
+      : '';
+  return raw(`${id(column.name).text} ${column.columnType}${charset} ${nullable ? 'NULL' : 'NOT NULL'}`);
+}
+
+/** The live columns of the key, in key order. */
+export function keyColumns(table: TableSpec): LiveColumn[] {
+  return table.key.map((name) => {
+    const found = table.columns.find((column) => column.live.name === name);
+    if (!found) throw new Error(`key column ${name} of ${table.live} is not mapped`);
+    return found.live;
+  });
+}
+
+/**
+ * Are two values the same, exactly: bytes, not collation; NULL equals NULL. Both sides must have one column type.
+ * @see DESIGN "The merge"; MySQL manual, Comparison Operators (<=>)
+ */
+export function same(column: LiveColumn, left: Fragment, right: Fragment): Fragment {
+  if (isText(column) || isBinary(column)) {
+    return sql`(CAST(${left} AS BINARY) <=> CAST(${right} AS BINARY))`;
+  }
+  return sql`(${left} <=> ${right})`;
+}
+
+/** Equality of the key between two aliases, by the key's own collation: what MySQL's primary key calls one key. */
+export function sameKey(table: TableSpec, left: string, right: string): Fragment {
+  return join(
+    table.key.map((name) => sql`${col(left, name)} = ${col(right, name)}`),
+    ' AND ',
+  );
+}
+
+/** A column's value as text that `keyValue` reads back exactly; binary as hexadecimal. */
+export function asText(column: LiveColumn, value: Fragment): Fragment {
+  if (isBinary(column)) return sql`HEX(${value})`;
+  if (column.type === 'bit') return sql`CAST(${value} + 0 AS CHAR)`;
+  return isText(column) ? sql`CONVERT(${value} USING utf8mb4)` : sql`CAST(${value} AS CHAR)`;
+}
+
+/** A key value bound with its column's type, so that MySQL compares within one type. */
+export function keyValue(column: LiveColumn, text: string): Fragment {
+  if (isBinary(column)) return sql`UNHEX(${text})`;
+  if (isText(column)) return sql`CONVERT(${text} USING ${raw(column.charset ?? 'utf8mb4')}) COLLATE ${raw(column.collation ?? 'utf8mb4_bin')}`;
+  const unsigned = column.columnType.includes('unsigned');
+  switch (column.type) {
+    case 'decimal':
+      return sql`CAST(${text} AS DECIMAL(${raw(String(column.precision))},${raw(String(column.scale))}))`;
+    case 'date':
+      return sql`CAST(${text} AS DATE)`;
+    case 'datetime':
+    case 'timestamp':
+      return sql`CAST(${text} AS DATETIME(6))`;
+    case 'time':
+      return sql`CAST(${text} AS TIME(6))`;
+    default:
+      return unsigned ? sql`CAST(${text} AS UNSIGNED)` : sql`CAST(${text} AS SIGNED)`;
+  }
+}
+
+/** Key values of a range's end, as text, in key order; null is open. */
+export type KeyText = string[] | null;
+
+/** `(k1, k2) >= (a, b)` or `>`, spelled so that MySQL's range optimiser uses the primary key. */
+function atOrAfter(columns: LiveColumn[], alias: string, from: string[], strict: boolean): Fragment {
+  const [column, ...rest] = columns;
+  const [value, ...restValues] = from;
+  if (!column || value === undefined) return raw(strict ? 'FALSE' : 'TRUE');
+  const here = col(alias, column.name);
+  const bound = keyValue(column, value);
+  if (rest.length === 0) return strict ? sql`${here} > ${bound}` : sql`${here} >= ${bound}`;
+  return sql`(${here} >= ${bound} AND (${here} > ${bound} OR (${atOrAfter(rest, alias, restValues, strict)})))`;
+}
+
+/** The half-open key range [from, to) in the target's own order. */
+export function inRange(table: TableSpec, alias: string, from: KeyText, to: KeyText): Fragment {
+  const columns = keyColumns(table);
+  const parts: Fragment[] = [];
+  if (from) parts.push(atOrAfter(columns, alias, from, false));
+  if (to) parts.push(sql`NOT (${atOrAfter(columns, alias, to, false)})`);
+  return parts.length ? new Fragment(join(parts, ' AND ').text, join(parts, ' AND ').values) : raw('TRUE');
+}
+
+/** The key of the row `rows` after `from` in the target's order: where the next chunk begins. No row: the last chunk. */
+export function nextBoundary(table: TableSpec, tableName: string, from: KeyText, rows: number): Fragment {
+  const columns = keyColumns(table);
+  const keys = join(columns.map((column) => sql`${asText(column, col('i', column.name))} AS ${id(column.name)}`));
+  const order = join(columns.map((column) => col('i', column.name)));
+  return sql`SELECT ${keys} FROM ${id(tableName)} AS i WHERE ${inRange(table, 'i', from, null)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
+}

@@ -1,0 +1,84 @@
+import { control, markerTable } from '../model/names.js';
+import { type Fragment, id, raw, sql } from './text.js';
+
+/** DDL of the control tables; every statement may be repeated. `utf8mb4_bin`, because names compare as bytes. */
+export function createControlTables(): Fragment[] {
+  return [
+    `CREATE TABLE IF NOT EXISTS ${control.pipeline} (
+       pipeline VARCHAR(40) PRIMARY KEY,
+       generation INT UNSIGNED NOT NULL DEFAULT 0,
+       held_reason TEXT NULL,
+       held_at DATETIME(6) NULL
+     )`,
+    `CREATE TABLE IF NOT EXISTS ${control.claim} (
+       live VARCHAR(64) PRIMARY KEY,
+       pipeline VARCHAR(40) NOT NULL
+     )`,
+    `CREATE TABLE IF NOT EXISTS ${control.run} (
+       pipeline VARCHAR(40) NOT NULL,
+       generation INT UNSIGNED NOT NULL,
+       run_id VARCHAR(64) NOT NULL UNIQUE,
+       kind VARCHAR(10) NOT NULL,
+       phase VARCHAR(20) NOT NULL,
+       started_at DATETIME(6) NOT NULL,
+       ended_at DATETIME(6) NULL,
+       outcome VARCHAR(20) NULL,
+       spec JSON NOT NULL,
+       cut_over JSON NULL,
+       report JSON NULL,
+       PRIMARY KEY (pipeline, generation)
+     )`,
+    `CREATE TABLE IF NOT EXISTS ${control.chunk} (
+       pipeline VARCHAR(40) NOT NULL,
+       generation INT UNSIGNED NOT NULL,
+       live VARCHAR(64) NOT NULL,
+       step VARCHAR(10) NOT NULL,
+       seq INT UNSIGNED NOT NULL,
+       range_from JSON NULL,
+       range_to JSON NULL,
+       done TINYINT NOT NULL DEFAULT 0,
+       row_count BIGINT UNSIGNED NULL,
+       checksum_sum BIGINT UNSIGNED NULL,
+       checksum_xor BIGINT UNSIGNED NULL,
+       counts JSON NULL,
+       PRIMARY KEY (pipeline, generation, live, step, seq)
+     )`,
+    `CREATE TABLE IF NOT EXISTS ${control.conflict} (
+       id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+       pipeline VARCHAR(40) NOT NULL,
+       generation INT UNSIGNED NOT NULL,
+       live VARCHAR(64) NOT NULL,
+       row_key JSON NOT NULL,
+       kind VARCHAR(20) NOT NULL,
+       columns_json JSON NOT NULL,
+       base_json JSON NULL,
+       source_json JSON NULL,
+       live_json JSON NULL,
+       found_at DATETIME(6) NOT NULL,
+       KEY by_run (pipeline, generation, live)
+     )`,
+    `CREATE TABLE IF NOT EXISTS ${control.edit} (
+       pipeline VARCHAR(40) NOT NULL,
+       edit_id VARCHAR(128) NOT NULL,
+       live VARCHAR(64) NOT NULL,
+       edited_by VARCHAR(255) NULL,
+       outcome VARCHAR(20) NOT NULL,
+       problem TEXT NULL,
+       applied_at DATETIME(6) NOT NULL,
+       PRIMARY KEY (pipeline, edit_id)
+     )`,
+  ].map((text) => raw(`${text} ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`));
+}
+
+/** The marker of a pipeline that has never published. */
+export function createMarker(pipeline: string): Fragment {
+  return sql`CREATE TABLE IF NOT EXISTS ${id(markerTable(pipeline, 0))} (nothing TINYINT) ENGINE=InnoDB`;
+}
+
+/**
+ * The fence: the first read of every writing transaction. It takes a shared lock on the pipeline's row, so that a
+ * newer run, which raises the generation, waits for us; no row back means that we are not the owner any more.
+ */
+export function fence(pipeline: string, generation: number): Fragment {
+  return sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline} AND generation = ${generation} FOR SHARE`;
+}

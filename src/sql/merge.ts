@@ -1,0 +1,292 @@
+import { control, physicalTable } from '../model/names.js';
+import {
+  type LiveColumn,
+  type MergeUnit,
+  mappedNames,
+  type RunSpec,
+  type TableSpec,
+  writtenNames,
+} from '../model/spec.js';
+import { asText, inRange, type KeyText, keyColumns, same, sameKey } from './columns.js';
+import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
+
+/**
+ * The three-way merge, in sets. One shape serves publishing and rollback:
+ *
+ * | | incoming `i` | ancestor `a` | live `l` |
+ * |---|---|---|---|
+ * | publish | baseNext: the source now | the base: the source when live was last published | live |
+ * | rollback | the backup | rows as published, stored at their first touch since | live |
+ *
+ * The merge reads only these and writes stage; it never reads stage, so merging again gives the same answer (I3).
+ * INSERT … SELECT reads live without locks in READ COMMITTED (TRAPS "capture and merge"), so clients are not blocked.
+ */
+
+/** Which rows a merge covers: a half-open key range, or the keys of a replay round. */
+export type Scope = { kind: 'range'; from: KeyText; to: KeyText } | { kind: 'replay' };
+
+interface Shape {
+  incoming: string;
+  ancestor: string | null;
+  /** the source rows that were held back: they have no base */
+  ancestorHeld: string | null;
+  /** columns that a row new to live gets */
+  newColumns: string[];
+  units: MergeUnit[];
+}
+
+function shapeOf(spec: RunSpec, table: TableSpec): Shape {
+  if (spec.kind === 'rollback') {
+    const undone = spec.undoes ?? 0;
+    const covered = new Set(table.units.flatMap((unit) => unit.columns));
+    const rest = writtenNames(table).filter((name) => !covered.has(name) && !table.key.includes(name));
+    return {
+      incoming: physicalTable(undone, 'backup', table.live),
+      ancestor: physicalTable(undone, 'firstTouch', table.live),
+      ancestorHeld: null,
+      newColumns: writtenNames(table),
+      units: [
+        ...table.units.map((unit) => ({ ...unit, owner: 'merge' as const, onConflict: 'live' as const })),
+        ...rest.map((name) => ({ columns: [name], owner: 'merge' as const, onConflict: 'live' as const })),
+      ],
+    };
+  }
+  const base = spec.baseGeneration;
+  return {
+    incoming: physicalTable(spec.generation, 'baseNext', table.live),
+    ancestor: base === null ? null : physicalTable(base, 'baseNext', table.live),
+    ancestorHeld: base === null ? null : physicalTable(base, 'heldBack', table.live),
+    newColumns: mappedNames(table),
+    units: table.units,
+  };
+}
+
+/** Every table that a merge under lock reads or writes, with the alias it uses: LOCK TABLES wants each (1100). */
+export function tablesOfMerge(spec: RunSpec, table: TableSpec): { name: string; alias?: string }[] {
+  const shape = shapeOf(spec, table);
+  const tables: { name: string; alias?: string }[] = [
+    { name: shape.incoming, alias: 'i' },
+    { name: table.live, alias: 'l' },
+    { name: table.live },
+    { name: physicalTable(spec.generation, 'stage', table.live) },
+    { name: physicalTable(spec.generation, 'stage', table.live), alias: 's' },
+    { name: physicalTable(spec.generation, 'replayKeys', table.live) },
+    { name: physicalTable(spec.generation, 'replayKeys', table.live), alias: 'k' },
+    { name: physicalTable(spec.generation, 'heldBack', table.live) },
+    { name: physicalTable(spec.generation, 'heldBack', table.live), alias: 'hk' },
+    { name: physicalTable(spec.generation, 'log', table.live) },
+    { name: physicalTable(spec.generation, 'log', table.live), alias: 'g' },
+  ];
+  if (shape.ancestor) tables.push({ name: shape.ancestor, alias: 'a' });
+  if (shape.ancestorHeld) tables.push({ name: shape.ancestorHeld, alias: 'h' });
+  return tables;
+}
+
+function columnNamed(table: TableSpec, name: string): LiveColumn {
+  const found =
+    table.columns.find((column) => column.live.name === name)?.live ??
+    table.unmapped.find((column) => column.name === name);
+  if (!found) throw new Error(`column ${name} of ${table.live} is not written by the run`);
+  return found;
+}
+
+function sameUnit(table: TableSpec, unit: MergeUnit, left: string, right: string): Fragment {
+  return join(
+    unit.columns.map((name) => same(columnNamed(table, name), col(left, name), col(right, name))),
+    ' AND ',
+  );
+}
+
+const firstKey = (table: TableSpec) => table.key[0] ?? '';
+const absent = (table: TableSpec, alias: string) => sql`${col(alias, firstKey(table))} IS NULL`;
+
+/** The merged value of one column, for a row that both sides have. */
+function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: string): Fragment {
+  const incoming = col('i', name);
+  const live = col('l', name);
+  if (spec.kind === 'rollback') {
+    return sql`CASE WHEN ${absent(table, 'a')} THEN ${incoming} WHEN a._ss_existed = 1 AND ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`;
+  }
+  if (spec.baseGeneration === null) {
+    if (unit.owner !== 'merge') return unit.owner === 'source' ? incoming : live;
+    return spec.firstRun === 'source' ? incoming : live;
+  }
+  // No base although there was a publish: both sides made the same key. Live stays as it is (conflict sameKey).
+  if (unit.owner === 'live') return live;
+  if (unit.owner === 'source') return sql`CASE WHEN ${absent(table, 'a')} THEN ${live} ELSE ${incoming} END`;
+  return unit.onConflict === 'live'
+    ? sql`CASE WHEN ${absent(table, 'a')} THEN ${live} WHEN ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`
+    : sql`CASE WHEN ${absent(table, 'a')} THEN ${live} WHEN ${sameUnit(table, unit, 'i', 'a')} THEN ${live} ELSE ${incoming} END`;
+}
+
+function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
+  if (!shape.ancestor) return raw('');
+  const held = shape.ancestorHeld
+    ? sql` AND NOT EXISTS (SELECT 1 FROM ${id(shape.ancestorHeld)} AS h WHERE ${sameKey(table, 'h', other)})`
+    : raw('');
+  return sql`\nLEFT JOIN ${id(shape.ancestor)} AS a ON ${sameKey(table, 'a', other)}${held}`;
+}
+
+/** FROM … for the scope: the driving alias, behind the replay keys where those decide. */
+function from(spec: RunSpec, table: TableSpec, name: string, alias: string, scope: Scope): Fragment {
+  return scope.kind === 'range'
+    ? sql`FROM ${id(name)} AS ${raw(alias)}`
+    : sql`FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))} AS k STRAIGHT_JOIN ${id(name)} AS ${raw(alias)} ON ${sameKey(table, alias, 'k')}`;
+}
+function within(table: TableSpec, alias: string, scope: Scope): Fragment {
+  return scope.kind === 'range' ? inRange(table, alias, scope.from, scope.to) : raw('TRUE');
+}
+
+/** A client changed the row since it was last published: any mapped unit differs from its ancestor. */
+function editedSince(table: TableSpec, shape: Shape): Fragment {
+  const units = shape.units.length ? join(shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'l', 'a')})`), ' OR ') : raw('FALSE');
+  return sql`(${units})`;
+}
+
+/** WHERE of a row of live that the incoming side does not have, and that stays. */
+function liveOnlyStays(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
+  if (spec.kind === 'rollback') return sql`NOT (${absent(table, 'a')})`;
+  if (!shape.ancestor || table.onSourceDelete === 'keep') return raw('TRUE');
+  return sql`(${absent(table, 'a')} OR ${editedSince(table, shape)})`;
+}
+
+/** WHERE of an incoming row that live does not have, and that becomes a row. */
+function newRowComes(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
+  if (spec.kind === 'rollback') return absent(table, 'a');
+  if (!shape.ancestor || table.onLiveDelete === 'restore') return raw('TRUE');
+  return absent(table, 'a');
+}
+
+function incomingWithLive(spec: RunSpec, table: TableSpec, shape: Shape, scope: Scope, joinLive: string): Fragment {
+  return sql`${from(spec, table, shape.incoming, 'i', scope)}
+${raw(joinLive)} ${id(table.live)} AS l ON ${sameKey(table, 'l', 'i')}${joinAncestor(shape, table, 'i')}`;
+}
+function liveWithoutIncoming(spec: RunSpec, table: TableSpec, shape: Shape, scope: Scope): Fragment {
+  return sql`${from(spec, table, table.live, 'l', scope)}
+LEFT JOIN ${id(shape.incoming)} AS i ON ${sameKey(table, 'i', 'l')}${joinAncestor(shape, table, 'l')}`;
+}
+
+/**
+ * Merges one scope into stage: rows of both sides field by field, rows new to live, rows that only live has.
+ * The three are disjoint by their join conditions; run them in one transaction.
+ */
+export function mergeIntoStage(spec: RunSpec, table: TableSpec, scope: Scope): Fragment[] {
+  const shape = shapeOf(spec, table);
+  const stage = id(physicalTable(spec.generation, 'stage', table.live));
+  const all = writtenNames(table);
+  const unitOf = new Map(shape.units.flatMap((unit) => unit.columns.map((name) => [name, unit] as const)));
+  const merged = all.map((name) => {
+    const unit = unitOf.get(name);
+    return unit ? mergedValue(spec, table, unit, name) : col('l', name);
+  });
+  const insert = (names: string[], values: Fragment[], rest: Fragment) =>
+    sql`INSERT INTO ${stage} (${join(names.map(id))})\nSELECT ${join(values)}\n${rest}`;
+  return [
+    insert(all, merged, sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)}`),
+    insert(
+      shape.newColumns,
+      shape.newColumns.map((name) => col('i', name)),
+      sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'l')} AND ${newRowComes(spec, table, shape)}`,
+    ),
+    insert(
+      all,
+      all.map((name) => col('l', name)),
+      sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND ${liveOnlyStays(spec, table, shape)}`,
+    ),
+  ];
+}
+
+/** Source rows whose key both sides made: not published, so that the next run finds no base for them. */
+export function recordHeldBack(spec: RunSpec, table: TableSpec, scope: Scope): Fragment | null {
+  const shape = shapeOf(spec, table);
+  if (spec.kind === 'rollback' || !shape.ancestor) return null;
+  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'heldBack', table.live))} (${join(table.key.map(id))})
+SELECT ${join(table.key.map((name) => col('i', name)))}
+${incomingWithLive(spec, table, shape, scope, 'JOIN')}
+WHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`;
+}
+
+/** Takes the replay round's keys out of stage, held-back rows and conflicts, so that they are merged afresh. */
+export function forgetReplayed(spec: RunSpec, table: TableSpec): Fragment[] {
+  const keys = id(physicalTable(spec.generation, 'replayKeys', table.live));
+  const stage = id(physicalTable(spec.generation, 'stage', table.live));
+  const held = id(physicalTable(spec.generation, 'heldBack', table.live));
+  return [
+    sql`DELETE s FROM ${keys} AS k STRAIGHT_JOIN ${stage} AS s ON ${sameKey(table, 's', 'k')}`,
+    sql`DELETE hk FROM ${keys} AS k STRAIGHT_JOIN ${held} AS hk ON ${sameKey(table, 'hk', 'k')}`,
+    sql`DELETE c FROM ${keys} AS k JOIN ${id(control.conflict)} AS c ON c.pipeline = ${spec.pipeline} AND c.generation = ${spec.generation} AND c.live = ${table.live} AND c.row_key = CAST(${keyJson(table, 'k')} AS JSON)`,
+  ];
+}
+
+function jsonOf(columns: LiveColumn[], alias: string): Fragment {
+  return sql`JSON_OBJECT(${join(columns.map((column) => sql`${literal(column.name)}, ${asText(column, col(alias, column.name))}`))})`;
+}
+function keyJson(table: TableSpec, alias: string): Fragment {
+  return jsonOf(keyColumns(table), alias);
+}
+
+/** Conflicts of a scope with all three values, for people: one statement a merge unit, and one a row case. */
+export function recordConflicts(spec: RunSpec, table: TableSpec, scope: Scope): Fragment[] {
+  const shape = shapeOf(spec, table);
+  if (!shape.ancestor || spec.kind === 'rollback') return [];
+  const insert = (kind: string, keyAlias: string, names: string[], sides: string[], rest: Fragment) => {
+    const columns = names.map((name) => columnNamed(table, name));
+    const side = (alias: string) => (sides.includes(alias) ? jsonOf(columns, alias) : raw('NULL'));
+    return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, kind, columns_json, base_json, source_json, live_json, found_at)
+SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, UTC_TIMESTAMP(6)
+${rest}`;
+  };
+  const everything = mappedNames(table);
+  const units = shape.units.filter((unit) => unit.owner === 'merge');
+  const statements = units.map((unit) =>
+    insert(
+      'field',
+      'l',
+      unit.columns,
+      ['a', 'i', 'l'],
+      sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}
+WHERE ${within(table, 'i', scope)} AND NOT (${absent(table, 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')})`,
+    ),
+  );
+  const changedAtSource = join(shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'i', 'a')})`), ' OR ', 'FALSE');
+  statements.push(
+    insert('sameKey', 'l', everything, ['i', 'l'], sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`),
+    insert('deletedAtSource', 'l', everything, ['a', 'l'], sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND NOT (${absent(table, 'a')}) AND ${editedSince(table, shape)}`),
+    insert('deletedInLive', 'i', everything, ['a', 'i'], sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'l')} AND NOT (${absent(table, 'a')}) AND (${changedAtSource})`),
+  );
+  return statements;
+}
+
+/** What a merge of the scope does, counted; one row. `conflicts` counts merge units, so that clean chunks skip the list. */
+export function countMerge(spec: RunSpec, table: TableSpec, scope: Scope): { incoming: Fragment; liveOnly: Fragment } {
+  const shape = shapeOf(spec, table);
+  const both = sql`NOT (${absent(table, 'l')})`;
+  const values = shape.units.flatMap((unit) => unit.columns.map((name) => ({ name, value: mergedValue(spec, table, unit, name) })));
+  const changed = join(values.map(({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, col('l', name))})`), ' OR ', 'FALSE');
+  const kept = join(values.map(({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, col('i', name))})`), ' OR ', 'FALSE');
+  const conflict =
+    shape.ancestor && spec.kind === 'publish'
+      ? join(
+          [
+            ...shape.units
+              .filter((unit) => unit.owner === 'merge')
+              .map((unit) => sql`(NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')}))`),
+            absent(table, 'a'),
+            absent(table, 'l'),
+          ],
+          ' OR ',
+        )
+      : raw('FALSE');
+  return {
+    incoming: sql`SELECT COUNT(*) AS incoming,
+  COALESCE(SUM(${absent(table, 'l')} AND ${newRowComes(spec, table, shape)}), 0) AS inserted,
+  COALESCE(SUM(${both} AND (${changed})), 0) AS updated,
+  COALESCE(SUM(${both} AND (${kept})), 0) AS kept_live,
+  COALESCE(SUM(${conflict}), 0) AS maybe_conflicts
+${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}
+WHERE ${within(table, 'i', scope)}`,
+    liveOnly: sql`SELECT COUNT(*) AS live_only, COALESCE(SUM(NOT ${liveOnlyStays(spec, table, shape)}), 0) AS deleted
+${liveWithoutIncoming(spec, table, shape, scope)}
+WHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')}`,
+  };
+}

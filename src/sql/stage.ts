@@ -1,0 +1,106 @@
+import { alternateConstraintName, physicalTable } from '../model/names.js';
+import type { LiveColumn, RunSpec, TableSpec } from '../model/spec.js';
+import { asText, columnDefinition, keyColumns } from './columns.js';
+import { col, type Fragment, id, join, raw, sql } from './text.js';
+
+/** DDL of the tables that a run makes. Each statement may be repeated: an activity that is retried finds its tables. */
+
+function primaryKey(table: TableSpec): Fragment {
+  return sql`PRIMARY KEY (${join(table.key.map(id))})`;
+}
+
+/** baseNext: the mapped columns as MySQL stores them, and the chunk that each row came with, for the proof. */
+export function createBaseNext(spec: RunSpec, table: TableSpec): Fragment {
+  const columns = table.columns.map((column) =>
+    columnDefinition(column.live, !table.key.includes(column.live.name)),
+  );
+  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'baseNext', table.live))} (
+  ${join(columns, ',\n  ')},
+  _ss_chunk INT UNSIGNED NOT NULL,
+  ${primaryKey(table)}
+) ENGINE=InnoDB`;
+}
+
+/** stage: live's own definition, keys and checks included, without its foreign keys. */
+export function createStage(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'stage', table.live))} LIKE ${id(table.live)}`;
+}
+
+/** Gives stage the group's foreign keys, to the group's other stage tables; one ALTER, or null where there are none. */
+export function addForeignKeys(spec: RunSpec, table: TableSpec): Fragment | null {
+  if (table.foreignKeys.length === 0) return null;
+  const clauses = table.foreignKeys.map(
+    (key) =>
+      sql`ADD CONSTRAINT ${id(alternateConstraintName(key.name))} FOREIGN KEY (${join(key.columns.map(id))}) REFERENCES ${id(physicalTable(spec.generation, 'stage', key.parent))} (${join(key.parentColumns.map(id))})`,
+  );
+  return sql`ALTER TABLE ${id(physicalTable(spec.generation, 'stage', table.live))} ${join(clauses, ', ')}`;
+}
+
+function keyOnly(spec: RunSpec, table: TableSpec, kind: 'replayKeys' | 'heldBack'): Fragment {
+  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, kind, table.live))} (
+  ${join(keyColumns(table).map((column) => columnDefinition(column, false)))},
+  ${primaryKey(table)}
+) ENGINE=InnoDB`;
+}
+export function createReplayKeys(spec: RunSpec, table: TableSpec): Fragment {
+  return keyOnly(spec, table, 'replayKeys');
+}
+export function createHeldBack(spec: RunSpec, table: TableSpec): Fragment {
+  return keyOnly(spec, table, 'heldBack');
+}
+
+function prefixed(columns: LiveColumn[], prefix: string): Fragment[] {
+  return columns.map((column) => columnDefinition({ ...column, name: prefix + column.name }, true));
+}
+
+/** The log: operation, time, user, old key and new key typed like live; images are for people only. */
+export function createLog(spec: RunSpec, table: TableSpec): Fragment {
+  const keys = keyColumns(table);
+  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'log', table.live))} (
+  _ss_id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+  _ss_operation CHAR(1) NOT NULL,
+  _ss_at DATETIME(6) NOT NULL,
+  _ss_user VARCHAR(288) CHARACTER SET utf8mb4 NOT NULL,
+  _ss_applied TINYINT NOT NULL DEFAULT 0,
+  _ss_changed JSON NULL,
+  ${join([...prefixed(keys, 'old_'), ...prefixed(keys, 'new_')])},
+  KEY _ss_pending (_ss_applied, _ss_id)
+) ENGINE=InnoDB`;
+}
+
+/** The first-touch table: live's written columns as published, typed like live, all but the key nullable. */
+export function createFirstTouch(spec: RunSpec, table: TableSpec): Fragment {
+  const columns = [...table.columns.map((column) => column.live), ...table.unmapped];
+  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'firstTouch', table.live))} (
+  ${join(columns.map((column) => columnDefinition(column, !table.key.includes(column.name))))},
+  _ss_existed TINYINT NOT NULL,
+  ${primaryKey(table)}
+) ENGINE=InnoDB`;
+}
+
+/** What MySQL says that it stored, per chunk: rows, and two order-independent sums over the row's checksum. */
+export function proofOfBaseNext(spec: RunSpec, table: TableSpec): Fragment {
+  const fields = table.columns.map(
+    ({ live }) => sql`COALESCE(${asText(live, col('i', live.name))}, ${raw("_utf8mb4 x'1e'")})`,
+  );
+  const crc = sql`CRC32(CONCAT_WS(_utf8mb4 x'1f', ${join(fields)}))`;
+  return sql`SELECT _ss_chunk AS seq, COUNT(*) AS row_count, SUM(crc) AS checksum_sum, BIT_XOR(crc) AS checksum_xor
+FROM (SELECT i._ss_chunk, ${crc} AS crc FROM ${id(physicalTable(spec.generation, 'baseNext', table.live))} AS i) AS rows_of_chunk
+GROUP BY _ss_chunk`;
+}
+
+/** Rows of stage whose parent is not in stage. Sets, not one lookup a row; at most `rowsMax` keys come back. */
+export function orphans(spec: RunSpec, table: TableSpec, rowsMax: number): { parent: string; statement: Fragment }[] {
+  return table.foreignKeys.map((key) => {
+    const on = key.columns.map((column, index) => sql`${col('p', key.parentColumns[index] ?? '')} = ${col('c', column)}`);
+    const notNull = key.columns.map((column) => sql`${col('c', column)} IS NOT NULL`);
+    const missing = col('p', key.parentColumns[0] ?? '');
+    return {
+      parent: key.parent,
+      statement: sql`SELECT ${join(keyColumns(table).map((column) => sql`${asText(column, col('c', column.name))} AS ${id(column.name)}`))}
+FROM ${id(physicalTable(spec.generation, 'stage', table.live))} AS c
+LEFT JOIN ${id(physicalTable(spec.generation, 'stage', key.parent))} AS p ON ${join(on, ' AND ')}
+WHERE ${join(notNull, ' AND ')} AND ${missing} IS NULL LIMIT ${raw(String(rowsMax))}`,
+    };
+  });
+}
