@@ -1,0 +1,154 @@
+/** Where an engine is: parsed from the addresses that INTERFACES fixes. Messages never show a password. */
+
+export interface MssqlAddress {
+  host: string;
+  port: number;
+  user: string;
+  password: string;
+  database: string;
+  /** TLS for everything after the login packet */
+  encrypt: boolean;
+  /** accepts a certificate that no known authority signed */
+  trustServerCertificate: boolean;
+}
+
+export interface MysqlAddress {
+  host: string;
+  port: number;
+  user: string;
+  password: string;
+  /** MySQL's word for a database */
+  database: string;
+  /** false: plain; verify: TLS, certificate checked (by `caFile` if given); skip-verify: TLS, not checked */
+  ssl: 'off' | 'verify' | 'skip-verify';
+  caFile?: string;
+}
+
+/** An address that cannot be used. The message holds neither password nor the address as given. */
+export class AddressError extends Error {
+  readonly cure: string;
+  constructor(message: string, cure: string) {
+    super(message);
+    this.name = 'AddressError';
+    this.cure = cure;
+  }
+}
+
+const MSSQL_FORM = 'mssql://user:password@host:1433/database';
+const MYSQL_FORM = 'mysql://user:password@host:3306/schema';
+
+/**
+ * Parses a SQL Server address.
+ *
+ * @param text mssql://user:password@host:port/database?encrypt=true&trustServerCertificate=false
+ * @throws {AddressError} not of that form
+ */
+export function parseMssqlAddress(text: string): MssqlAddress {
+  const url = parse(text, 'mssql', MSSQL_FORM);
+  const options = optionsOf(url, ['encrypt', 'trustServerCertificate']);
+  return {
+    ...partsOf(url, 1433, MSSQL_FORM),
+    encrypt: flag(options, 'encrypt', true),
+    trustServerCertificate: flag(options, 'trustServerCertificate', false),
+  };
+}
+
+/**
+ * Parses a MySQL address.
+ *
+ * @param text mysql://user:password@host:port/schema?ssl=true|false|skip-verify|PATH-OF-CA
+ * @throws {AddressError} not of that form
+ */
+export function parseMysqlAddress(text: string): MysqlAddress {
+  const url = parse(text, 'mysql', MYSQL_FORM);
+  const ssl = optionsOf(url, ['ssl']).get('ssl') ?? 'false';
+  const parts = partsOf(url, 3306, MYSQL_FORM);
+  if (ssl === 'false') return { ...parts, ssl: 'off' };
+  if (ssl === 'true') return { ...parts, ssl: 'verify' };
+  if (ssl === 'skip-verify') return { ...parts, ssl: 'skip-verify' };
+  if (/[/\\]|\.pem$|\.crt$/.test(ssl)) return { ...parts, ssl: 'verify', caFile: ssl };
+  throw new AddressError(
+    `ssl=${ssl} is not known`,
+    'use ssl=true, ssl=false, ssl=skip-verify or the path of a CA file',
+  );
+}
+
+/** An address without its password, for messages and logs. Whatever cannot be parsed is hidden whole. */
+export function redact(text: string): string {
+  try {
+    const url = new URL(text);
+    if (!url.host) return '(address hidden)';
+    const user = url.username === '' ? '' : `${url.username}${url.password === '' ? '' : ':***'}@`;
+    return `${url.protocol}//${user}${url.host}${url.pathname}`;
+  } catch {
+    return '(address hidden)';
+  }
+}
+
+function parse(text: string, scheme: string, form: string): URL {
+  const found = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
+  if (found?.toLowerCase() !== scheme) {
+    const what = found ? `starts with ${found}://` : 'is not a URL';
+    throw new AddressError(`the address ${what}, but must start with ${scheme}://`, `write it as ${form}`);
+  }
+  try {
+    return new URL(text);
+  } catch {
+    throw new AddressError(
+      `the ${scheme}:// address cannot be read`,
+      `write it as ${form}; percent-encode the characters / ? # @ : % in user and password`,
+    );
+  }
+}
+
+function partsOf(url: URL, defaultPort: number, form: string) {
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (host === '') throw new AddressError('the address names no host', `write it as ${form}`);
+  const user = decode(url.username, 'user');
+  if (user === '') throw new AddressError('the address names no user', `write it as ${form}`);
+  const path = url.pathname.replace(/^\//, '');
+  const database = decode(path, 'database');
+  if (database === '' || path.includes('/')) {
+    throw new AddressError('the address names no database', `write it as ${form}`);
+  }
+  const port = url.port === '' ? defaultPort : Number(url.port);
+  if (port < 1) throw new AddressError('port 0 cannot be connected to', `write the address as ${form}`);
+  return { host: decode(host, 'host'), port, user, password: decode(url.password, 'password'), database };
+}
+
+function decode(text: string, part: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new AddressError(
+      `the ${part} in the address has a % that starts no percent-encoding`,
+      'write % as %25',
+    );
+  }
+}
+
+function optionsOf(url: URL, known: string[]): Map<string, string> {
+  if (url.hash !== '') {
+    throw new AddressError('the address holds a #', 'percent-encode a # in user or password as %23');
+  }
+  const options = new Map<string, string>();
+  for (const [name, value] of url.searchParams) {
+    // the name is not shown: with an unencoded ? in a password it would be part of it
+    if (!known.includes(name)) {
+      throw new AddressError(
+        'the address has an option that is not known',
+        `known options: ${known.join(', ')}; percent-encode a ? in user or password as %3F`,
+      );
+    }
+    options.set(name, value);
+  }
+  return options;
+}
+
+function flag(options: Map<string, string>, name: string, whenAbsent: boolean): boolean {
+  const value = options.get(name);
+  if (value === undefined) return whenAbsent;
+  if (value === 'true' || value === 'yes') return true;
+  if (value === 'false' || value === 'no') return false;
+  throw new AddressError(`${name} is neither true nor false`, `write ${name}=true or ${name}=false`);
+}

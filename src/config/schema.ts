@@ -1,0 +1,182 @@
+import { z } from 'zod';
+
+/** Limits of a configuration, in one place: the schema, its tests and the manual refer to these. */
+export const LIMITS = {
+  tablesMax: 100,
+  keyColumnsMax: 16,
+  chunkRowsMin: 100,
+  chunkRowsMax: 1_000_000,
+  parallelMax: 64,
+  backupsMax: 100,
+  identifierCharactersMax: 64,
+} as const;
+
+/** What a configuration means where it is silent; each is tested. */
+export const DEFAULTS = {
+  moment: 'auto',
+  approve: 'firstPublish',
+  chunkRows: 50_000,
+  parallel: 2,
+  deleteShareMax: 0.1,
+  lockAttemptMsMax: 50,
+  attemptsMax: 200,
+  heldMsMax: 250,
+  backups: 1,
+  owner: 'merge',
+  onConflict: 'live',
+  onSourceDelete: 'delete',
+  onLiveDelete: 'respect',
+} as const;
+
+export type Owner = 'merge' | 'source' | 'live';
+export type Side = 'source' | 'live';
+export type Moment = 'auto' | 'snapshot' | 'transaction' | 'fuzzy';
+
+const identifier = z
+  .string()
+  .min(1, 'a name cannot be empty')
+  .max(
+    LIMITS.identifierCharactersMax,
+    `MySQL allows ${LIMITS.identifierCharactersMax} characters for a name`,
+  );
+
+const sourceIdentifier = z
+  .string()
+  .min(1, 'a name cannot be empty')
+  .max(128, 'SQL Server allows 128 characters for a name');
+
+const owner = z
+  .enum(['merge', 'source', 'live'])
+  .describe(
+    'merge: three-way, field by field; source: always the source; live: from the source in new rows only',
+  );
+
+const side = z.enum(['live', 'source']);
+
+const columnLong = z.strictObject({
+  from: sourceIdentifier.describe("the source's column"),
+  owner: owner.default(DEFAULTS.owner),
+  onConflict: side
+    .default(DEFAULTS.onConflict)
+    .describe('who wins a merged field that both sides changed differently'),
+});
+
+const column = z
+  .union([sourceIdentifier, columnLong])
+  .describe("live's column: the source's column, or an object that also says owner and onConflict");
+
+const share = z.number().min(0).max(1);
+
+const table = z.strictObject({
+  source: z
+    .string()
+    .min(1)
+    .max(260)
+    .describe('schema.table of the source; the schema is dbo if it is left out'),
+  live: identifier.describe('table of the target schema'),
+  key: z.array(identifier).min(1).max(LIMITS.keyColumnsMax).describe("live's columns that tell rows apart"),
+  columns: z.record(identifier, column).describe("live's column: the source's column"),
+  groups: z.array(z.array(identifier).min(2)).default([]).describe('columns that merge as one value'),
+  onSourceDelete: z
+    .enum(['delete', 'keep'])
+    .default(DEFAULTS.onSourceDelete)
+    .describe('a row that is gone at the source'),
+  onLiveDelete: z
+    .enum(['respect', 'restore'])
+    .default(DEFAULTS.onLiveDelete)
+    .describe('a row that the application deleted'),
+});
+
+/** The shape of `stageswap.yaml`. What spans several keys is checked by load.ts. */
+export const configSchema = z
+  .strictObject({
+    $schema: z.string().optional().describe('for editors; not read'),
+    pipeline: z
+      .string()
+      .regex(/^[a-z][a-z0-9-]{0,39}$/, 'a small letter, then up to 39 small letters, digits and hyphens')
+      .describe('name of the pipeline'),
+    source: z.strictObject({
+      url: z
+        .string()
+        .min(1)
+        .describe('mssql://user:password@host:port/database, by reference to the environment'),
+      moment: z
+        .enum(['auto', 'snapshot', 'transaction', 'fuzzy'])
+        .default(DEFAULTS.moment)
+        .describe('how the group is read as of one moment'),
+    }),
+    target: z.strictObject({
+      url: z
+        .string()
+        .min(1)
+        .describe('mysql://user:password@host:port/schema, by reference to the environment'),
+    }),
+    firstRun: z
+      .enum(['source', 'live'])
+      .describe('who is right where a first publish finds both sides different; there is no default'),
+    approve: z
+      .enum(['never', 'firstPublish', 'always'])
+      .default(DEFAULTS.approve)
+      .describe('when a run asks before the cut-over'),
+    chunkRows: z
+      .int()
+      .min(LIMITS.chunkRowsMin)
+      .max(LIMITS.chunkRowsMax)
+      .default(DEFAULTS.chunkRows)
+      .describe('rows in a chunk: the unit of work, retry and progress'),
+    parallel: z
+      .int()
+      .min(1)
+      .max(LIMITS.parallelMax)
+      .default(DEFAULTS.parallel)
+      .describe('readers of the source at a time'),
+    guards: z
+      .strictObject({
+        deleteShareMax: share
+          .default(DEFAULTS.deleteShareMax)
+          .describe('a run that would delete a greater share of a table stops and asks'),
+        changeShareMax: share
+          .optional()
+          .describe('a run that would change a column in a greater share of a table stops and asks'),
+      })
+      .prefault({}),
+    cutOver: z
+      .strictObject({
+        lockAttemptMsMax: z
+          .int()
+          .min(1)
+          .max(10_000)
+          .default(DEFAULTS.lockAttemptMsMax)
+          .describe('milliseconds after which a pending LOCK is taken back'),
+        attemptsMax: z.int().min(1).max(100_000).default(DEFAULTS.attemptsMax).describe('attempts to lock'),
+        heldMsMax: z
+          .int()
+          .min(1)
+          .max(600_000)
+          .default(DEFAULTS.heldMsMax)
+          .describe('milliseconds locked above which a run asks first'),
+      })
+      .prefault({}),
+    backups: z
+      .int()
+      .min(1)
+      .max(LIMITS.backupsMax)
+      .default(DEFAULTS.backups)
+      .describe('backups that are kept; the latest can be rolled back'),
+    timeZone: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("the source's time zone (IANA), needed where a time without one goes into a TIMESTAMP"),
+    tables: z.array(table).min(1).max(LIMITS.tablesMax).describe('the group: published together'),
+  })
+  .describe('A stageswap pipeline');
+
+/** What the schema makes of a file, before load.ts resolves and checks it. */
+export type RawConfig = z.output<typeof configSchema>;
+
+/** The JSON Schema of the configuration file, as an author writes it: defaults may be left out. */
+export function jsonSchema(): Record<string, unknown> {
+  const schema = z.toJSONSchema(configSchema, { target: 'draft-2020-12', io: 'input' });
+  return { title: 'stageswap configuration', ...schema };
+}
