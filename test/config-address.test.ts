@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { AddressError, parseMssqlAddress, parseMysqlAddress, redact } from '../src/config/address.js';
 
@@ -23,14 +26,24 @@ test('a MySQL address has these parts and defaults', () => {
     user: 'app',
     password: '',
     database: 'invoices',
-    ssl: 'off',
   });
-  expect(parseMysqlAddress('mysql://a:b@h/s?ssl=true').ssl).toBe('verify');
-  expect(parseMysqlAddress('mysql://a:b@h/s?ssl=skip-verify').ssl).toBe('skip-verify');
-  expect(parseMysqlAddress('mysql://a:b@h/s?ssl=/etc/ca.pem')).toMatchObject({
-    ssl: 'verify',
-    caFile: '/etc/ca.pem',
-  });
+  expect(parseMysqlAddress('mysql://a:b@h/s?ssl=true').ssl).toEqual({ rejectUnauthorized: true });
+  expect(parseMysqlAddress('mysql://a:b@h/s?ssl=skip-verify').ssl).toEqual({ rejectUnauthorized: false });
+});
+
+test('a CA file is read, and one that is not there is refused', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'stageswap-ca-'));
+  try {
+    const file = join(folder, 'ca.pem');
+    writeFileSync(file, 'certificate');
+    expect(parseMysqlAddress(`mysql://a:b@h/s?ssl=${file}`).ssl).toEqual({
+      rejectUnauthorized: true,
+      ca: 'certificate',
+    });
+    expect(() => parseMysqlAddress(`mysql://a:b@h/s?ssl=${folder}/none.pem`)).toThrow(AddressError);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('user, password and database are percent-decoded', () => {

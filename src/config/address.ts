@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /** Where an engine is: parsed from the addresses that INTERFACES fixes. Messages never show a password. */
 
 export interface MssqlAddress {
@@ -19,9 +21,8 @@ export interface MysqlAddress {
   password: string;
   /** MySQL's word for a database */
   database: string;
-  /** false: plain; verify: TLS, certificate checked (by `caFile` if given); skip-verify: TLS, not checked */
-  ssl: 'off' | 'verify' | 'skip-verify';
-  caFile?: string;
+  /** absent: plain; else TLS as mysql2 takes it, the certificate checked unless skip-verify was asked for */
+  ssl?: { rejectUnauthorized: boolean; ca?: string };
 }
 
 /** An address that cannot be used. The message holds neither password nor the address as given. */
@@ -63,14 +64,26 @@ export function parseMysqlAddress(text: string): MysqlAddress {
   const url = parse(text, 'mysql', MYSQL_FORM);
   const ssl = optionsOf(url, ['ssl']).get('ssl') ?? 'false';
   const parts = partsOf(url, 3306, MYSQL_FORM);
-  if (ssl === 'false') return { ...parts, ssl: 'off' };
-  if (ssl === 'true') return { ...parts, ssl: 'verify' };
-  if (ssl === 'skip-verify') return { ...parts, ssl: 'skip-verify' };
-  if (/[/\\]|\.pem$|\.crt$/.test(ssl)) return { ...parts, ssl: 'verify', caFile: ssl };
+  if (ssl === 'false') return parts;
+  if (ssl === 'true') return { ...parts, ssl: { rejectUnauthorized: true } };
+  if (ssl === 'skip-verify') return { ...parts, ssl: { rejectUnauthorized: false } };
+  if (/[/\\]|\.pem$|\.crt$/.test(ssl))
+    return { ...parts, ssl: { rejectUnauthorized: true, ca: readCa(ssl) } };
   throw new AddressError(
     `ssl=${ssl} is not known`,
     'use ssl=true, ssl=false, ssl=skip-verify or the path of a CA file',
   );
+}
+
+function readCa(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new AddressError(
+      `the CA file ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+      'name a readable PEM file in ssl=, or use ssl=true for the authorities of the system',
+    );
+  }
 }
 
 /** An address without its password, for messages and logs. Whatever cannot be parsed is hidden whole. */

@@ -1,0 +1,296 @@
+import type { Connection } from 'mysql2/promise';
+
+/** A column as information_schema describes it. Lengths as text's characters and octets, both maximal. */
+export interface LiveColumnFacts {
+  name: string;
+  /** DATA_TYPE, such as `varchar` */
+  type: string;
+  /** COLUMN_TYPE, such as `varchar(60)` */
+  columnType: string;
+  nullable: boolean;
+  charset: string | null;
+  collation: string | null;
+  precision: number | null;
+  scale: number | null;
+  lengthOctets: number | null;
+  lengthCharacters: number | null;
+  /** digits after the second */
+  fractionDigits: number | null;
+  extra: string;
+  generated: boolean;
+  autoIncrement: boolean;
+  invisible: boolean;
+  default: string | null;
+}
+
+export interface LiveForeignKey {
+  name: string;
+  schema: string;
+  table: string;
+  columns: string[];
+  referencedSchema: string;
+  referencedTable: string;
+  referencedColumns: string[];
+  onDelete: string;
+  onUpdate: string;
+}
+
+export interface LiveTable {
+  name: string;
+  columns: LiveColumnFacts[];
+  primaryKey: string[];
+  /** without the primary key; an index over an expression has null in that place */
+  uniqueIndexes: { name: string; columns: (string | null)[] }[];
+  foreignKeys: LiveForeignKey[];
+  /** every foreign key of the server that points at this table */
+  referencedBy: LiveForeignKey[];
+  triggers: { name: string; event: string; timing: string; definer: string }[];
+  partitioned: boolean;
+  engine: string;
+  /** BASE TABLE, or VIEW */
+  kind: string;
+  checks: { name: string; clause: string; enforced: boolean }[];
+  /** the optimizer's estimate */
+  rowsEstimate: number;
+  /** data and indexes */
+  dataBytes: number;
+}
+
+export interface ServerFacts {
+  version: string;
+  isMariaDb: boolean;
+  localInfile: boolean;
+  logBin: boolean;
+  logBinTrustFunctionCreators: boolean;
+  groupReplication: boolean;
+  /** as SHOW GRANTS prints them */
+  grants: string[];
+  sqlMode: string;
+  /** 0: names of tables differ by case; 1, 2: they do not */
+  lowerCaseTableNames: number;
+}
+
+type Row = Record<string, unknown>;
+
+/**
+ * Reads what the catalogue says about tables of a schema.
+ *
+ * @param names live tables; those that do not exist are not in the answer
+ * @returns     in the order of `names`
+ */
+export async function readLiveTables(
+  connection: Connection,
+  schema: string,
+  names: string[],
+): Promise<LiveTable[]> {
+  if (names.length === 0) return [];
+  // MySQL caches table statistics for a day: an estimate that old is no estimate
+  await connection.query('SET SESSION information_schema_stats_expiry = 0');
+  const of = [schema, names];
+  const tables = await select(
+    connection,
+    `SELECT table_name AS name, table_type AS kind, engine, table_rows, data_length + index_length AS bytes, create_options
+       FROM information_schema.tables WHERE table_schema = ? AND table_name IN (?)`,
+    of,
+  );
+  const columns = await select(
+    connection,
+    `SELECT table_name, column_name, data_type, column_type, is_nullable, character_set_name, collation_name,
+            numeric_precision, numeric_scale, character_octet_length, character_maximum_length, datetime_precision,
+            extra, column_default, generation_expression
+       FROM information_schema.columns WHERE table_schema = ? AND table_name IN (?)
+      ORDER BY table_name, ordinal_position`,
+    of,
+  );
+  const indexes = await select(
+    connection,
+    `SELECT table_name, index_name, column_name
+       FROM information_schema.statistics WHERE table_schema = ? AND table_name IN (?) AND non_unique = 0
+      ORDER BY table_name, index_name, seq_in_index`,
+    of,
+  );
+  const triggers = await select(
+    connection,
+    `SELECT event_object_table AS table_name, trigger_name, event_manipulation, action_timing, definer
+       FROM information_schema.triggers WHERE event_object_schema = ? AND event_object_table IN (?)
+      ORDER BY trigger_name`,
+    of,
+  );
+  const checks = await select(
+    connection,
+    `SELECT t.table_name, t.constraint_name, t.enforced, c.check_clause
+       FROM information_schema.table_constraints t
+       JOIN information_schema.check_constraints c
+         ON c.constraint_schema = t.constraint_schema AND c.constraint_name = t.constraint_name
+      WHERE t.table_schema = ? AND t.table_name IN (?) AND t.constraint_type = 'CHECK'
+      ORDER BY t.constraint_name`,
+    of,
+  );
+  const own = await readForeignKeys(connection, 'k.table_schema = ? AND k.table_name IN (?)', of);
+  const pointing = await readForeignKeys(
+    connection,
+    'k.referenced_table_schema = ? AND k.referenced_table_name IN (?)',
+    of,
+  );
+
+  return names.flatMap((name) => {
+    const table = tables.find((row) => text(row.name) === name);
+    if (!table) return [];
+    const mine = (row: Row) => text(row.table_name) === name;
+    const keys = indexes.filter(mine);
+    const columnsOfIndex = (index: string) =>
+      keys.filter((row) => text(row.index_name) === index).map((row) => textOrNull(row.column_name));
+    return [
+      {
+        name,
+        columns: columns.filter(mine).map(columnFacts),
+        primaryKey: columnsOfIndex('PRIMARY').map((column) => column ?? ''),
+        uniqueIndexes: [...new Set(keys.map((row) => text(row.index_name)))]
+          .filter((index) => index !== 'PRIMARY')
+          .map((index) => ({ name: index, columns: columnsOfIndex(index) })),
+        foreignKeys: own.filter((key) => key.table === name),
+        referencedBy: pointing.filter((key) => key.referencedTable === name),
+        triggers: triggers.filter(mine).map((row) => ({
+          name: text(row.trigger_name),
+          event: text(row.event_manipulation),
+          timing: text(row.action_timing),
+          definer: text(row.definer),
+        })),
+        partitioned: /partitioned/i.test(text(table.create_options)),
+        engine: text(table.engine),
+        kind: text(table.kind),
+        checks: checks.filter(mine).map((row) => ({
+          name: text(row.constraint_name),
+          clause: text(row.check_clause),
+          enforced: text(row.enforced) === 'YES',
+        })),
+        rowsEstimate: Number(table.table_rows ?? 0),
+        dataBytes: Number(table.bytes ?? 0),
+      },
+    ];
+  });
+}
+
+/** Names of the base tables of a schema, without those that stageswap made for itself. */
+export async function readLiveTableNames(connection: Connection, schema: string): Promise<string[]> {
+  const rows = await select(
+    connection,
+    `SELECT table_name AS name FROM information_schema.tables
+      WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY table_name`,
+    [schema],
+  );
+  return rows.map((row) => text(row.name)).filter((name) => !/^_ss(\d|_at_)|^_stageswap_/.test(name));
+}
+
+/** Reads what preflight must know about the server and this login. */
+export async function readServerFacts(connection: Connection): Promise<ServerFacts> {
+  const variables = new Map(
+    (
+      await select(
+        connection,
+        `SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', 'version_comment', 'local_infile', 'log_bin',
+           'log_bin_trust_function_creators', 'group_replication_group_name', 'sql_mode', 'lower_case_table_names')`,
+        [],
+      )
+    ).map((row) => [text(row.variable_name).toLowerCase(), text(row.value)]),
+  );
+  const on = (name: string) => ['ON', '1'].includes(variables.get(name)?.toUpperCase() ?? '');
+  const grants = await select(connection, 'SHOW GRANTS', []);
+  const version = variables.get('version') ?? '';
+  return {
+    version,
+    isMariaDb: /mariadb/i.test(`${version} ${variables.get('version_comment') ?? ''}`),
+    localInfile: on('local_infile'),
+    logBin: on('log_bin'),
+    logBinTrustFunctionCreators: on('log_bin_trust_function_creators'),
+    groupReplication: (variables.get('group_replication_group_name') ?? '') !== '',
+    grants: grants.map((row) => text(Object.values(row)[0])),
+    sqlMode: variables.get('sql_mode') ?? '',
+    lowerCaseTableNames: Number(variables.get('lower_case_table_names') ?? 0),
+  };
+}
+
+async function readForeignKeys(
+  connection: Connection,
+  where: string,
+  values: unknown[],
+): Promise<LiveForeignKey[]> {
+  const rows = await select(
+    connection,
+    `SELECT k.constraint_schema, k.constraint_name, k.table_schema, k.table_name, k.column_name,
+            k.referenced_table_schema, k.referenced_table_name, k.referenced_column_name, r.delete_rule, r.update_rule
+       FROM information_schema.key_column_usage k
+       JOIN information_schema.referential_constraints r
+         ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name
+        AND r.table_name = k.table_name
+      WHERE ${where} AND k.referenced_table_name IS NOT NULL
+      ORDER BY k.constraint_schema, k.constraint_name, k.ordinal_position`,
+    values,
+  );
+  const keys = new Map<string, LiveForeignKey>();
+  for (const row of rows) {
+    const at = `${text(row.constraint_schema)}\n${text(row.constraint_name)}`;
+    let key = keys.get(at);
+    if (!key) {
+      key = {
+        name: text(row.constraint_name),
+        schema: text(row.table_schema),
+        table: text(row.table_name),
+        columns: [],
+        referencedSchema: text(row.referenced_table_schema),
+        referencedTable: text(row.referenced_table_name),
+        referencedColumns: [],
+        onDelete: text(row.delete_rule),
+        onUpdate: text(row.update_rule),
+      };
+      keys.set(at, key);
+    }
+    key.columns.push(text(row.column_name));
+    key.referencedColumns.push(text(row.referenced_column_name));
+  }
+  return [...keys.values()];
+}
+
+function columnFacts(row: Row): LiveColumnFacts {
+  const extra = text(row.extra);
+  return {
+    name: text(row.column_name),
+    type: text(row.data_type).toLowerCase(),
+    columnType: text(row.column_type),
+    nullable: text(row.is_nullable) === 'YES',
+    charset: textOrNull(row.character_set_name),
+    collation: textOrNull(row.collation_name),
+    precision: numberOrNull(row.numeric_precision),
+    scale: numberOrNull(row.numeric_scale),
+    lengthOctets: numberOrNull(row.character_octet_length),
+    lengthCharacters: numberOrNull(row.character_maximum_length),
+    fractionDigits: numberOrNull(row.datetime_precision),
+    extra,
+    // DEFAULT_GENERATED says that the default is an expression, not that the column is generated
+    generated: text(row.generation_expression) !== '' || /(VIRTUAL|STORED) GENERATED/i.test(extra),
+    autoIncrement: /auto_increment/i.test(extra),
+    invisible: /INVISIBLE/i.test(extra),
+    default: textOrNull(row.column_default),
+  };
+}
+
+/** Column names of an answer come in capitals from information_schema, whatever the statement says. */
+async function select(connection: Connection, statement: string, values: unknown[]): Promise<Row[]> {
+  const [rows] = await connection.query(statement, values);
+  return (rows as Row[]).map((row) =>
+    Object.fromEntries(Object.entries(row).map(([name, value]) => [name.toLowerCase(), value])),
+  );
+}
+
+function text(value: unknown): string {
+  return textOrNull(value) ?? '';
+}
+
+function textOrNull(value: unknown): string | null {
+  if (value === null || value === undefined) return null;
+  return Buffer.isBuffer(value) ? value.toString('utf8') : String(value);
+}
+
+function numberOrNull(value: unknown): number | null {
+  return value === null || value === undefined ? null : Number(value);
+}
