@@ -57,12 +57,32 @@ export function touchTriggers(spec: RunSpec, table: TableSpec): { name: string; 
   return [make('touchInsert', 'INSERT', born), make('touchUpdate', 'UPDATE', sql`${keep} ${born}`), make('touchDelete', 'DELETE', keep)];
 }
 
-/** Fills the replay keys from the log's pending rows: old key and new key of each. */
-export function collectReplayKeys(spec: RunSpec, table: TableSpec, idMax: string | null): Fragment[] {
+/** A log row's state: waiting, taken by the replay that runs, or merged. */
+const TAKEN = 2;
+
+/**
+ * Takes pending log rows for a replay: the given ones, or all (only under the lock, where no writer is left).
+ * Rows are named one by one, never "up to the highest id": ids are given before commit, so a late commit has a low id.
+ */
+export function takePending(spec: RunSpec, table: TableSpec, ids: string[] | 'all'): Fragment {
+  const which = ids === 'all' ? raw('TRUE') : sql`_ss_id IN (${join(ids.map((value) => sql`${value}`), ', ', 'NULL')})`;
+  return sql`UPDATE ${id(physicalTable(spec.generation, 'log', table.live))} SET _ss_applied = ${TAKEN} WHERE _ss_applied = 0 AND ${which}`;
+}
+
+/** Ids of pending log rows that are committed; rows of open transactions are passed over and wait for a later round. */
+export function pendingIds(spec: RunSpec, table: TableSpec, rowsMax: number): Fragment {
+  return sql`SELECT _ss_id AS id FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0 ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
+}
+
+export function markApplied(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`UPDATE ${id(physicalTable(spec.generation, 'log', table.live))} SET _ss_applied = 1 WHERE _ss_applied = ${TAKEN}`;
+}
+
+/** Fills the replay keys from the taken log rows: old key and new key of each. */
+export function collectReplayKeys(spec: RunSpec, table: TableSpec): Fragment[] {
   const log = id(physicalTable(spec.generation, 'log', table.live));
   const keys = id(physicalTable(spec.generation, 'replayKeys', table.live));
-  const until = idMax === null ? raw('TRUE') : sql`g._ss_id <= ${idMax}`;
   const from = (side: 'old' | 'new') =>
-    sql`INSERT IGNORE INTO ${keys} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => col('g', `${side}_${name}`)))} FROM ${log} AS g WHERE g._ss_applied = 0 AND ${until} AND ${col('g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
+    sql`INSERT IGNORE INTO ${keys} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => col('g', `${side}_${name}`)))} FROM ${log} AS g WHERE g._ss_applied = ${TAKEN} AND ${col('g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
   return [from('old'), from('new')];
 }

@@ -1,0 +1,109 @@
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { parseMssqlAddress, parseMysqlAddress } from '../src/config/address.js';
+import type { Config } from '../src/config/load.js';
+import { StageswapError } from '../src/model/failures.js';
+import { control, physicalTable } from '../src/model/names.js';
+import type { RunSpec } from '../src/model/spec.js';
+import { Session } from '../src/mysql/connection.js';
+import { fence } from '../src/sql/control.js';
+import { id, sql } from '../src/sql/text.js';
+
+/** What activities work with; made by the composition root. */
+export interface Dependencies {
+  /** @throws {StageswapError} Refused: no configuration of that name was given to this worker */
+  config(pipeline: string): Config;
+}
+
+/** A run, as it travels through workflow history: never its specification, never a secret. */
+export interface RunRef {
+  pipeline: string;
+  generation: number;
+}
+
+export const target = (config: Config) => parseMysqlAddress(config.target.url);
+export const source = (config: Config) => parseMssqlAddress(config.source.url);
+
+/** A session on the pipeline's target, closed when the work ends. One connection, never reconnected. */
+export async function onTarget<T>(
+  dependencies: Dependencies,
+  pipeline: string,
+  work: (session: Session) => Promise<T>,
+  options: Parameters<typeof Session.open>[1] = {},
+): Promise<T> {
+  const session = await Session.open(target(dependencies.config(pipeline)), options);
+  const signal = Context.current().cancellationSignal;
+  // Cancelling an activity does not stop a running statement: closing its connection's statement does.
+  const onAbort = () => void killStatement(dependencies, pipeline, session.threadId);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await work(session);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    await session.close();
+  }
+}
+
+async function killStatement(dependencies: Dependencies, pipeline: string, threadId: number): Promise<void> {
+  try {
+    const killer = await Session.open(target(dependencies.config(pipeline)));
+    await killer.connection.query(`KILL QUERY ${threadId}`).catch(() => {});
+    await killer.close();
+  } catch {
+    // MySQL does not answer: then its statement has ended, too.
+  }
+}
+
+/** The specification that the run was started with. */
+export async function loadSpec(session: Session, ref: RunRef): Promise<RunSpec> {
+  const rows = await session.rows<{ spec: string | RunSpec }>(
+    sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+  );
+  const spec = rows[0]?.spec;
+  if (!spec) throw new StageswapError('Fenced', `run ${ref.generation} of ${ref.pipeline} is not known in MySQL`);
+  return typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
+}
+
+/** The first statement of every writing transaction. @throws {StageswapError} Fenced: a newer run owns the pipeline */
+export async function holdFence(session: Session, ref: RunRef): Promise<void> {
+  const rows = await session.rows(fence(ref.pipeline, ref.generation));
+  if (rows.length === 0) throw new StageswapError('Fenced', `a newer run of ${ref.pipeline} owns its tables; run ${ref.generation} changes nothing more`);
+}
+
+/** Was this run's RENAME executed? The tables decide: the backup of its generation is made by it alone. */
+export async function isSwapped(session: Session, spec: RunSpec): Promise<boolean> {
+  const first = spec.tables[0];
+  if (!first) return false;
+  return tableExists(session, physicalTable(spec.generation, 'backup', first.live));
+}
+
+export async function tableExists(session: Session, name: string): Promise<boolean> {
+  const rows = await session.rows(
+    sql`SELECT 1 AS found FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ${name}`,
+  );
+  return rows.length > 0;
+}
+
+export async function setPhase(session: Session, ref: RunRef, phase: string): Promise<void> {
+  await session.run(
+    sql`UPDATE ${id(control.run)} SET phase = ${phase} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+  );
+}
+
+/** Wraps an activity: heartbeats while it works, and failures of the list under their own type. */
+export function activity<A extends unknown[], R>(work: (...input: A) => Promise<R>): (...input: A) => Promise<R> {
+  return async (...input: A) => {
+    const context = Context.current();
+    const beat = setInterval(() => context.heartbeat(), 2_000);
+    try {
+      return await work(...input);
+    } catch (error) {
+      if (context.cancellationSignal.aborted) throw new CancelledFailure('cancelled', [], error as Error);
+      if (error instanceof StageswapError) {
+        throw ApplicationFailure.create({ message: error.message, type: error.type, nonRetryable: !error.retry, cause: error });
+      }
+      throw error;
+    } finally {
+      clearInterval(beat);
+    }
+  };
+}

@@ -1,0 +1,122 @@
+import mysql, { type Connection, type ConnectionOptions } from 'mysql2/promise';
+import type { MysqlAddress } from '../config/address.js';
+import { StageswapError } from '../model/failures.js';
+import type { Fragment } from '../sql/text.js';
+
+export type Row = Record<string, string | null>;
+
+/** A session whose statements are fragments. One a piece of work: it is never reconnected inside an activity. */
+export class Session {
+  private constructor(
+    readonly connection: Connection,
+    readonly threadId: number,
+  ) {}
+
+  /**
+   * Opens a session with everything pinned that changes what a statement means: time zone, SQL mode, character set,
+   * isolation (READ COMMITTED, in which INSERT … SELECT reads live without locks). Its writes are silent for capture
+   * unless `logged` is asked for.
+   */
+  static async open(
+    address: MysqlAddress,
+    options: { logged?: boolean; localInfile?: boolean; waitTimeoutSeconds?: number; database?: string | null } = {},
+  ): Promise<Session> {
+    const settings: ConnectionOptions = {
+      host: address.host,
+      port: address.port,
+      user: address.user,
+      password: address.password,
+      charset: 'utf8mb4_bin',
+      supportBigNumbers: true,
+      bigNumberStrings: true,
+      dateStrings: true,
+      multipleStatements: false,
+      connectTimeout: 10_000,
+      // The server names the file of LOAD DATA LOCAL: the capability is off wherever it is not needed.
+      flags: options.localInfile ? [] : ['-LOCAL_FILES'],
+    };
+    if (options.database !== null) settings.database = options.database ?? address.database;
+    if (address.ssl) settings.ssl = address.ssl;
+    let connection: Connection;
+    try {
+      connection = await mysql.createConnection(settings);
+    } catch (error) {
+      throw unreachable(address, error);
+    }
+    connection.on('error', () => {}); // the next statement reports it
+    const session = new Session(connection, connection.threadId ?? 0);
+    try {
+      await connection.query(
+        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = 0, wait_timeout = ${options.waitTimeoutSeconds ?? 600}`,
+      );
+      if (!options.logged) await connection.query('SET @stageswap_silent = 1');
+      return session;
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+  }
+
+  /** Runs a statement and returns its rows, every value as text or null. */
+  async rows<R = Row>(statement: Fragment): Promise<R[]> {
+    const [rows] = await this.connection.query(statement.text, statement.values);
+    return rows as R[];
+  }
+
+  /** Runs a statement that returns no rows. @returns the rows it affected */
+  async run(statement: Fragment): Promise<number> {
+    const [result] = await this.connection.query(statement.text, statement.values);
+    return (result as { affectedRows?: number }).affectedRows ?? 0;
+  }
+
+  /** One transaction: committed if `work` returns, rolled back if it throws. Not for use under LOCK TABLES. */
+  async transaction<T>(work: () => Promise<T>): Promise<T> {
+    await this.connection.query('START TRANSACTION');
+    try {
+      const result = await work();
+      await this.connection.query('COMMIT');
+      return result;
+    } catch (error) {
+      await this.connection.query('ROLLBACK').catch(() => {});
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.connection.end().catch(() => this.connection.destroy());
+  }
+  destroy(): void {
+    this.connection.destroy();
+  }
+}
+
+/** Opens a session, does the work, closes it. */
+export async function withSession<T>(
+  address: MysqlAddress,
+  work: (session: Session) => Promise<T>,
+  options: Parameters<typeof Session.open>[1] = {},
+): Promise<T> {
+  const session = await Session.open(address, options);
+  try {
+    return await work(session);
+  } finally {
+    await session.close();
+  }
+}
+
+/** MySQL's error number, or undefined for an error of another kind. */
+export function errorNumber(error: unknown): number | undefined {
+  const errno = (error as { errno?: unknown })?.errno;
+  return typeof errno === 'number' ? errno : undefined;
+}
+
+const REFUSED_LOGIN = new Set([1044, 1045, 1049, 1698]);
+
+function unreachable(address: MysqlAddress, error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error);
+  const number = errorNumber(error);
+  if (number !== undefined && REFUSED_LOGIN.has(number)) {
+    return new StageswapError('Refused', `MySQL at ${address.host}:${address.port} refuses the login: ${message}. Check user, password and schema in the target's address.`, { cause: error });
+  }
+  return new StageswapError('Unreachable', `MySQL at ${address.host}:${address.port} does not answer: ${message || (error as { code?: string }).code}. Start it, or correct the target's address.`, { cause: error });
+}

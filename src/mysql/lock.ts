@@ -1,0 +1,81 @@
+import { type Fragment, id, join, raw, sql } from '../sql/text.js';
+import { errorNumber, type Session } from './connection.js';
+
+export interface LockRequest {
+  name: string;
+  alias?: string;
+  mode: 'READ' | 'WRITE';
+}
+
+/** LOCK TABLES for every table and alias, each once, in one order for every session. */
+export function lockTables(requests: LockRequest[]): Fragment {
+  const unique = new Map<string, LockRequest>();
+  for (const request of requests) {
+    const key = `${request.name} ${request.alias ?? ''}`;
+    if (unique.get(key)?.mode !== 'WRITE') unique.set(key, request);
+  }
+  const parts = [...unique.entries()]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([, { name, alias, mode }]) => sql`${id(name)}${raw(alias ? ` AS ${alias}` : '')} ${raw(mode)}`);
+  return sql`LOCK TABLES ${join(parts)}`;
+}
+
+const QUERY_INTERRUPTED = 1317;
+const LOCK_WAIT_TIMEOUT = 1205;
+const DEADLOCK = 1213;
+
+/**
+ * Tries once to get the locks. A watchdog on a second connection takes our pending statement back after `attemptMs`,
+ * so that nobody queues behind it for longer (TRAPS "the swap").
+ *
+ * @returns granted or not, and the milliseconds for which the attempt was pending
+ */
+export async function tryLock(
+  session: Session,
+  watchdog: Session,
+  requests: LockRequest[],
+  attemptMs: number,
+): Promise<{ granted: boolean; pendingMs: number }> {
+  const began = performance.now();
+  let kill: Promise<unknown> | undefined;
+  const timer = setTimeout(() => {
+    kill = watchdog.connection.query(`KILL QUERY ${session.threadId}`).catch(() => {});
+  }, attemptMs);
+  let granted = false;
+  try {
+    await session.run(lockTables(requests));
+    granted = true;
+  } catch (error) {
+    const number = errorNumber(error);
+    if (number !== QUERY_INTERRUPTED && number !== LOCK_WAIT_TIMEOUT && number !== DEADLOCK) throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+  const pendingMs = performance.now() - began;
+  if (kill) {
+    // The kill may have come too late for the LOCK: let it hit a statement that does nothing, not the drain.
+    await kill;
+    await session.connection.query('DO 0').catch(() => {});
+  }
+  return { granted, pendingMs };
+}
+
+/** Tries until the locks are granted, with a growing pause between attempts. @returns undefined after `attemptsMax` */
+export async function lockWithBackOff(
+  session: Session,
+  watchdog: Session,
+  requests: LockRequest[],
+  limits: { attemptMs: number; attemptsMax: number },
+  between: () => void | Promise<void>,
+): Promise<{ attempts: number; queuedMs: number } | undefined> {
+  let queuedMs = 0;
+  for (let attempt = 1; attempt <= limits.attemptsMax; attempt += 1) {
+    await between();
+    const { granted, pendingMs } = await tryLock(session, watchdog, requests, limits.attemptMs);
+    queuedMs = Math.max(queuedMs, pendingMs);
+    if (granted) return { attempts: attempt, queuedMs };
+    const pauseMs = Math.min(1_000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
+  return undefined;
+}

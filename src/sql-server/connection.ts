@@ -1,0 +1,66 @@
+import mssql from 'mssql';
+import type { MssqlAddress } from '../config/address.js';
+import { StageswapError } from '../model/failures.js';
+
+const REFUSED_LOGIN = new Set(['ELOGIN']);
+
+/**
+ * Opens a pool on one database of the source. Bulk reads have no timeout of their own (requestTimeout 0): the activity's
+ * heartbeat watches them. Dates are read as UTC.
+ */
+export async function openSource(
+  address: MssqlAddress,
+  options: { database?: string; connectionsMax?: number } = {},
+): Promise<mssql.ConnectionPool> {
+  const pool = new mssql.ConnectionPool({
+    server: address.host,
+    port: address.port,
+    user: address.user,
+    password: address.password,
+    database: options.database ?? address.database,
+    connectionTimeout: 15_000,
+    requestTimeout: 0,
+    pool: { max: options.connectionsMax ?? 2, min: 0 },
+    options: {
+      encrypt: address.encrypt,
+      trustServerCertificate: address.trustServerCertificate,
+      useUTC: true,
+      appName: 'stageswap',
+    },
+  });
+  pool.on('error', () => {}); // the next request reports it
+  try {
+    return await pool.connect();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    if (REFUSED_LOGIN.has((error as { code?: string }).code ?? '')) {
+      throw new StageswapError('Refused', `SQL Server at ${address.host}:${address.port} refuses the login: ${message} Check user, password and database in the source's address.`, { cause: error });
+    }
+    throw new StageswapError('Unreachable', `SQL Server at ${address.host}:${address.port} does not answer: ${message} Start it, or correct the source's address.`, { cause: error });
+  }
+}
+
+/** Opens a pool, does the work, closes it. */
+export async function withSource<T>(
+  address: MssqlAddress,
+  work: (pool: mssql.ConnectionPool) => Promise<T>,
+  options: Parameters<typeof openSource>[1] = {},
+): Promise<T> {
+  const pool = await openSource(address, options);
+  try {
+    return await work(pool);
+  } finally {
+    await pool.close().catch(() => {});
+  }
+}
+
+/** A quoted T-SQL identifier. */
+export function quoted(name: string): string {
+  return `[${name.replaceAll(']', ']]')}]`;
+}
+
+/** SQL Server's error number, or undefined. */
+export function errorNumber(error: unknown): number | undefined {
+  const number = (error as { number?: unknown })?.number;
+  return typeof number === 'number' ? number : undefined;
+}

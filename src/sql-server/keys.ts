@@ -1,0 +1,116 @@
+import mssql from 'mssql';
+import type { MappedColumn, SourceColumn, TableSpec } from '../model/spec.js';
+import { quoted } from './connection.js';
+
+/**
+ * Key ranges at the source. Limits are read from the source and compared only there, in its own order (TRAPS: Debezium
+ * lost rows by comparing on both sides). They travel as text that the source reads back exactly.
+ */
+
+/** Key values as text, in key order; null is open. */
+export type KeyText = string[] | null;
+
+const TEXT = new Set(['char', 'varchar', 'nchar', 'nvarchar']);
+const BINARY = new Set(['binary', 'varbinary', 'timestamp', 'rowversion']);
+const STYLE_121 = new Set(['date', 'time', 'datetime', 'datetime2', 'smalldatetime', 'datetimeoffset']);
+
+export function sourceKey(table: TableSpec): SourceColumn[] {
+  return table.key.map((name) => {
+    const column = table.columns.find((candidate) => candidate.live.name === name);
+    if (!column) throw new Error(`key column ${name} of ${table.live} is not mapped`);
+    return column.source;
+  });
+}
+
+/** The T-SQL type as declared, such as decimal(18,4) or nvarchar(40). */
+export function declaredType(column: SourceColumn): string {
+  const { type, precision, scale, maxLengthBytes } = column;
+  if (type === 'timestamp' || type === 'rowversion') return 'binary(8)';
+  if (type === 'decimal' || type === 'numeric') return `${type}(${precision},${scale})`;
+  if (type === 'datetime2' || type === 'time' || type === 'datetimeoffset') return `${type}(${scale})`;
+  if (TEXT.has(type) || BINARY.has(type)) {
+    const length = type.startsWith('n') ? maxLengthBytes / 2 : maxLengthBytes;
+    return `${type}(${maxLengthBytes === -1 ? 'max' : length})`;
+  }
+  return type;
+}
+
+/** Select-list expression that gives a key column as exact text. */
+function keyAsText(column: SourceColumn): string {
+  const name = quoted(column.name);
+  if (column.type === 'nchar' || column.type === 'nvarchar') return name;
+  if (TEXT.has(column.type)) return name;
+  if (BINARY.has(column.type)) return `CONVERT(varchar(2000), CAST(${name} AS varbinary(900)), 2)`;
+  if (STYLE_121.has(column.type)) return `CONVERT(varchar(40), ${name}, 121)`;
+  if (column.type === 'money' || column.type === 'smallmoney') return `CONVERT(varchar(50), CAST(${name} AS decimal(19,4)))`;
+  return `CONVERT(varchar(50), ${name})`;
+}
+
+/** Expression that reads a bound text back as the column's type. */
+function boundAsKey(column: SourceColumn, parameter: string): string {
+  if (BINARY.has(column.type)) return `CONVERT(varbinary(900), ${parameter}, 2)`;
+  if (STYLE_121.has(column.type)) return `CONVERT(${declaredType(column)}, ${parameter}, 121)`;
+  return `CAST(${parameter} AS ${declaredType(column)})`;
+}
+
+/** Binds a limit's values and returns the expressions for them. */
+function bind(request: mssql.Request, columns: SourceColumn[], values: string[], prefix: string): string[] {
+  return columns.map((column, index) => {
+    const name = `${prefix}${index}`;
+    request.input(name, TEXT.has(column.type) && !column.type.startsWith('n') ? mssql.VarChar(8000) : mssql.NVarChar(4000), values[index] ?? null);
+    return boundAsKey(column, `@${name}`);
+  });
+}
+
+/** `key >= limit` or `key > limit`, column by column. */
+function compare(columns: SourceColumn[], bounds: string[], last: '>=' | '>'): string {
+  const [column, ...rest] = columns;
+  const [bound, ...restBounds] = bounds;
+  if (!column || !bound) return '1 = 1';
+  const name = quoted(column.name);
+  if (rest.length === 0) return `${name} ${last} ${bound}`;
+  return `(${name} > ${bound} OR (${name} = ${bound} AND ${compare(rest, restBounds, last)}))`;
+}
+function below(columns: SourceColumn[], bounds: string[]): string {
+  const [column, ...rest] = columns;
+  const [bound, ...restBounds] = bounds;
+  if (!column || !bound) return '1 = 1';
+  const name = quoted(column.name);
+  if (rest.length === 0) return `${name} < ${bound}`;
+  return `(${name} < ${bound} OR (${name} = ${bound} AND ${below(rest, restBounds)}))`;
+}
+
+export function quotedTable(table: TableSpec): string {
+  return `${quoted(table.source.schema)}.${quoted(table.source.table)}`;
+}
+
+/** The WHERE of the half-open range [from, to), its values bound to the request. */
+export function rangeOf(request: mssql.Request, table: TableSpec, from: KeyText, to: KeyText): string {
+  const columns = sourceKey(table);
+  const parts: string[] = [];
+  if (from) parts.push(compare(columns, bind(request, columns, from, 'from'), '>='));
+  if (to) parts.push(below(columns, bind(request, columns, to, 'to')));
+  return parts.length > 0 ? ` WHERE ${parts.join(' AND ')}` : '';
+}
+
+/**
+ * The key of the row `rows` rows after `from` in the source's order: where the next chunk begins.
+ * A seek along the key, not a scan: nothing is sorted, and tempdb is left alone.
+ */
+export async function nextLimit(request: mssql.Request, table: TableSpec, from: KeyText, rows: number): Promise<KeyText> {
+  const columns = sourceKey(table);
+  const list = columns.map((column, index) => `${keyAsText(column)} AS k${index}`).join(', ');
+  const order = columns.map((column) => quoted(column.name)).join(', ');
+  request.input('skip', mssql.Int, rows);
+  const where = rangeOf(request, table, from, null);
+  const result = await request.query(
+    `SELECT ${list} FROM ${quotedTable(table)}${where} ORDER BY ${order} OFFSET @skip ROWS FETCH NEXT 1 ROWS ONLY`,
+  );
+  const row = result.recordset[0] as Record<string, string> | undefined;
+  return row ? columns.map((_, index) => String(row[`k${index}`])) : null;
+}
+
+/** The columns as they are selected, in the mapping's order. */
+export function selectList(columns: MappedColumn[], read: (column: MappedColumn) => string): string {
+  return columns.map((column, index) => `${read(column)} AS c${index}`).join(', ');
+}

@@ -1,0 +1,102 @@
+import mssql from 'mssql';
+import { BadValueError, conversionOf } from '../model/conversion.js';
+import { StageswapError } from '../model/failures.js';
+import type { TableSpec } from '../model/spec.js';
+import { quoted } from './connection.js';
+import { type KeyText, quotedTable, rangeOf, selectList } from './keys.js';
+
+/** Takes rows of canonical texts; `write` says false where the reader should wait for `drained`. */
+export interface RowSink {
+  write(fields: (string | null)[]): boolean;
+  drained(): Promise<void>;
+}
+
+/** A source that reads: a pool, or a transaction on one connection. */
+export type Reader = mssql.ConnectionPool | mssql.Transaction;
+
+export function requestOn(reader: Reader): mssql.Request {
+  return reader instanceof mssql.Transaction ? new mssql.Request(reader) : new mssql.Request(reader);
+}
+
+/**
+ * Reads one half-open key range into a sink, with back-pressure, without sorting.
+ *
+ * @returns rows received; it equals the row count with which the server ended the statement
+ * @throws {StageswapError} BadValue: names table, column and reason · ProofFailed: the counts differ
+ * @see TRAPS "SQL Server through mssql/tedious": done is not completion after a cut connection
+ */
+export async function readRange(
+  reader: Reader,
+  table: TableSpec,
+  from: KeyText,
+  to: KeyText,
+  sink: RowSink,
+  signal: AbortSignal,
+): Promise<number> {
+  const conversions = table.columns.map((column) => ({ name: column.source.name, ...conversionOf(column) }));
+  const request = requestOn(reader);
+  request.stream = true;
+  request.arrayRowMode = true;
+  const where = rangeOf(request, table, from, to);
+  const list = selectList(table.columns, (column) => conversionOf(column).read(quoted(column.source.name)));
+  let received = 0;
+  return new Promise<number>((resolve, reject) => {
+    let failure: Error | undefined;
+    const stop = (error: Error) => {
+      if (failure) return;
+      failure = error;
+      request.cancel();
+      request.resume();
+    };
+    const onAbort = () => stop(signal.reason instanceof Error ? signal.reason : new Error('cancelled'));
+    signal.addEventListener('abort', onAbort, { once: true });
+    request.on('row', (row: unknown[]) => {
+      if (failure) return;
+      try {
+        const fields = new Array<string | null>(conversions.length);
+        for (let index = 0; index < conversions.length; index += 1) {
+          const conversion = conversions[index];
+          if (conversion) fields[index] = convertField(table, conversion, row[index]);
+        }
+        received += 1;
+        if (!sink.write(fields)) {
+          request.pause();
+          void sink.drained().then(() => request.resume());
+        }
+      } catch (error) {
+        stop(error as Error);
+      }
+    });
+    request.on('error', (error: Error) => {
+      failure ??= error;
+    });
+    request.on('done', (result: { rowsAffected?: number[] }) => {
+      signal.removeEventListener('abort', onAbort);
+      const counted = result?.rowsAffected?.[0];
+      if (failure) reject(failure);
+      else if (counted === undefined) reject(new Error(`${table.live}: the source ended the statement without a row count; the connection was cut`));
+      else if (counted !== received) reject(new StageswapError('ProofFailed', `${table.live}: the source says ${counted} rows, ${received} arrived`));
+      else resolve(received);
+    });
+    request.query(`SELECT ${list} FROM ${quotedTable(table)}${where}`).catch((error: Error) => stop(error));
+  });
+}
+
+function convertField(
+  table: TableSpec,
+  conversion: { name: string; convert: (value: unknown) => string | null },
+  value: unknown,
+): string | null {
+  try {
+    return conversion.convert(value);
+  } catch (error) {
+    if (!(error instanceof BadValueError)) throw error;
+    throw new StageswapError('BadValue', `${table.source.schema}.${table.source.table}, column ${conversion.name}: a value has ${error.message}. Correct it at the source, or change live's column.`, { cause: error });
+  }
+}
+
+/** Rows of the table, counted by the source. */
+export async function countRows(reader: Reader, table: TableSpec): Promise<number> {
+  const result = await requestOn(reader).query(`SELECT COUNT_BIG(*) AS n FROM ${quotedTable(table)}`);
+  return Number((result.recordset[0] as { n: string | number }).n);
+}
