@@ -1,0 +1,76 @@
+import pc from 'picocolors';
+import { AddressError } from '../config/address.js';
+import { ConfigError } from '../config/load.js';
+import { StageswapError } from '../model/failures.js';
+import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/report.js';
+
+/** What a command cannot do: one message, one cure, one exit code. */
+export class CommandError extends Error {
+  constructor(
+    readonly exitCode: ExitCode,
+    message: string,
+    readonly cure?: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options);
+    this.name = 'CommandError';
+  }
+}
+
+export interface FailureShown {
+  exitCode: ExitCode;
+  /** the failure's type of failures.ts, or of this file */
+  type: string;
+  problems: { message: string; path?: string; cure?: string }[];
+}
+
+/** What the user is told about anything that was thrown. Never a stack: that is for STAGESWAP_DEBUG. */
+export function describeFailure(error: unknown): FailureShown {
+  if (error instanceof ConfigError) {
+    return { exitCode: EXIT.usage, type: 'Configuration', problems: error.problems };
+  }
+  if (error instanceof AddressError) {
+    return {
+      exitCode: EXIT.usage,
+      type: 'Configuration',
+      problems: [{ message: error.message, cure: error.cure }],
+    };
+  }
+  if (error instanceof CommandError) {
+    const type = error.exitCode === EXIT.unreachable ? 'Unreachable' : 'Command';
+    return {
+      exitCode: error.exitCode,
+      type,
+      problems: [
+        error.cure === undefined ? { message: error.message } : { message: error.message, cure: error.cure },
+      ],
+    };
+  }
+  if (error instanceof StageswapError) {
+    return {
+      exitCode: exitCodeOfFailure(error.type),
+      type: error.type,
+      problems: [{ message: error.message }],
+    };
+  }
+  return {
+    exitCode: EXIT.failed,
+    type: 'Unexpected',
+    problems: [
+      {
+        message: error instanceof Error ? error.message : String(error),
+        cure: 'this is unexpected; run the command again with STAGESWAP_DEBUG=1 to see where it comes from',
+      },
+    ],
+  };
+}
+
+/** Failures as text for people. */
+export function failureText(shown: FailureShown): string {
+  return shown.problems
+    .map(({ path, message, cure }) => {
+      const head = `${pc.red('stageswap:')} ${path === undefined ? '' : `${path}: `}${message}`;
+      return cure === undefined ? head : `${head}\n  ${pc.dim('cure:')} ${cure}`;
+    })
+    .join('\n');
+}

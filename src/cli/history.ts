@@ -1,0 +1,69 @@
+import Table from 'cli-table3';
+import { type Command, InvalidArgumentError } from 'commander';
+import { parseMysqlAddress } from '../config/address.js';
+import { loadConfig } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/report.js';
+import { withSession } from '../mysql/connection.js';
+import { configOption, jsonOption } from './config-option.js';
+import { print, printJson } from './output.js';
+import { type RunRow, readRuns } from './pipeline-store.js';
+import { count, duration } from './report-text.js';
+
+export function addHistory(program: Command, end: (code: ExitCode) => void): void {
+  program
+    .command('history')
+    .description('the latest runs with what they did, as MySQL keeps them')
+    .addOption(configOption())
+    .option('--limit <runs>', 'how many', positiveInteger, 20)
+    .addOption(jsonOption())
+    .action(async (options: { config: string; limit: number; json: boolean }) => {
+      const { pipeline, target } = loadConfig(options.config);
+      const runs = await withSession(parseMysqlAddress(target.url), (session) =>
+        readRuns(session, pipeline, options.limit),
+      );
+      if (options.json) printJson({ pipeline, runs });
+      else print(runs.length === 0 ? `${pipeline} has never run` : runsText(runs));
+      end(EXIT.done);
+    });
+}
+
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('a whole number from 1');
+  return value;
+}
+
+function runsText(runs: RunRow[]): string {
+  const table = new Table({
+    head: [
+      '#',
+      'kind',
+      'started (UTC)',
+      'took',
+      'outcome',
+      'inserted',
+      'updated',
+      'deleted',
+      'conflicts',
+      'run',
+    ],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const run of runs) {
+    const sum = (field: 'inserted' | 'updated' | 'deleted' | 'conflicts') =>
+      run.report ? count(run.report.tables.reduce((total, row) => total + row[field], 0)) : '';
+    table.push([
+      run.generation,
+      run.kind,
+      run.startedAt.slice(0, 19),
+      run.report ? duration(run.report.ms) : '',
+      run.outcome ?? `in ${run.phase}`,
+      sum('inserted'),
+      sum('updated'),
+      sum('deleted'),
+      sum('conflicts'),
+      run.runId,
+    ]);
+  }
+  return table.toString();
+}

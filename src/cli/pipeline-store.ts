@@ -1,0 +1,83 @@
+import { control } from '../model/names.js';
+import type { Report } from '../model/report.js';
+import { errorNumber, type Row, type Session } from '../mysql/connection.js';
+import { createControlTables } from '../sql/control.js';
+import { type Fragment, id, sql } from '../sql/text.js';
+
+/** What the command line reads and writes in the control tables: no running workflow is needed for any of it. */
+
+export interface Held {
+  reason: string;
+  /** UTC, as MySQL prints it */
+  at: string;
+}
+
+export interface RunRow {
+  generation: number;
+  runId: string;
+  kind: string;
+  phase: string;
+  /** UTC, as MySQL prints it */
+  startedAt: string;
+  endedAt: string | null;
+  outcome: string | null;
+  report: Report | null;
+}
+
+const NO_SUCH_TABLE = 1146;
+
+/** A pipeline that never ran has no control tables: that is an empty answer. */
+async function rowsIfAny(session: Session, statement: Fragment): Promise<Row[]> {
+  try {
+    return await session.rows(statement);
+  } catch (error) {
+    if (errorNumber(error) === NO_SUCH_TABLE) return [];
+    throw error;
+  }
+}
+
+export async function readHeld(session: Session, pipeline: string): Promise<Held | undefined> {
+  const [row] = await rowsIfAny(
+    session,
+    sql`SELECT held_reason, held_at FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline} AND held_reason IS NOT NULL`,
+  );
+  return row ? { reason: row.held_reason ?? '', at: row.held_at ?? '' } : undefined;
+}
+
+/** Holds a pipeline: runs are refused until it is released. May be repeated; the newest reason stands. */
+export async function hold(session: Session, pipeline: string, reason: string): Promise<void> {
+  for (const statement of createControlTables()) await session.run(statement);
+  await session.run(
+    sql`INSERT INTO ${id(control.pipeline)} (pipeline, held_reason, held_at) VALUES (${pipeline}, ${reason}, UTC_TIMESTAMP(6)) AS new
+ON DUPLICATE KEY UPDATE held_reason = new.held_reason, held_at = new.held_at`,
+  );
+}
+
+/** @returns whether it was held */
+export async function release(session: Session, pipeline: string): Promise<boolean> {
+  const held = await readHeld(session, pipeline);
+  if (!held) return false;
+  await session.run(
+    sql`UPDATE ${id(control.pipeline)} SET held_reason = NULL, held_at = NULL WHERE pipeline = ${pipeline}`,
+  );
+  return true;
+}
+
+/** The latest runs, newest first. */
+export async function readRuns(session: Session, pipeline: string, rowsMax: number): Promise<RunRow[]> {
+  const rows = await rowsIfAny(
+    session,
+    sql`SELECT generation, run_id, kind, phase, started_at, ended_at, outcome, CAST(report AS CHAR) AS report
+FROM ${id(control.run)} WHERE pipeline = ${pipeline} ORDER BY generation DESC LIMIT ${rowsMax}`,
+  );
+  return rows.map((row) => ({
+    generation: Number(row.generation),
+    runId: row.run_id ?? '',
+    kind: row.kind ?? '',
+    phase: row.phase ?? '',
+    startedAt: row.started_at ?? '',
+    endedAt: row.ended_at ?? null,
+    outcome: row.outcome ?? null,
+    report: row.report ? (JSON.parse(row.report) as Report) : null,
+  }));
+}

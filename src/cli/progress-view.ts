@@ -1,0 +1,110 @@
+import { createLogUpdate } from 'log-update';
+import pc from 'picocolors';
+import type { Progress, TableProgress } from '../model/messages.js';
+import { count } from './report-text.js';
+
+/** Shows progress on standard error, so that standard output holds the report alone. */
+export interface ProgressView {
+  show(progress: Progress): void;
+  /** something that is not progress, such as a worker that is missing; shown when it changes */
+  say(text: string): void;
+  done(): void;
+}
+
+/** A screen that is redrawn on a terminal, plain lines elsewhere, nothing at all if `silent`. */
+export function progressView(options: { silent: boolean }): ProgressView {
+  if (options.silent) return { show() {}, say() {}, done() {} };
+  return process.stderr.isTTY ? screenView() : lineView((line) => process.stderr.write(`${line}\n`));
+}
+
+function screenView(): ProgressView {
+  const update = createLogUpdate(process.stderr);
+  let extra = '';
+  return {
+    show(progress) {
+      extra = '';
+      update(screen(progress).join('\n'));
+    },
+    say(text) {
+      if (text !== extra) update(pc.yellow(text));
+      extra = text;
+    },
+    done() {
+      update.clear();
+      update.done();
+    },
+  };
+}
+
+/** The lines of a screen. */
+export function screen(progress: Progress): string[] {
+  const state = progress.paused ? pc.yellow('  paused') : '';
+  const lines = [`${pc.bold(progress.phase)}${state}`];
+  const width = Math.max(0, ...progress.tables.map((table) => table.table.length));
+  for (const table of progress.tables) {
+    lines.push(
+      `  ${table.table.padEnd(width)}  ${table.phase.padEnd(10)}  ${bar(table)}  ${rowsText(table)}`,
+    );
+  }
+  if (progress.waitingFor) lines.push(pc.yellow(`waits for: ${progress.waitingFor}`));
+  return lines;
+}
+
+const BAR_CELLS = 24;
+
+function bar(table: TableProgress): string {
+  const share = shareDone(table);
+  const full = Math.floor(share * BAR_CELLS);
+  return pc.cyan('█'.repeat(full)) + pc.dim('░'.repeat(BAR_CELLS - full));
+}
+
+function shareDone(table: TableProgress): number {
+  if (table.chunks > 0) return Math.min(1, table.chunksDone / table.chunks);
+  if (table.rowsTotal) return Math.min(1, table.rowsDone / table.rowsTotal);
+  return 0;
+}
+
+function rowsText(table: TableProgress): string {
+  const total = table.rowsTotal === undefined ? '' : ` of ${count(table.rowsTotal)}`;
+  return `${count(table.rowsDone)}${total} rows, ${count(table.chunksDone)} of ${count(table.chunks)} chunks`;
+}
+
+const STEPS = 10;
+
+/**
+ * Plain lines: one for each phase, and for each tenth of a table; the same state never twice.
+ *
+ * @param write takes one line without its end
+ */
+export function lineView(write: (line: string) => void): ProgressView {
+  const shown = new Map<string, string>();
+  const once = (slot: string, state: string, line: string) => {
+    if (shown.get(slot) === state) return;
+    shown.set(slot, state);
+    write(line);
+  };
+  return {
+    show(progress) {
+      shown.delete('say');
+      once('phase', progress.phase, `phase ${progress.phase}`);
+      for (const table of progress.tables) {
+        const step = Math.floor(shareDone(table) * STEPS);
+        if (table.chunksDone === 0 && table.rowsDone === 0) continue;
+        once(
+          `table ${table.table}`,
+          `${table.phase} ${step}`,
+          `  ${table.table}: ${table.phase}, ${rowsText(table)}`,
+        );
+      }
+      if (progress.paused || shown.has('paused')) {
+        once('paused', String(progress.paused), progress.paused ? 'paused' : 'resumed');
+      }
+      if (progress.waitingFor) once('waiting', progress.waitingFor, `waits for: ${progress.waitingFor}`);
+      else shown.delete('waiting');
+    },
+    say(text) {
+      once('say', text, text);
+    },
+    done() {},
+  };
+}

@@ -1,0 +1,84 @@
+import Table from 'cli-table3';
+import pc from 'picocolors';
+import type { Outcome, Report } from '../model/report.js';
+
+/** A report as text for people: the outcome, a table of tables, edits, cut-over and phases. */
+export function reportText(report: Report): string {
+  const parts = [
+    `${pc.bold(report.pipeline)}  ${outcomeText(report.outcome)}  in ${duration(report.ms)}  ${pc.dim(`run ${report.runId}`)}`,
+  ];
+  if (report.problem) parts.push(pc.yellow(report.problem));
+  if (report.moment) parts.push(`moment of the source: ${report.moment}`);
+  if (report.tables.length > 0) parts.push(tablesText(report));
+  const { edits, cutOver } = report;
+  parts.push(
+    `edits: ${count(edits.captured)} captured, ${count(edits.replayedBefore)} replayed before the lock, ` +
+      `${count(edits.replayedUnderLock)} under it; ${count(edits.handedIn)} handed in`,
+  );
+  if (cutOver.attempts > 0) {
+    parts.push(
+      `cut-over: locked ${ms(cutOver.heldMs)}, pending at most ${ms(cutOver.queuedMs)}, ` +
+        `${cutOver.attempts} ${cutOver.attempts === 1 ? 'attempt' : 'attempts'}`,
+    );
+  }
+  if (report.phases.length > 0) {
+    parts.push(`phases: ${report.phases.map((phase) => `${phase.name} ${duration(phase.ms)}`).join(' · ')}`);
+  }
+  return parts.join('\n');
+}
+
+function tablesText(report: Report): string {
+  const table = new Table({
+    head: ['table', 'read', 'staged', 'inserted', 'updated', 'deleted', 'kept live', 'conflicts', 'verified'],
+    colAligns: ['left', ...Array<'right'>(8).fill('right')],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const row of report.tables) {
+    table.push([
+      row.table,
+      count(row.rowsRead),
+      count(row.rowsStaged),
+      count(row.inserted),
+      count(row.updated),
+      count(row.deleted),
+      count(row.keptLive),
+      row.conflicts > 0 ? pc.yellow(count(row.conflicts)) : '0',
+      `${count(row.chunksVerified)}/${count(row.chunks)}`,
+    ]);
+  }
+  return table.toString();
+}
+
+export function outcomeText(outcome: Outcome): string {
+  switch (outcome) {
+    case 'published':
+      return pc.green('published');
+    case 'rolledBack':
+      return pc.green('rolled back');
+    case 'waiting':
+      return pc.yellow('waits for a human');
+    case 'aborted':
+      return pc.yellow('aborted');
+    case 'failed':
+      return pc.red('failed');
+  }
+}
+
+export function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+function ms(value: number): string {
+  return `${Math.round(value * 10) / 10} ms`;
+}
+
+/** 950 ms · 12.3 s · 4 min 05 s · 2 h 03 min */
+export function duration(value: number): string {
+  if (value < 1000) return `${Math.round(value)} ms`;
+  const tenths = Math.round(value / 100);
+  if (tenths < 600) return `${(tenths / 10).toFixed(1)} s`;
+  const seconds = Math.round(value / 1000);
+  const two = (part: number) => String(part).padStart(2, '0');
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${two(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${two(Math.floor((seconds % 3600) / 60))} min`;
+}

@@ -1,0 +1,80 @@
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import type { Command } from 'commander';
+import { loadConfig } from '../config/load.js';
+import {
+  type RollbackInput,
+  type SyncInput,
+  TASK_QUEUE,
+  WORKFLOWS,
+  workflowIdOf,
+} from '../model/messages.js';
+import { EXIT, type ExitCode } from '../model/report.js';
+import { configOption, jsonOption } from './config-option.js';
+import { CommandError } from './failure.js';
+import { follow } from './follow.js';
+import { print, printJson } from './output.js';
+import { withTemporal } from './temporal.js';
+
+interface RunOptions {
+  config: string;
+  yes: boolean;
+  json: boolean;
+  wait: boolean;
+}
+
+export function addRun(program: Command, end: (code: ExitCode) => void): void {
+  program
+    .command('run')
+    .description('refresh live from the source: start a run, show its progress, print its report')
+    .addOption(configOption())
+    .option('--yes', 'pass the gate of a first publish', false)
+    .addOption(jsonOption())
+    .option('--no-wait', 'start the run and return')
+    .action(async (options: RunOptions) => {
+      const { pipeline } = loadConfig(options.config);
+      const input: SyncInput = { pipeline, approveFirst: options.yes };
+      end(await startAndFollow({ ...options, pipeline, asked: 'run', workflow: WORKFLOWS.sync, input }));
+    });
+}
+
+export interface StartOptions {
+  pipeline: string;
+  asked: 'run' | 'rollback';
+  workflow: string;
+  input: SyncInput | RollbackInput;
+  json: boolean;
+  wait: boolean;
+}
+
+/** Starts a workflow under the pipeline's id and follows it. @throws {CommandError} exit 3: one is running */
+export async function startAndFollow(options: StartOptions): Promise<ExitCode> {
+  const { pipeline, asked } = options;
+  const workflowId = workflowIdOf(pipeline);
+  return withTemporal(async (client) => {
+    const handle = await client.workflow
+      .start(options.workflow, {
+        workflowId,
+        taskQueue: TASK_QUEUE,
+        args: [options.input],
+        workflowIdConflictPolicy: 'FAIL',
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        staticSummary: asked === 'run' ? `refresh of ${pipeline}` : `rollback of ${pipeline}`,
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        throw new CommandError(
+          EXIT.refused,
+          `something is already running for pipeline ${pipeline} (workflow ${workflowId})`,
+          '`stageswap status` shows it; wait until it has ended, or end it by `stageswap abort`',
+          { cause: error },
+        );
+      });
+    if (!options.wait) {
+      const ids = { pipeline, workflowId, runId: handle.firstExecutionRunId };
+      if (options.json) printJson(ids);
+      else print(`started ${asked} of ${pipeline}: workflow ${workflowId}, Temporal run ${ids.runId}`);
+      return EXIT.done;
+    }
+    return follow(client, handle, { pipeline, asked, json: options.json });
+  });
+}

@@ -1,0 +1,186 @@
+import { ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy } from '@temporalio/client';
+import { type Command, InvalidArgumentError } from 'commander';
+import { loadConfig } from '../config/load.js';
+import {
+  type SyncInput,
+  scheduledWorkflowIdOf,
+  scheduleIdOf,
+  TASK_QUEUE,
+  WORKFLOWS,
+} from '../model/messages.js';
+import { EXIT, type ExitCode } from '../model/report.js';
+import { configOption, jsonOption } from './config-option.js';
+import { CommandError } from './failure.js';
+import { print, printJson } from './output.js';
+import { withTemporal } from './temporal.js';
+
+/** A start that Temporal missed is made up for within this time, then left out: the next one reads the same source. */
+const CATCH_UP_WINDOW_MS = 10 * 60_000;
+
+export function addSchedule(program: Command, end: (code: ExitCode) => void): void {
+  const schedule = program.command('schedule').description('runs at set times');
+  schedule
+    .command('create')
+    .description('start a run at each time of a cron expression; while one runs, the next is skipped')
+    .addOption(configOption())
+    .requiredOption('--cron <expression>', 'minute hour day month weekday, such as "15 2 * * *"', cron)
+    .requiredOption('--time-zone <name>', 'IANA time zone of the expression, such as Europe/Berlin', timeZone)
+    .addOption(jsonOption())
+    .action(async (options: { config: string; cron: string; timeZone: string; json: boolean }) => {
+      const { pipeline } = loadConfig(options.config);
+      const created = await create(pipeline, options.cron, options.timeZone);
+      if (options.json) printJson(created);
+      else
+        print(
+          `${created.scheduleId} starts runs at ${options.cron}, ${options.timeZone}; next: ${created.next ?? 'never'}`,
+        );
+      end(EXIT.done);
+    });
+  schedule
+    .command('list')
+    .description("the pipeline's schedule and its next times")
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .action(async (options: { config: string; json: boolean }) => {
+      const { pipeline } = loadConfig(options.config);
+      const found = await describe(pipeline);
+      if (options.json) printJson({ pipeline, schedules: found ? [found] : [] });
+      else print(found ? scheduleText(found) : `${pipeline} has no schedule`);
+      end(EXIT.done);
+    });
+  schedule
+    .command('delete')
+    .description('start no more runs; one that is running goes on')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .action(async (options: { config: string; json: boolean }) => {
+      const { pipeline } = loadConfig(options.config);
+      const scheduleId = scheduleIdOf(pipeline);
+      await withTemporal(async (client) => {
+        await client.schedule.getHandle(scheduleId).delete().catch(noSchedule(pipeline));
+      });
+      if (options.json) printJson({ pipeline, scheduleId, deleted: true });
+      else print(`${scheduleId} is deleted`);
+      end(EXIT.done);
+    });
+}
+
+async function create(pipeline: string, expression: string, zone: string) {
+  const scheduleId = scheduleIdOf(pipeline);
+  const input: SyncInput = { pipeline, approveFirst: false };
+  return withTemporal(async (client) => {
+    try {
+      const handle = await client.schedule.create({
+        scheduleId,
+        spec: { cronExpressions: [expression], timezone: zone },
+        action: {
+          type: 'startWorkflow',
+          workflowType: WORKFLOWS.scheduledSync,
+          workflowId: scheduledWorkflowIdOf(pipeline),
+          taskQueue: TASK_QUEUE,
+          args: [input],
+        },
+        policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCH_UP_WINDOW_MS },
+        // Temporal turns the expression into ranges of its own: this is what was asked for
+        memo: { cron: expression, timeZone: zone },
+      });
+      const { info } = await handle.describe();
+      return {
+        pipeline,
+        scheduleId,
+        cron: expression,
+        timeZone: zone,
+        next: info.nextActionTimes[0]?.toISOString() ?? null,
+      };
+    } catch (error) {
+      if (error instanceof ScheduleAlreadyRunning) {
+        throw new CommandError(
+          EXIT.refused,
+          `${pipeline} already has a schedule`,
+          '`stageswap schedule list` shows it; delete it first by `stageswap schedule delete`',
+          { cause: error },
+        );
+      }
+      if (error instanceof Error && /cron|timezone|time zone|invalid.*spec/i.test(rootMessage(error))) {
+        throw new CommandError(
+          EXIT.usage,
+          `Temporal refuses the schedule: ${rootMessage(error)}`,
+          'write --cron as five fields: minute hour day month weekday',
+          { cause: error },
+        );
+      }
+      throw error;
+    }
+  });
+}
+
+function rootMessage(error: Error): string {
+  return error.cause instanceof Error ? rootMessage(error.cause) : error.message;
+}
+
+interface ScheduleShown {
+  scheduleId: string;
+  cron: string;
+  timeZone: string;
+  paused: boolean;
+  next: string[];
+  latest: string | null;
+  skipped: number;
+}
+
+async function describe(pipeline: string): Promise<ScheduleShown | undefined> {
+  const scheduleId = scheduleIdOf(pipeline);
+  return withTemporal(async (client) => {
+    try {
+      const found = await client.schedule.getHandle(scheduleId).describe();
+      return {
+        scheduleId,
+        cron: String(found.memo?.cron ?? ''),
+        timeZone: String(found.memo?.timeZone ?? found.spec.timezone ?? 'UTC'),
+        paused: found.state.paused,
+        next: found.info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
+        latest: found.info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
+        skipped: found.info.numActionsSkippedOverlap,
+      };
+    } catch (error) {
+      if (error instanceof ScheduleNotFoundError) return undefined;
+      throw error;
+    }
+  });
+}
+
+function scheduleText(shown: ScheduleShown): string {
+  return [
+    `${shown.scheduleId}: ${shown.cron}, ${shown.timeZone}${shown.paused ? ', paused' : ''}`,
+    `  next: ${shown.next.join(', ') || 'never'}`,
+    `  latest: ${shown.latest ?? 'none yet'}; skipped because one was running: ${shown.skipped}`,
+  ].join('\n');
+}
+
+function noSchedule(pipeline: string) {
+  return (error: unknown): never => {
+    if (error instanceof ScheduleNotFoundError) {
+      throw new CommandError(EXIT.refused, `${pipeline} has no schedule`, 'nothing needs to be deleted', {
+        cause: error,
+      });
+    }
+    throw error;
+  };
+}
+
+export function cron(text: string): string {
+  const fields = text.trim().split(/\s+/);
+  if (fields.length !== 5 || !fields.every((field) => /^[\dA-Za-z*,/?-]+$/.test(field))) {
+    throw new InvalidArgumentError('write five fields: minute hour day month weekday, such as "15 2 * * *".');
+  }
+  return fields.join(' ');
+}
+
+export function timeZone(text: string): string {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: text });
+  } catch {
+    throw new InvalidArgumentError('write an IANA name such as Europe/Berlin or UTC.');
+  }
+  return text;
+}

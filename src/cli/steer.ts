@@ -1,0 +1,109 @@
+import { type WorkflowHandle, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import type { Command } from 'commander';
+import { loadConfig } from '../config/load.js';
+import { SIGNALS, UPDATES, workflowIdOf } from '../model/messages.js';
+import { EXIT, type ExitCode } from '../model/report.js';
+import { configOption, jsonOption } from './config-option.js';
+import { CommandError } from './failure.js';
+import { print, printJson } from './output.js';
+import { isTimeout, rootCause, withTemporal } from './temporal.js';
+
+const ANSWER_MS_MAX = 10_000;
+
+/** What an operator can tell a running workflow; all but approve also go as a signal, which waits for a worker. */
+const STEERING = [
+  {
+    name: 'pause',
+    update: UPDATES.pause,
+    signal: SIGNALS.pause,
+    description: 'let the running chunks finish, then stand still',
+    done: 'paused',
+  },
+  {
+    name: 'resume',
+    update: UPDATES.resume,
+    signal: SIGNALS.resume,
+    description: 'go on after a pause',
+    done: 'resumed',
+  },
+  {
+    name: 'abort',
+    update: UPDATES.abort,
+    signal: SIGNALS.abort,
+    description: 'end the run before its swap, and drop what it made; live stays as it is',
+    done: 'aborting',
+  },
+  {
+    name: 'approve',
+    update: UPDATES.approve,
+    signal: undefined,
+    description: 'let a run that waits at a gate go on',
+    done: 'approved',
+  },
+] as const;
+type Steering = (typeof STEERING)[number];
+
+export function addSteering(program: Command, end: (code: ExitCode) => void): void {
+  for (const steering of STEERING) {
+    program
+      .command(steering.name)
+      .description(steering.description)
+      .addOption(configOption())
+      .addOption(jsonOption())
+      .action(async (options: { config: string; json: boolean }) => {
+        const { pipeline } = loadConfig(options.config);
+        const answer = await withTemporal(async (client) => {
+          const handle = client.workflow.getHandle(workflowIdOf(pipeline));
+          return steer(steering, pipeline, handle, (call) =>
+            client.connection.withDeadline(Date.now() + ANSWER_MS_MAX, call),
+          );
+        });
+        if (options.json) printJson({ pipeline, command: steering.name, ...answer });
+        else print(`${pipeline}: ${answer.message}`);
+        end(EXIT.done);
+      });
+  }
+}
+
+async function steer(
+  steering: Steering,
+  pipeline: string,
+  handle: WorkflowHandle,
+  withDeadline: <T>(call: () => Promise<T>) => Promise<T>,
+): Promise<{ sentAs: 'update' | 'signal'; message: string }> {
+  try {
+    const answer = await withDeadline(() => handle.executeUpdate<unknown, []>(steering.update));
+    return { sentAs: 'update', message: typeof answer === 'string' ? answer : steering.done };
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) {
+      throw new CommandError(
+        EXIT.refused,
+        `nothing is running for pipeline ${pipeline}`,
+        '`stageswap status` shows what ran last',
+        { cause: error },
+      );
+    }
+    if (error instanceof WorkflowUpdateFailedError) {
+      throw new CommandError(
+        EXIT.refused,
+        `${steering.name} was refused: ${rootCause(error).message}`,
+        '`stageswap status` shows what the run is doing',
+        { cause: error },
+      );
+    }
+    if (!isTimeout(error)) throw error;
+    if (steering.signal === undefined) {
+      throw new CommandError(
+        EXIT.unreachable,
+        `no worker answered for pipeline ${pipeline}`,
+        'start `stageswap worker --config FILE`, then repeat the command',
+        { cause: error },
+      );
+    }
+    await handle.signal(steering.signal);
+    return {
+      sentAs: 'signal',
+      message: `no worker answers; ${steering.name} was left as a signal, which the run reads when a worker is back`,
+    };
+  }
+}

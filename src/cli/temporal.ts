@@ -1,0 +1,122 @@
+import {
+  Client,
+  Connection,
+  isGrpcServiceError,
+  type WorkflowFailedError,
+  WorkflowNotFoundError,
+  type WorkflowUpdateFailedError,
+} from '@temporalio/client';
+import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/report.js';
+import { CommandError } from './failure.js';
+
+export interface TemporalPlace {
+  address: string;
+  namespace: string;
+}
+
+/** Where Temporal is: TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, else what its development server uses. */
+export function temporalPlace(env: Record<string, string | undefined> = process.env): TemporalPlace {
+  return {
+    address: env.TEMPORAL_ADDRESS || 'localhost:7233',
+    namespace: env.TEMPORAL_NAMESPACE || 'default',
+  };
+}
+
+/** Connects, does the work, closes. @throws {CommandError} exit 6 if Temporal does not answer */
+export async function withTemporal<T>(work: (client: Client) => Promise<T>): Promise<T> {
+  const place = temporalPlace();
+  let connection: Connection;
+  try {
+    connection = await Connection.connect({ address: place.address, connectTimeout: '5s' });
+  } catch (error) {
+    throw unreachable(place, error);
+  }
+  try {
+    return await work(new Client({ connection, namespace: place.namespace }));
+  } catch (error) {
+    throw translate(place, error);
+  } finally {
+    await connection.close().catch(() => {});
+  }
+}
+
+function unreachable(place: TemporalPlace, cause: unknown): CommandError {
+  return new CommandError(
+    EXIT.unreachable,
+    `Temporal at ${place.address} does not answer`,
+    'start it, or set TEMPORAL_ADDRESS to host:port of its frontend',
+    { cause },
+  );
+}
+
+const GRPC = { deadlineExceeded: 4, notFound: 5, unavailable: 14 } as const;
+
+function grpcCode(error: unknown): number | undefined {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if (isGrpcServiceError(at)) return at.code;
+  }
+  return undefined;
+}
+
+function translate(place: TemporalPlace, error: unknown): unknown {
+  if (error instanceof CommandError || error instanceof WorkflowNotFoundError) return error;
+  if (grpcCode(error) === GRPC.unavailable) return unreachable(place, error);
+  if (grpcCode(error) === GRPC.notFound && /namespace/i.test(deepMessage(error))) {
+    return new CommandError(
+      EXIT.usage,
+      `Temporal at ${place.address} has no namespace ${place.namespace}`,
+      'set TEMPORAL_NAMESPACE, or create the namespace',
+      { cause: error },
+    );
+  }
+  return error;
+}
+
+/** Whether a call was given up because nobody answered within its deadline. */
+export function isTimeout(error: unknown): boolean {
+  const code = grpcCode(error);
+  return (
+    code === GRPC.deadlineExceeded ||
+    (error instanceof Error && error.name === 'WorkflowUpdateRPCTimeoutOrCancelledError')
+  );
+}
+
+/** The innermost cause: what happened, without the layers that carried it. */
+export function rootCause(error: unknown): { type: string | undefined; message: string } {
+  let at = error;
+  while (at instanceof Error && at.cause instanceof Error) at = at.cause;
+  const type = (at as { type?: unknown } | undefined)?.type;
+  return {
+    type: typeof type === 'string' ? type : undefined,
+    message: at instanceof Error ? at.message : String(at),
+  };
+}
+
+function deepMessage(error: unknown): string {
+  const messages: string[] = [];
+  for (let at: unknown = error; at instanceof Error; at = at.cause) messages.push(at.message);
+  return messages.join(': ');
+}
+
+/** How a workflow that failed is told: the exit code, the failure's type and its message. */
+export function workflowFailure(error: WorkflowFailedError | WorkflowUpdateFailedError): {
+  exitCode: ExitCode;
+  type: string;
+  message: string;
+} {
+  const names: string[] = [];
+  for (let at: unknown = error; at instanceof Error; at = at.cause) names.push(at.name);
+  if (names.includes('TerminatedFailure')) {
+    return {
+      exitCode: EXIT.failed,
+      type: 'Terminated',
+      message:
+        'the workflow was terminated, so nothing was cleaned up. The next run takes over what it left.',
+    };
+  }
+  if (names.includes('CancelledFailure')) {
+    return { exitCode: EXIT.aborted, type: 'Cancelled', message: 'the workflow was cancelled' };
+  }
+  const { type, message } = rootCause(error);
+  return { exitCode: exitCodeOfFailure(type), type: type ?? 'Unexpected', message };
+}
