@@ -1,7 +1,7 @@
 import { DEFAULTS, LIMITS, type Side } from './config/schema.js';
 import { refusalOf } from './model/conversion.js';
-import { LIVE_NAME_CHARACTERS_MAX } from './model/names.js';
-import type { LiveTable } from './mysql/schema.js';
+import { LIVE_NAME_CHARACTERS_MAX, parsePhysicalName } from './model/names.js';
+import type { LiveForeignKey, LiveTable } from './mysql/schema.js';
 import type { SourceTable } from './sql-server/schema.js';
 
 export interface InitInput {
@@ -128,6 +128,13 @@ function pairTables(input: InitInput, leftOut: string[]): Pair[] {
   return pairs;
 }
 
+const CASCADES = /^(CASCADE|SET NULL|SET DEFAULT)$/i;
+
+/** Backups of earlier runs stay beside live, with foreign keys and triggers of their own. */
+function isOurs(name: string): boolean {
+  return parsePhysicalName(name) !== undefined;
+}
+
 /** The configuration of one table, or why there cannot be one. */
 function draftTable({ source, live }: Pair): Draft | string {
   const notes: string[] = [];
@@ -139,6 +146,13 @@ function draftTable({ source, live }: Pair): Draft | string {
   if (live.primaryKey.length === 0) return 'live has no primary key';
   if (live.primaryKey.length > LIMITS.keyColumnsMax) return "live's primary key has too many columns";
   if (live.partitioned) return 'live is partitioned';
+  if (live.engine !== 'InnoDB') return `live's engine ${live.engine} has no transactions`;
+  const triggers = live.triggers.filter((trigger) => !isOurs(trigger.name)).map((trigger) => trigger.name);
+  if (triggers.length > 0) return `live has triggers of the application: ${triggers.join(', ')}`;
+  const cascading = live.foreignKeys.find(
+    (key) => CASCADES.test(key.onDelete) || CASCADES.test(key.onUpdate),
+  );
+  if (cascading) return `its foreign key ${cascading.name} cascades, and cascades fire no triggers`;
   const columns: Draft['columns'] = [];
   const taken = new Set<string>();
   for (const column of live.columns) {
@@ -161,6 +175,8 @@ function draftTable({ source, live }: Pair): Draft | string {
       taken.add(from.name);
     } else if (isKey) {
       return `key column ${column.name}: ${why}`;
+    } else if (!column.generated && !column.nullable && column.default === null && !column.autoIncrement) {
+      return `${column.name} is NOT NULL without a default, and cannot be filled: ${why}`;
     } else {
       notes.push(`live's ${column.name} is left alone: ${why}`);
     }
@@ -188,9 +204,11 @@ function closeGroup(drafts: Draft[], leftOut: string[]): Draft[] {
   for (;;) {
     const names = new Set(group.map((draft) => draft.live.name));
     const crossing = (draft: Draft): string | undefined => {
-      const out = draft.live.foreignKeys.find((key) => !names.has(key.referencedTable));
+      const crosses = (key: LiveForeignKey, table: string) =>
+        key.schema !== key.referencedSchema || !names.has(table);
+      const out = draft.live.foreignKeys.find((key) => crosses(key, key.referencedTable));
       if (out) return `its foreign key ${out.name} points to ${out.referencedTable}, which is not published`;
-      const inward = draft.live.referencedBy.find((key) => !names.has(key.table));
+      const inward = draft.live.referencedBy.find((key) => !isOurs(key.table) && crosses(key, key.table));
       if (inward)
         return `foreign key ${inward.name} of ${inward.table}, which is not published, points to it`;
       return undefined;

@@ -173,6 +173,29 @@ test('parents stand before their children', () => {
   expect(tables).toEqual(['z_parent', 'a_child']);
 });
 
+test('backups and triggers of earlier runs are no reason to leave a table out', () => {
+  const key = foreignKey('_ss3o_child', 'id', 'parent', 'id');
+  const trigger = { name: '_ss3lu_parent', event: 'UPDATE', timing: 'AFTER', definer: 'a@b' };
+  const { tables } = init(
+    [source('Parent', ['Id'])],
+    [live('parent', ['id'], { referencedBy: [key], triggers: [trigger] })],
+  );
+  expect(tables).toEqual(['parent']);
+});
+
+test('a foreign key that cascades leaves the table out', () => {
+  const key = { ...foreignKey('child', 'parent_id', 'parent', 'id'), onDelete: 'CASCADE' };
+  const run = () =>
+    init(
+      [source('Child', ['Id', 'ParentId']), source('Parent', ['Id'])],
+      [
+        live('child', ['id', 'parent_id'], { foreignKeys: [key] }),
+        live('parent', ['id'], { referencedBy: [key] }),
+      ],
+    );
+  expect(run).toThrow(/fk_child_parent cascades/);
+});
+
 test('tables whose foreign keys leave the group are left out, until none does', () => {
   const lineToInvoice = foreignKey('line', 'invoice_id', 'invoice', 'id');
   const noteToLine = foreignKey('note', 'line_id', 'line', 'id');
@@ -201,6 +224,19 @@ describe('a table is left out with the reason when', () => {
       /key column id: no source column/,
     ],
     ['live is a view', source('T', ['Id']), live('t', ['id'], { kind: 'VIEW' }), /a view/],
+    [
+      'live has triggers of its own',
+      source('T', ['Id']),
+      live('t', ['id'], { triggers: [{ name: 'own', event: 'UPDATE', timing: 'BEFORE', definer: 'a@b' }] }),
+      /triggers of the application: own/,
+    ],
+    [
+      'a column without a default cannot be filled',
+      source('T', ['Id']),
+      live('t', ['id', liveColumn('must', { nullable: false })]),
+      /must is NOT NULL without a default/,
+    ],
+    ['live has no transactions', source('T', ['Id']), live('t', ['id'], { engine: 'MyISAM' }), /MyISAM/],
     ['live is partitioned', source('T', ['Id']), live('t', ['id'], { partitioned: true }), /partitioned/],
     ["live's name is too long", source('x'.repeat(60), ['Id']), live('x'.repeat(60), ['id']), /longer than/],
     [

@@ -1,25 +1,11 @@
 import type { Command } from 'commander';
 import pc from 'picocolors';
-import { type Config, loadConfig } from '../config/load.js';
+import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
+import type { Decision, Finding } from '../preflight/decide.js';
+import { preflight } from '../preflight/index.js';
 import { configOption, jsonOption } from './config-option.js';
 import { print, printJson } from './output.js';
-
-interface Finding {
-  what: string;
-  where: string;
-  cure: string;
-}
-
-interface Preflight {
-  refusals: Finding[];
-  warnings: Finding[];
-  needs: Record<string, unknown>;
-}
-
-interface PreflightModule {
-  preflight(config: Config): Promise<Preflight>;
-}
 
 export function addCheck(program: Command, end: (code: ExitCode) => void): void {
   program
@@ -31,16 +17,14 @@ export function addCheck(program: Command, end: (code: ExitCode) => void): void 
     .addOption(jsonOption())
     .action(async (options: { config: string; json: boolean }) => {
       const config = loadConfig(options.config);
-      const path: string = '../preflight/index.js';
-      const { preflight } = (await import(path)) as PreflightModule;
-      const { refusals, warnings, needs } = await preflight(config);
-      if (options.json) printJson({ pipeline: config.pipeline, refusals, warnings, needs });
-      else print(checkText(config.pipeline, { refusals, warnings, needs }));
-      end(refusals.length > 0 ? EXIT.refused : EXIT.done);
+      const decision = await preflight(config);
+      if (options.json) printJson({ pipeline: config.pipeline, ...decision });
+      else print(checkText(config.pipeline, decision));
+      end(decision.refusals.length > 0 ? EXIT.refused : EXIT.done);
     });
 }
 
-export function checkText(pipeline: string, found: Preflight): string {
+export function checkText(pipeline: string, found: Decision): string {
   const lines = [
     ...found.refusals.map((finding) => findingText(pc.red('refused'), finding)),
     ...found.warnings.map((finding) => findingText(pc.yellow('warning'), finding)),
@@ -53,6 +37,18 @@ export function checkText(pipeline: string, found: Preflight): string {
       : `${pipeline} ${pc.red('cannot run')}: ${found.refusals.length} to cure`,
   ];
   return lines.join('\n');
+}
+
+/** 0 bytes · 12.3 MB: in powers of 1000 */
+export function bytes(value: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  let rest = value;
+  while (rest >= 1000 && unit < units.length - 1) {
+    rest /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? rest : rest.toFixed(1)} ${units[unit]}`;
 }
 
 function findingText(label: string, { what, where, cure }: Finding): string {
