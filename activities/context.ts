@@ -59,14 +59,19 @@ export async function loadSpec(session: Session, ref: RunRef): Promise<RunSpec> 
     sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
   );
   const spec = rows[0]?.spec;
-  if (!spec) throw new StageswapError('Fenced', `run ${ref.generation} of ${ref.pipeline} is not known in MySQL`);
+  if (!spec)
+    throw new StageswapError('Fenced', `run ${ref.generation} of ${ref.pipeline} is not known in MySQL`);
   return typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
 }
 
 /** The first statement of every writing transaction. @throws {StageswapError} Fenced: a newer run owns the pipeline */
 export async function holdFence(session: Session, ref: RunRef): Promise<void> {
   const rows = await session.rows(fence(ref.pipeline, ref.generation));
-  if (rows.length === 0) throw new StageswapError('Fenced', `a newer run of ${ref.pipeline} owns its tables; run ${ref.generation} changes nothing more`);
+  if (rows.length === 0)
+    throw new StageswapError(
+      'Fenced',
+      `a newer run of ${ref.pipeline} owns its tables; run ${ref.generation} changes nothing more`,
+    );
 }
 
 /** Was this run's RENAME executed? The tables decide: the backup of its generation is made by it alone. */
@@ -90,7 +95,9 @@ export async function setPhase(session: Session, ref: RunRef, phase: string): Pr
 }
 
 /** Wraps an activity: heartbeats while it works, and failures of the list under their own type. */
-export function activity<A extends unknown[], R>(work: (...input: A) => Promise<R>): (...input: A) => Promise<R> {
+export function activity<A extends unknown[], R>(
+  work: (...input: A) => Promise<R>,
+): (...input: A) => Promise<R> {
   return async (...input: A) => {
     const context = Context.current();
     const beat = setInterval(() => context.heartbeat(), 2_000);
@@ -99,7 +106,12 @@ export function activity<A extends unknown[], R>(work: (...input: A) => Promise<
     } catch (error) {
       if (context.cancellationSignal.aborted) throw new CancelledFailure('cancelled', [], error as Error);
       if (error instanceof StageswapError) {
-        throw ApplicationFailure.create({ message: error.message, type: error.type, nonRetryable: !error.retry, cause: error });
+        throw ApplicationFailure.create({
+          message: error.message,
+          type: error.type,
+          nonRetryable: !error.retry,
+          cause: error,
+        });
       }
       throw error;
     } finally {

@@ -7,7 +7,17 @@ import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
 import { sameKey } from '../src/sql/columns.js';
 import { tablesOfCutOver } from '../src/sql/cut-over.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, isSwapped, loadSpec, onTarget, type RunRef, setPhase, tableExists, target } from './context.js';
+import {
+  activity,
+  type Dependencies,
+  isSwapped,
+  loadSpec,
+  onTarget,
+  type RunRef,
+  setPhase,
+  tableExists,
+  target,
+} from './context.js';
 import { pendingEdits, replayTable } from './merge.js';
 import { markerOf } from './tables.js';
 
@@ -24,71 +34,83 @@ const CUT_OVER_WAIT_TIMEOUT_SECONDS = 20;
 /** Cut-over: lock → drain → swap → unlock; and the steps beside it. */
 export function cutOverActivities(dependencies: Dependencies) {
   /** Backup: the RENAME makes it, for nothing. Here: its names are free, so that the RENAME cannot fail on them. */
-  const backup = activity(async (ref: RunRef): Promise<{ backups: string[] }> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      await setPhase(session, ref, 'backup');
-      const backups = spec.tables.map((table) => physicalTable(spec.generation, 'backup', table.live));
-      if (await isSwapped(session, spec)) return { backups };
-      for (const name of [...backups, markerOf(spec).to]) {
-        if (await tableExists(session, name)) throw new StageswapError('Refused', `a table ${name} is in the way of the swap. Run stageswap repair.`);
-      }
-      return { backups };
-    }),
+  const backup = activity(
+    async (ref: RunRef): Promise<{ backups: string[] }> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'backup');
+        const backups = spec.tables.map((table) => physicalTable(spec.generation, 'backup', table.live));
+        if (await isSwapped(session, spec)) return { backups };
+        for (const name of [...backups, markerOf(spec).to]) {
+          if (await tableExists(session, name))
+            throw new StageswapError(
+              'Refused',
+              `a table ${name} is in the way of the swap. Run stageswap repair.`,
+            );
+        }
+        return { backups };
+      }),
   );
 
   /** The cut-over of the whole group. Repeatable: if the tables say that the RENAME was executed, it says so and is done. */
-  const cutOver = activity(async (ref: RunRef): Promise<CutOver> =>
-    onTarget(
-      dependencies,
-      ref.pipeline,
-      async (session) => {
-        const spec = await loadSpec(session, ref);
-        if (await isSwapped(session, spec)) return rememberedCutOver(session, ref);
-        await setPhase(session, ref, 'cutOver');
-        const address = target(dependencies.config(ref.pipeline));
-        const watchdog = await Session.open(address);
-        try {
-          for (const table of spec.tables) await carryAutoIncrement(session, spec, table);
-          await raiseBarrier(session, spec);
-          const result = await swapUnderLock(session, watchdog, spec);
-          await rememberCutOver(watchdog, ref, result);
-          return result;
-        } catch (error) {
-          // The connection may have died around the RENAME: a fresh one looks at the tables and decides.
-          if (error instanceof StageswapError) throw error;
-          session.destroy();
-          const looked = await Session.open(address);
+  const cutOver = activity(
+    async (ref: RunRef): Promise<CutOver> =>
+      onTarget(
+        dependencies,
+        ref.pipeline,
+        async (session) => {
+          const spec = await loadSpec(session, ref);
+          if (await isSwapped(session, spec)) return rememberedCutOver(session, ref);
+          await setPhase(session, ref, 'cutOver');
+          const address = target(dependencies.config(ref.pipeline));
+          const watchdog = await Session.open(address);
           try {
-            if (await isSwapped(looked, spec)) return await rememberedCutOver(looked, ref);
+            for (const table of spec.tables) await carryAutoIncrement(session, spec, table);
+            await raiseBarrier(session, spec);
+            const result = await swapUnderLock(session, watchdog, spec);
+            await rememberCutOver(watchdog, ref, result);
+            return result;
+          } catch (error) {
+            // The connection may have died around the RENAME: a fresh one looks at the tables and decides.
+            if (error instanceof StageswapError) throw error;
+            session.destroy();
+            const looked = await Session.open(address);
+            try {
+              if (await isSwapped(looked, spec)) return await rememberedCutOver(looked, ref);
+            } finally {
+              await looked.close();
+            }
+            throw error;
           } finally {
-            await looked.close();
+            await watchdog.close();
           }
-          throw error;
-        } finally {
-          await watchdog.close();
-        }
-      },
-      { waitTimeoutSeconds: CUT_OVER_WAIT_TIMEOUT_SECONDS },
-    ),
+        },
+        { waitTimeoutSeconds: CUT_OVER_WAIT_TIMEOUT_SECONDS },
+      ),
   );
 
   /** Final sync: proves that no edit from before the swap is left in the log. */
-  const finalSync = activity(async (ref: RunRef): Promise<{ captured: number; left: number }> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      await setPhase(session, ref, 'finalSync');
-      let captured = 0;
-      for (const table of spec.tables) {
-        const rows = await session.rows<{ n: string }>(sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))}`);
-        captured += Number(rows[0]?.n ?? 0);
-      }
-      const left = await pendingEdits(session, spec);
-      if (left > 0) {
-        throw new StageswapError('ProofFailed', `${left} edits from before the swap are in the log and not in live. Nothing was cleaned up: compare the log tables _ss${spec.generation}l_* with live, and roll back if in doubt.`);
-      }
-      return { captured, left };
-    }),
+  const finalSync = activity(
+    async (ref: RunRef): Promise<{ captured: number; left: number }> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'finalSync');
+        let captured = 0;
+        for (const table of spec.tables) {
+          const rows = await session.rows<{ n: string }>(
+            sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))}`,
+          );
+          captured += Number(rows[0]?.n ?? 0);
+        }
+        const left = await pendingEdits(session, spec);
+        if (left > 0) {
+          throw new StageswapError(
+            'ProofFailed',
+            `${left} edits from before the swap are in the log and not in live. Nothing was cleaned up: compare the log tables _ss${spec.generation}l_* with live, and roll back if in doubt.`,
+          );
+        }
+        return { captured, left };
+      }),
   );
 
   return { backup, cutOver, finalSync };
@@ -105,16 +127,28 @@ async function swapUnderLock(session: Session, watchdog: Session, spec: RunSpec)
     () => waitForOpenTransactions(watchdog, spec),
   );
   if (!locks) {
-    throw new StageswapError('LockNotGranted', `the tables could not be locked within ${spec.cutOver.attemptsMax} attempts of ${spec.cutOver.lockAttemptMsMax} ms: long transactions hold them. Live is untouched. End them, or run again at a quieter time.`);
+    throw new StageswapError(
+      'LockNotGranted',
+      `the tables could not be locked within ${spec.cutOver.attemptsMax} attempts of ${spec.cutOver.lockAttemptMsMax} ms: long transactions hold them. Live is untouched. End them, or run again at a quieter time.`,
+    );
   }
   const granted = performance.now();
   try {
-    const owner = await session.rows<{ generation: number }>(sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${spec.pipeline}`);
-    if (Number(owner[0]?.generation) !== spec.generation) throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns its tables; run ${spec.generation} changes nothing more`);
+    const owner = await session.rows<{ generation: number }>(
+      sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${spec.pipeline}`,
+    );
+    if (Number(owner[0]?.generation) !== spec.generation)
+      throw new StageswapError(
+        'Fenced',
+        `a newer run of ${spec.pipeline} owns its tables; run ${spec.generation} changes nothing more`,
+      );
     for (const table of spec.tables) {
       const live = await definitionOf(session, table.live);
       if (live.fingerprint !== table.fingerprint) {
-        throw new StageswapError('LiveChanged', `the definition of ${table.live} changed while the run worked (a migration?). Live is untouched. Run again.`);
+        throw new StageswapError(
+          'LiveChanged',
+          `the definition of ${table.live} changed while the run worked (a migration?). Live is untouched. Run again.`,
+        );
       }
       await carryAutoIncrement(session, spec, table, live.autoIncrement);
     }
@@ -124,7 +158,12 @@ async function swapUnderLock(session: Session, watchdog: Session, spec: RunSpec)
     await session.connection.query('COMMIT');
     await session.run(renameOf(spec));
     await session.connection.query('UNLOCK TABLES');
-    return { attempts: locks.attempts, queuedMs: round(locks.queuedMs), heldMs: round(performance.now() - granted), replayedUnderLock };
+    return {
+      attempts: locks.attempts,
+      queuedMs: round(locks.queuedMs),
+      heldMs: round(performance.now() - granted),
+      replayedUnderLock,
+    };
   } catch (error) {
     await session.connection.query('ROLLBACK').catch(() => {});
     await session.connection.query('UNLOCK TABLES').catch(() => {});
@@ -160,19 +199,27 @@ async function waitForOpenTransactions(session: Session, spec: RunSpec): Promise
   const names = join(spec.tables.map((table) => sql`${table.live}`));
   while (Date.now() < until) {
     const held = await session
-      .rows(sql`SELECT 1 AS held FROM performance_schema.metadata_locks WHERE object_type = 'TABLE' AND object_schema = DATABASE() AND object_name IN (${names}) AND lock_duration = 'TRANSACTION' AND lock_status = 'GRANTED' LIMIT 1`)
+      .rows(
+        sql`SELECT 1 AS held FROM performance_schema.metadata_locks WHERE object_type = 'TABLE' AND object_schema = DATABASE() AND object_name IN (${names}) AND lock_duration = 'TRANSACTION' AND lock_status = 'GRANTED' LIMIT 1`,
+      )
       .catch(() => []); // without the privilege the watchdog alone protects; check says so
     if (held.length === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
-async function carryAutoIncrement(session: Session, spec: RunSpec, table: TableSpec, known?: string | null): Promise<void> {
+async function carryAutoIncrement(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  known?: string | null,
+): Promise<void> {
   const next = known === undefined ? (await definitionOf(session, table.live)).autoIncrement : known;
   if (next === null) return;
   const stage = physicalTable(spec.generation, 'stage', table.live);
   const current = (await definitionOf(session, stage)).autoIncrement;
-  if (current === null || BigInt(current) < BigInt(next)) await session.run(sql`ALTER TABLE ${id(stage)} AUTO_INCREMENT = ${raw(next)}`);
+  if (current === null || BigInt(current) < BigInt(next))
+    await session.run(sql`ALTER TABLE ${id(stage)} AUTO_INCREMENT = ${raw(next)}`);
 }
 
 /**
@@ -182,7 +229,9 @@ async function carryAutoIncrement(session: Session, spec: RunSpec, table: TableS
 async function raiseBarrier(session: Session, spec: RunSpec): Promise<void> {
   for (const table of spec.tables) {
     const stage = id(physicalTable(spec.generation, 'stage', table.live));
-    await session.run(sql`ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`);
+    await session.run(
+      sql`ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`,
+    );
     await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier, ALGORITHM=INSTANT`);
   }
 }
@@ -193,31 +242,49 @@ async function refuseNewOrphans(session: Session, spec: RunSpec, table: TableSpe
   const keys = (live: string) => id(physicalTable(spec.generation, 'replayKeys', live));
   for (const key of table.foreignKeys) {
     const child = join(key.columns.map((column) => sql`c.${id(column)}`));
-    const notNull = join(key.columns.map((column) => sql`c.${id(column)} IS NOT NULL`), ' AND ');
-    const on = join(key.columns.map((column, index) => sql`p.${id(key.parentColumns[index] ?? '')} = c.${id(column)}`), ' AND ');
+    const notNull = join(
+      key.columns.map((column) => sql`c.${id(column)} IS NOT NULL`),
+      ' AND ',
+    );
+    const on = join(
+      key.columns.map((column, index) => sql`p.${id(key.parentColumns[index] ?? '')} = c.${id(column)}`),
+      ' AND ',
+    );
     const parentTable = spec.tables.find((candidate) => candidate.live === key.parent);
     const first = id(key.parentColumns[0] ?? '');
     const statements = [
       sql`SELECT ${child} FROM ${keys(table.live)} AS k STRAIGHT_JOIN ${stage(table.live)} AS c ON ${sameKey(table, 'c', 'k')} LEFT JOIN ${stage(key.parent)} AS p ON ${on} WHERE ${notNull} AND p.${first} IS NULL LIMIT 1`,
     ];
     if (parentTable && key.parentColumns.join() === parentTable.key.join()) {
-      const onKey = join(key.columns.map((column, index) => sql`c.${id(column)} = k.${id(key.parentColumns[index] ?? '')}`), ' AND ');
-      statements.push(sql`SELECT ${child} FROM ${keys(key.parent)} AS k STRAIGHT_JOIN ${stage(table.live)} AS c ON ${onKey} LEFT JOIN ${stage(key.parent)} AS p ON ${on} WHERE p.${first} IS NULL LIMIT 1`);
+      const onKey = join(
+        key.columns.map((column, index) => sql`c.${id(column)} = k.${id(key.parentColumns[index] ?? '')}`),
+        ' AND ',
+      );
+      statements.push(
+        sql`SELECT ${child} FROM ${keys(key.parent)} AS k STRAIGHT_JOIN ${stage(table.live)} AS c ON ${onKey} LEFT JOIN ${stage(key.parent)} AS p ON ${on} WHERE p.${first} IS NULL LIMIT 1`,
+      );
     }
     for (const statement of statements) {
       if ((await session.rows(statement)).length > 0) {
-        throw new StageswapError('Orphans', `an edit during the run would leave a row of ${table.live} without its parent in ${key.parent}. Live is untouched. Run again.`);
+        throw new StageswapError(
+          'Orphans',
+          `an edit during the run would leave a row of ${table.live} without its parent in ${key.parent}. Live is untouched. Run again.`,
+        );
       }
     }
   }
 }
 
 async function rememberCutOver(session: Session, ref: RunRef, result: CutOver): Promise<void> {
-  await session.run(sql`UPDATE ${id(control.run)} SET cut_over = ${JSON.stringify(result)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`);
+  await session.run(
+    sql`UPDATE ${id(control.run)} SET cut_over = ${JSON.stringify(result)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+  );
 }
 /** The figures of a cut-over that is done; where the worker died before it wrote them, they are unknown and zero. */
 async function rememberedCutOver(session: Session, ref: RunRef): Promise<CutOver> {
-  const rows = await session.rows<{ cut_over: string | CutOver | null }>(sql`SELECT cut_over FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`);
+  const rows = await session.rows<{ cut_over: string | CutOver | null }>(
+    sql`SELECT cut_over FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+  );
   const found = rows[0]?.cut_over;
   if (!found) return { attempts: 1, heldMs: 0, queuedMs: 0, replayedUnderLock: 0 };
   return typeof found === 'string' ? (JSON.parse(found) as CutOver) : found;

@@ -5,12 +5,24 @@ import { control, physicalTable, snapshotDatabase } from '../src/model/names.js'
 import { type Moment, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
+import { id, sql } from '../src/sql/text.js';
 import { quoted, withSource } from '../src/sql-server/connection.js';
 import { type KeyText, nextLimit, quotedTable } from '../src/sql-server/keys.js';
-import { beginSnapshotTransaction, createDatabaseSnapshot, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
+import {
+  beginSnapshotTransaction,
+  createDatabaseSnapshot,
+  dropDatabaseSnapshot,
+} from '../src/sql-server/moment.js';
 import { countRows, type Reader, readRange, requestOn } from '../src/sql-server/read.js';
-import { id, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, holdFence, loadSpec, onTarget, type RunRef, source } from './context.js';
+import {
+  activity,
+  type Dependencies,
+  holdFence,
+  loadSpec,
+  onTarget,
+  type RunRef,
+  source,
+} from './context.js';
 
 const WORK_MS_MAX = 20_000;
 
@@ -32,114 +44,147 @@ export function ingestActivities(dependencies: Dependencies) {
     snapshotDatabase(source(dependencies.config(spec.pipeline)).database, spec.pipeline, spec.generation);
 
   /** Opens one moment of the source: a database snapshot, or, where none can be had, the word that it must be a transaction. */
-  const openMoment = activity(async (ref: RunRef): Promise<{ moment: Moment; because?: string }> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      if (spec.moment === 'fuzzy') throw new StageswapError('Refused', 'moment: fuzzy is not built yet. Use auto, snapshot or transaction.');
-      if (spec.moment === 'transaction') return { moment: 'transaction' };
-      const address = source(dependencies.config(ref.pipeline));
-      try {
-        await withSource(address, (pool) => createDatabaseSnapshot(pool, address.database, snapshotOf(spec)));
-        return { moment: 'snapshot' };
-      } catch (error) {
-        if (error instanceof StageswapError && error.type === 'Unreachable') throw error;
-        const because = error instanceof Error ? error.message : String(error);
-        if (spec.moment === 'snapshot') throw new StageswapError('Refused', `The source makes no database snapshot: ${because} Grant the right, or set moment: auto.`, { cause: error });
-        return { moment: 'transaction', because };
-      }
-    }),
+  const openMoment = activity(
+    async (ref: RunRef): Promise<{ moment: Moment; because?: string }> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        if (spec.moment === 'fuzzy')
+          throw new StageswapError(
+            'Refused',
+            'moment: fuzzy is not built yet. Use auto, snapshot or transaction.',
+          );
+        if (spec.moment === 'transaction') return { moment: 'transaction' };
+        const address = source(dependencies.config(ref.pipeline));
+        try {
+          await withSource(address, (pool) =>
+            createDatabaseSnapshot(pool, address.database, snapshotOf(spec)),
+          );
+          return { moment: 'snapshot' };
+        } catch (error) {
+          if (error instanceof StageswapError && error.type === 'Unreachable') throw error;
+          const because = error instanceof Error ? error.message : String(error);
+          if (spec.moment === 'snapshot')
+            throw new StageswapError(
+              'Refused',
+              `The source makes no database snapshot: ${because} Grant the right, or set moment: auto.`,
+              { cause: error },
+            );
+          return { moment: 'transaction', because };
+        }
+      }),
   );
 
   /** Drops the run's database snapshot; nothing happens where there is none. */
-  const closeMoment = activity(async (ref: RunRef): Promise<void> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      await withSource(source(dependencies.config(ref.pipeline)), (pool) => dropDatabaseSnapshot(pool, snapshotOf(spec)));
-    }),
+  const closeMoment = activity(
+    async (ref: RunRef): Promise<void> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await withSource(source(dependencies.config(ref.pipeline)), (pool) =>
+          dropDatabaseSnapshot(pool, snapshotOf(spec)),
+        );
+      }),
   );
 
   /** Divides a table into chunks by walking along its key in the snapshot; first and last are open. */
-  const planIngest = activity(async (ref: RunRef, live: string): Promise<{ chunks: number }> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      return withSource(
-        source(dependencies.config(ref.pipeline)),
-        async (pool) => ({ chunks: (await planChunks(session, spec, tableOf(spec, live), pool)).length }),
-        { database: snapshotOf(spec) },
-      );
-    }),
+  const planIngest = activity(
+    async (ref: RunRef, live: string): Promise<{ chunks: number }> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        return withSource(
+          source(dependencies.config(ref.pipeline)),
+          async (pool) => ({ chunks: (await planChunks(session, spec, tableOf(spec, live), pool)).length }),
+          { database: snapshotOf(spec) },
+        );
+      }),
   );
 
   /** Loads the chunks of one slot that are not yet done, for at most some seconds, so that pause and abort are quick. */
-  const ingestChunks = activity(async (ref: RunRef, live: string, slot: number, slots: number): Promise<IngestProgress & { finished: boolean }> =>
-    onTarget(
-      dependencies,
-      ref.pipeline,
-      async (session) => {
-        const spec = await loadSpec(session, ref);
-        const table = tableOf(spec, live);
-        const until = Date.now() + WORK_MS_MAX;
-        const open = (await pendingChunks(session, spec, live)).filter((chunk) => chunk.seq % slots === slot);
-        let finished = true;
-        await withSource(
-          source(dependencies.config(ref.pipeline)),
-          async (pool) => {
-            for (const chunk of open) {
-              if (Date.now() > until) {
-                finished = false;
-                return;
+  const ingestChunks = activity(
+    async (
+      ref: RunRef,
+      live: string,
+      slot: number,
+      slots: number,
+    ): Promise<IngestProgress & { finished: boolean }> =>
+      onTarget(
+        dependencies,
+        ref.pipeline,
+        async (session) => {
+          const spec = await loadSpec(session, ref);
+          const table = tableOf(spec, live);
+          const until = Date.now() + WORK_MS_MAX;
+          const open = (await pendingChunks(session, spec, live)).filter(
+            (chunk) => chunk.seq % slots === slot,
+          );
+          let finished = true;
+          await withSource(
+            source(dependencies.config(ref.pipeline)),
+            async (pool) => {
+              for (const chunk of open) {
+                if (Date.now() > until) {
+                  finished = false;
+                  return;
+                }
+                await loadChunk(session, pool, ref, spec, table, chunk);
               }
-              await loadChunk(session, pool, ref, spec, table, chunk);
-            }
-          },
-          { database: snapshotOf(spec) },
-        );
-        return { ...(await ingestProgress(session, spec, live)), finished };
-      },
-      { localInfile: true },
-    ),
+            },
+            { database: snapshotOf(spec) },
+          );
+          return { ...(await ingestProgress(session, spec, live)), finished };
+        },
+        { localInfile: true },
+      ),
   );
 
   /** Reads the whole group in one SNAPSHOT transaction on one connection. A retry starts the ingest again. */
-  const ingestTransaction = activity(async (ref: RunRef): Promise<Record<string, IngestProgress>> =>
-    onTarget(
-      dependencies,
-      ref.pipeline,
-      async (session) => {
-        const spec = await loadSpec(session, ref);
-        const first = spec.tables[0];
-        if (!first) throw new Error('a run without tables');
-        for (const table of spec.tables) await startAgain(session, ref, spec, table);
-        const progress: Record<string, IngestProgress> = {};
-        await withSource(
-          source(dependencies.config(ref.pipeline)),
-          async (pool) => {
-            const key = quoted(first.columns[0]?.source.name ?? '');
-            const transaction = await beginSnapshotTransaction(pool, `SELECT TOP (1) ${key} FROM ${quotedTable(first)}`);
-            try {
-              for (const table of spec.tables) {
-                await planChunks(session, spec, table, transaction);
-                for (const chunk of await pendingChunks(session, spec, table.live)) {
-                  await loadChunk(session, transaction, ref, spec, table, chunk);
+  const ingestTransaction = activity(
+    async (ref: RunRef): Promise<Record<string, IngestProgress>> =>
+      onTarget(
+        dependencies,
+        ref.pipeline,
+        async (session) => {
+          const spec = await loadSpec(session, ref);
+          const first = spec.tables[0];
+          if (!first) throw new Error('a run without tables');
+          for (const table of spec.tables) await startAgain(session, ref, spec, table);
+          const progress: Record<string, IngestProgress> = {};
+          await withSource(
+            source(dependencies.config(ref.pipeline)),
+            async (pool) => {
+              const key = quoted(first.columns[0]?.source.name ?? '');
+              const transaction = await beginSnapshotTransaction(
+                pool,
+                `SELECT TOP (1) ${key} FROM ${quotedTable(first)}`,
+              );
+              try {
+                for (const table of spec.tables) {
+                  await planChunks(session, spec, table, transaction);
+                  for (const chunk of await pendingChunks(session, spec, table.live)) {
+                    await loadChunk(session, transaction, ref, spec, table, chunk);
+                  }
+                  progress[table.live] = await ingestProgress(session, spec, table.live);
                 }
-                progress[table.live] = await ingestProgress(session, spec, table.live);
+              } finally {
+                await transaction.rollback().catch(() => {});
               }
-            } finally {
-              await transaction.rollback().catch(() => {});
-            }
-          },
-          { connectionsMax: 1 },
-        );
-        return progress;
-      },
-      { localInfile: true },
-    ),
+            },
+            { connectionsMax: 1 },
+          );
+          return progress;
+        },
+        { localInfile: true },
+      ),
   );
 
   return { openMoment, closeMoment, planIngest, ingestChunks, ingestTransaction };
 }
 
-async function planChunks(session: Session, spec: RunSpec, table: TableSpec, reader: Reader): Promise<ChunkRow[]> {
+async function planChunks(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  reader: Reader,
+): Promise<ChunkRow[]> {
   const planned = await session.rows<{ n: number }>(
     sql`SELECT COUNT(*) AS n FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
   );
@@ -168,7 +213,11 @@ async function pendingChunks(session: Session, spec: RunSpec, live: string): Pro
   const rows = await session.rows<{ seq: number; range_from: unknown; range_to: unknown }>(
     sql`SELECT seq, range_from, range_to FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND step = 'ingest' AND done = 0 ORDER BY seq`,
   );
-  return rows.map((row) => ({ seq: Number(row.seq), range_from: keyOf(row.range_from), range_to: keyOf(row.range_to) }));
+  return rows.map((row) => ({
+    seq: Number(row.seq),
+    range_from: keyOf(row.range_from),
+    range_to: keyOf(row.range_to),
+  }));
 }
 function keyOf(value: unknown): KeyText {
   if (value === null || value === undefined) return null;
@@ -176,7 +225,14 @@ function keyOf(value: unknown): KeyText {
 }
 
 /** Loads one chunk: its rows and its ledger row in one transaction, so that it is there exactly once. */
-async function loadChunk(session: Session, reader: Reader, ref: RunRef, spec: RunSpec, table: TableSpec, chunk: ChunkRow): Promise<void> {
+async function loadChunk(
+  session: Session,
+  reader: Reader,
+  ref: RunRef,
+  spec: RunSpec,
+  table: TableSpec,
+  chunk: ChunkRow,
+): Promise<void> {
   const signal = Context.current().cancellationSignal;
   await session.transaction(async () => {
     await holdFence(session, ref);
@@ -185,7 +241,13 @@ async function loadChunk(session: Session, reader: Reader, ref: RunRef, spec: Ru
     );
     if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
     const rows = new RowStream();
-    const loaded = loadRows(session, table, physicalTable(ref.generation, 'baseNext', table.live), { column: '_ss_chunk', value: chunk.seq }, rows);
+    const loaded = loadRows(
+      session,
+      table,
+      physicalTable(ref.generation, 'baseNext', table.live),
+      { column: '_ss_chunk', value: chunk.seq },
+      rows,
+    );
     loaded.catch((error: Error) => rows.fail(error));
     const read = readRange(reader, table, chunk.range_from, chunk.range_to, rows, signal).then(
       () => rows.end(),
@@ -208,13 +270,19 @@ async function ingestProgress(session: Session, spec: RunSpec, live: string): Pr
   const rows = await session.rows<{ row_count: string | null; done: string | null; chunks: string }>(
     sql`SELECT SUM(row_count) AS row_count, SUM(done) AS done, COUNT(*) AS chunks FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND step = 'ingest'`,
   );
-  return { rows: Number(rows[0]?.row_count ?? 0), chunksDone: Number(rows[0]?.done ?? 0), chunks: Number(rows[0]?.chunks ?? 0) };
+  return {
+    rows: Number(rows[0]?.row_count ?? 0),
+    chunksDone: Number(rows[0]?.done ?? 0),
+    chunks: Number(rows[0]?.chunks ?? 0),
+  };
 }
 
 async function startAgain(session: Session, ref: RunRef, spec: RunSpec, table: TableSpec): Promise<void> {
   await session.transaction(async () => {
     await holdFence(session, ref);
-    await session.run(sql`DELETE FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`);
+    await session.run(
+      sql`DELETE FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
+    );
     await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'baseNext', table.live))}`);
   });
 }

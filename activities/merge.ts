@@ -4,10 +4,25 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
 import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
-import { countMerge, forgetReplayed, mergeIntoStage, recordConflicts, recordHeldBack, type Scope } from '../src/sql/merge.js';
+import {
+  countMerge,
+  forgetReplayed,
+  mergeIntoStage,
+  recordConflicts,
+  recordHeldBack,
+  type Scope,
+} from '../src/sql/merge.js';
 import { orphans, proofOfBaseNext } from '../src/sql/stage.js';
 import { id, raw, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, holdFence, loadSpec, onTarget, type RunRef, setPhase } from './context.js';
+import {
+  activity,
+  type Dependencies,
+  holdFence,
+  loadSpec,
+  onTarget,
+  type RunRef,
+  setPhase,
+} from './context.js';
 
 const WORK_MS_MAX = 20_000;
 const REPLAY_EDITS_MAX = 5_000;
@@ -27,71 +42,97 @@ export function mergeActivities(dependencies: Dependencies) {
    * Merges chunk after chunk along the target's own key order, each with its ledger row in one transaction; the ledger's
    * last row says where the next chunk begins.
    */
-  const reconcile = activity(async (ref: RunRef, live: string): Promise<MergeCounts & { finished: boolean }> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      const table = tableOf(spec, live);
-      await setPhase(session, ref, 'reconcile');
-      const until = Date.now() + WORK_MS_MAX;
-      let finished = false;
-      while (!finished && Date.now() < until) finished = await mergeNextChunk(session, ref, spec, table);
-      return { ...(await mergeCounts(session, ref, live)), finished };
-    }),
+  const reconcile = activity(
+    async (ref: RunRef, live: string): Promise<MergeCounts & { finished: boolean }> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        const table = tableOf(spec, live);
+        await setPhase(session, ref, 'reconcile');
+        const until = Date.now() + WORK_MS_MAX;
+        let finished = false;
+        while (!finished && Date.now() < until) finished = await mergeNextChunk(session, ref, spec, table);
+        return { ...(await mergeCounts(session, ref, live)), finished };
+      }),
   );
 
   /** Proof: per chunk, rows and checksum that were sent are what MySQL stored; and no row of stage without its parent. */
-  const verify = activity(async (ref: RunRef): Promise<Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }>> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      await setPhase(session, ref, 'verify');
-      const verified: Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }> = {};
-      for (const table of spec.tables) {
-        const proof = spec.kind === 'publish' ? await proveTable(session, spec, table) : { chunks: 0, chunksVerified: 0 };
-        const staged = await session.rows<{ n: string }>(sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'stage', table.live))}`);
-        verified[table.live] = { ...proof, rowsStaged: Number(staged[0]?.n ?? 0) };
-        await refuseOrphans(session, spec, table);
-        await session.rows(sql`ANALYZE TABLE ${id(physicalTable(spec.generation, 'stage', table.live))}`);
-      }
-      return verified;
-    }),
+  const verify = activity(
+    async (
+      ref: RunRef,
+    ): Promise<Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }>> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'verify');
+        const verified: Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }> = {};
+        for (const table of spec.tables) {
+          const proof =
+            spec.kind === 'publish'
+              ? await proveTable(session, spec, table)
+              : { chunks: 0, chunksVerified: 0 };
+          const staged = await session.rows<{ n: string }>(
+            sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'stage', table.live))}`,
+          );
+          verified[table.live] = { ...proof, rowsStaged: Number(staged[0]?.n ?? 0) };
+          await refuseOrphans(session, spec, table);
+          await session.rows(sql`ANALYZE TABLE ${id(physicalTable(spec.generation, 'stage', table.live))}`);
+        }
+        return verified;
+      }),
   );
 
   /** Guards: what a run may not do without being asked. */
-  const guard = activity(async (ref: RunRef): Promise<void> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      if (spec.kind === 'rollback') return;
-      for (const table of spec.tables) {
-        const counts = await mergeCounts(session, ref, table.live);
-        const size = async (name: string) => Number((await session.rows<{ n: string }>(sql`SELECT COUNT(*) AS n FROM ${id(name)}`))[0]?.n ?? 0);
-        const before = await size(table.live);
-        const read = await size(physicalTable(spec.generation, 'baseNext', table.live));
-        if (spec.baseGeneration !== null && read === 0 && (await size(physicalTable(spec.baseGeneration, 'baseNext', table.live))) > 0) {
-          throw new StageswapError('GuardTripped', `${table.source.schema}.${table.source.table} is empty, and was not when ${table.live} was last published. Live is untouched. If it is meant to be empty, delete its rows in live first.`);
+  const guard = activity(
+    async (ref: RunRef): Promise<void> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        if (spec.kind === 'rollback') return;
+        for (const table of spec.tables) {
+          const counts = await mergeCounts(session, ref, table.live);
+          const size = async (name: string) =>
+            Number(
+              (await session.rows<{ n: string }>(sql`SELECT COUNT(*) AS n FROM ${id(name)}`))[0]?.n ?? 0,
+            );
+          const before = await size(table.live);
+          const read = await size(physicalTable(spec.generation, 'baseNext', table.live));
+          if (
+            spec.baseGeneration !== null &&
+            read === 0 &&
+            (await size(physicalTable(spec.baseGeneration, 'baseNext', table.live))) > 0
+          ) {
+            throw new StageswapError(
+              'GuardTripped',
+              `${table.source.schema}.${table.source.table} is empty, and was not when ${table.live} was last published. Live is untouched. If it is meant to be empty, delete its rows in live first.`,
+            );
+          }
+          const share = before === 0 ? 0 : counts.deleted / before;
+          if (share > spec.guards.deleteShareMax) {
+            throw new StageswapError(
+              'GuardTripped',
+              `the run would delete ${counts.deleted} of ${before} rows of ${table.live}, more than guards.deleteShareMax (${spec.guards.deleteShareMax}). Live is untouched. Raise the limit if that is right.`,
+            );
+          }
         }
-        const share = before === 0 ? 0 : counts.deleted / before;
-        if (share > spec.guards.deleteShareMax) {
-          throw new StageswapError('GuardTripped', `the run would delete ${counts.deleted} of ${before} rows of ${table.live}, more than guards.deleteShareMax (${spec.guards.deleteShareMax}). Live is untouched. Raise the limit if that is right.`);
-        }
-      }
-    }),
+      }),
   );
 
   /** One round of replay: merges the logged keys again. @returns edits replayed, and how many wait now */
-  const replay = activity(async (ref: RunRef): Promise<{ replayed: number; pending: number }> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      await setPhase(session, ref, 'replay');
-      let replayed = 0;
-      for (const table of spec.tables) {
-        replayed += await session.transaction(async () => {
-          await holdFence(session, ref);
-          const ids = (await session.rows<{ id: string }>(pendingIds(spec, table, REPLAY_EDITS_MAX))).map((row) => row.id);
-          return ids.length === 0 ? 0 : replayTable(session, spec, table, ids);
-        });
-      }
-      return { replayed, pending: await pendingEdits(session, spec) };
-    }),
+  const replay = activity(
+    async (ref: RunRef): Promise<{ replayed: number; pending: number }> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'replay');
+        let replayed = 0;
+        for (const table of spec.tables) {
+          replayed += await session.transaction(async () => {
+            await holdFence(session, ref);
+            const ids = (await session.rows<{ id: string }>(pendingIds(spec, table, REPLAY_EDITS_MAX))).map(
+              (row) => row.id,
+            );
+            return ids.length === 0 ? 0 : replayTable(session, spec, table, ids);
+          });
+        }
+        return { replayed, pending: await pendingEdits(session, spec) };
+      }),
   );
 
   return { reconcile, verify, guard, replay };
@@ -102,13 +143,23 @@ interface Boundary {
   from: KeyText;
 }
 
-async function mergeNextChunk(session: Session, ref: RunRef, spec: RunSpec, table: TableSpec): Promise<boolean> {
+async function mergeNextChunk(
+  session: Session,
+  ref: RunRef,
+  spec: RunSpec,
+  table: TableSpec,
+): Promise<boolean> {
   return session.transaction(async () => {
     await holdFence(session, ref);
     const next = await whereToGoOn(session, ref, table.live);
     if (next === 'finished') return true;
-    const drives = spec.kind === 'publish' ? physicalTable(spec.generation, 'baseNext', table.live) : physicalTable(spec.undoes ?? 0, 'backup', table.live);
-    const boundary = await session.rows<Record<string, string>>(nextBoundary(table, drives, next.from, spec.chunkRows));
+    const drives =
+      spec.kind === 'publish'
+        ? physicalTable(spec.generation, 'baseNext', table.live)
+        : physicalTable(spec.undoes ?? 0, 'backup', table.live);
+    const boundary = await session.rows<Record<string, string>>(
+      nextBoundary(table, drives, next.from, spec.chunkRows),
+    );
     const first = boundary[0];
     const to = first ? keyColumns(table).map((column) => String(first[column.name])) : null;
     const scope: Scope = { kind: 'range', from: next.from, to };
@@ -136,16 +187,29 @@ async function whereToGoOn(session: Session, ref: RunRef, live: string): Promise
   const last = rows[0];
   if (!last) return { seq: 0, from: null };
   if (last.range_to === null) return 'finished';
-  return { seq: Number(last.seq) + 1, from: typeof last.range_to === 'string' ? (JSON.parse(last.range_to) as string[]) : last.range_to };
+  return {
+    seq: Number(last.seq) + 1,
+    from: typeof last.range_to === 'string' ? (JSON.parse(last.range_to) as string[]) : last.range_to,
+  };
 }
 
 async function mergeCounts(session: Session, ref: RunRef, live: string): Promise<MergeCounts> {
   const rows = await session.rows<{ row_count: string; counts: string | Record<string, number> | null }>(
     sql`SELECT row_count, counts FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = 'merge'`,
   );
-  const total: MergeCounts = { inserted: 0, updated: 0, deleted: 0, keptLive: 0, rows: 0, chunksDone: rows.length };
+  const total: MergeCounts = {
+    inserted: 0,
+    updated: 0,
+    deleted: 0,
+    keptLive: 0,
+    rows: 0,
+    chunksDone: rows.length,
+  };
   for (const row of rows) {
-    const counts = typeof row.counts === 'string' ? (JSON.parse(row.counts) as Record<string, number>) : (row.counts ?? {});
+    const counts =
+      typeof row.counts === 'string'
+        ? (JSON.parse(row.counts) as Record<string, number>)
+        : (row.counts ?? {});
     total.inserted += counts.inserted ?? 0;
     total.updated += counts.updated ?? 0;
     total.deleted += counts.deleted ?? 0;
@@ -155,13 +219,20 @@ async function mergeCounts(session: Session, ref: RunRef, live: string): Promise
   return total;
 }
 
-async function proveTable(session: Session, spec: RunSpec, table: TableSpec): Promise<{ chunks: number; chunksVerified: number }> {
+async function proveTable(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+): Promise<{ chunks: number; chunksVerified: number }> {
   type Proof = { seq: string; row_count: string; checksum_sum: string | null; checksum_xor: string | null };
   const sent = await session.rows<Proof & { done: number }>(
     sql`SELECT seq, done, row_count, checksum_sum, checksum_xor FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
   );
-  if (sent.length === 0) throw new StageswapError('ProofFailed', `${table.live}: no chunk was read, so nothing is proved`);
-  const stored = new Map((await session.rows<Proof>(proofOfBaseNext(spec, table))).map((proof) => [Number(proof.seq), proof]));
+  if (sent.length === 0)
+    throw new StageswapError('ProofFailed', `${table.live}: no chunk was read, so nothing is proved`);
+  const stored = new Map(
+    (await session.rows<Proof>(proofOfBaseNext(spec, table))).map((proof) => [Number(proof.seq), proof]),
+  );
   let chunksVerified = 0;
   for (const chunk of sent) {
     const found = stored.get(Number(chunk.seq));
@@ -172,7 +243,10 @@ async function proveTable(session: Session, spec: RunSpec, table: TableSpec): Pr
       !same(chunk.checksum_sum, found?.checksum_sum) ||
       !same(chunk.checksum_xor, found?.checksum_xor)
     ) {
-      throw new StageswapError('ProofFailed', `${table.live}, chunk ${chunk.seq}: sent ${chunk.row_count} rows (sum ${chunk.checksum_sum}), MySQL stored ${found?.row_count ?? 0} (sum ${found?.checksum_sum ?? 0}). A value was stored as another one; live is untouched.`);
+      throw new StageswapError(
+        'ProofFailed',
+        `${table.live}, chunk ${chunk.seq}: sent ${chunk.row_count} rows (sum ${chunk.checksum_sum}), MySQL stored ${found?.row_count ?? 0} (sum ${found?.checksum_sum ?? 0}). A value was stored as another one; live is untouched.`,
+      );
     }
     chunksVerified += 1;
   }
@@ -183,12 +257,20 @@ async function refuseOrphans(session: Session, spec: RunSpec, table: TableSpec):
   for (const { parent, statement } of orphans(spec, table, 5)) {
     const rows = await session.rows(statement);
     if (rows.length === 0) continue;
-    throw new StageswapError('Orphans', `${rows.length === 5 ? 'at least 5' : rows.length} rows of ${table.live} would have no parent in ${parent}, such as ${JSON.stringify(rows[0])}. Live is untouched. Correct the source, or keep the parent.`);
+    throw new StageswapError(
+      'Orphans',
+      `${rows.length === 5 ? 'at least 5' : rows.length} rows of ${table.live} would have no parent in ${parent}, such as ${JSON.stringify(rows[0])}. Live is untouched. Correct the source, or keep the parent.`,
+    );
   }
 }
 
 /** Merges pending keys of one table again; part of the caller's transaction or lock. @returns edits replayed */
-export async function replayTable(session: Session, spec: RunSpec, table: TableSpec, ids: string[] | 'all'): Promise<number> {
+export async function replayTable(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  ids: string[] | 'all',
+): Promise<number> {
   const taken = await session.run(takePending(spec, table, ids));
   if (taken === 0) return 0;
   const scope: Scope = { kind: 'replay' };
@@ -210,7 +292,9 @@ export async function replayTable(session: Session, spec: RunSpec, table: TableS
 export async function pendingEdits(session: Session, spec: RunSpec): Promise<number> {
   let pending = 0;
   for (const table of spec.tables) {
-    const rows = await session.rows<{ n: string }>(sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0`);
+    const rows = await session.rows<{ n: string }>(
+      sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0`,
+    );
     pending += Number(rows[0]?.n ?? 0);
   }
   return pending;

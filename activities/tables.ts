@@ -1,114 +1,155 @@
 import { StageswapError } from '../src/model/failures.js';
-import { control, generationOfMarker, markerTable, parsePhysicalName, physicalTable } from '../src/model/names.js';
+import {
+  control,
+  generationOfMarker,
+  markerTable,
+  parsePhysicalName,
+  physicalTable,
+} from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
+import { Session as MysqlSession } from '../src/mysql/connection.js';
 import { lockWithBackOff } from '../src/mysql/lock.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { fence } from '../src/sql/control.js';
-import { addForeignKeys, createBaseNext, createFirstTouch, createHeldBack, createLog, createReplayKeys, createStage } from '../src/sql/stage.js';
+import {
+  addForeignKeys,
+  createBaseNext,
+  createFirstTouch,
+  createHeldBack,
+  createLog,
+  createReplayKeys,
+  createStage,
+} from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, isSwapped, loadSpec, onTarget, type RunRef, setPhase, target } from './context.js';
-import { Session as MysqlSession } from '../src/mysql/connection.js';
+import {
+  activity,
+  type Dependencies,
+  isSwapped,
+  loadSpec,
+  onTarget,
+  type RunRef,
+  setPhase,
+  target,
+} from './context.js';
 
 /** Makes, and takes away, what a run owns in the target: its tables, capture's triggers, and in the end all of it. */
 export function tableActivities(dependencies: Dependencies) {
   /** Makes the run's tables; live is only read. */
-  const prepare = activity(async (ref: RunRef): Promise<void> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      await setPhase(session, ref, 'prepare');
-      for (const table of spec.tables) {
-        if (spec.kind === 'publish') await session.run(createBaseNext(spec, table));
-        await session.run(createStage(spec, table));
-        await session.run(createHeldBack(spec, table));
-        await session.run(createReplayKeys(spec, table));
-        await session.run(createLog(spec, table));
-        if (spec.kind === 'publish') await session.run(createFirstTouch(spec, table));
-      }
-      for (const table of spec.tables) {
-        const keys = addForeignKeys(spec, table);
-        const stage = physicalTable(spec.generation, 'stage', table.live);
-        if (keys && !(await hasForeignKeys(session, stage))) await session.run(keys);
-      }
-    }),
+  const prepare = activity(
+    async (ref: RunRef): Promise<void> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'prepare');
+        for (const table of spec.tables) {
+          if (spec.kind === 'publish') await session.run(createBaseNext(spec, table));
+          await session.run(createStage(spec, table));
+          await session.run(createHeldBack(spec, table));
+          await session.run(createReplayKeys(spec, table));
+          await session.run(createLog(spec, table));
+          if (spec.kind === 'publish') await session.run(createFirstTouch(spec, table));
+        }
+        for (const table of spec.tables) {
+          const keys = addForeignKeys(spec, table);
+          const stage = physicalTable(spec.generation, 'stage', table.live);
+          if (keys && !(await hasForeignKeys(session, stage))) await session.run(keys);
+        }
+      }),
   );
 
   /**
    * Capture begins: triggers on live, made under LOCK TABLES live WRITE with the fence, so that a worker that was stopped
    * and woke up cannot make a trigger whose log is gone. From its return on every edit is in the log.
    */
-  const capture = activity(async (ref: RunRef): Promise<void> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      await setPhase(session, ref, 'capture');
-      for (const table of spec.tables) {
-        const wanted = logTriggers(spec, table);
-        await underLock(dependencies, session, spec, [table.live, physicalTable(spec.generation, 'log', table.live)], async () => {
-          const present = await triggersOf(session, table.live);
-          for (const trigger of wanted) {
-            if (!present.includes(trigger.name)) await session.run(trigger.create);
-          }
-        });
-        const stage = physicalTable(spec.generation, 'stage', table.live);
-        if (spec.kind === 'publish') {
-          const present = await triggersOf(session, stage);
-          for (const trigger of touchTriggers(spec, table)) {
-            if (!present.includes(trigger.name)) await session.run(trigger.create);
+  const capture = activity(
+    async (ref: RunRef): Promise<void> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'capture');
+        for (const table of spec.tables) {
+          const wanted = logTriggers(spec, table);
+          await underLock(
+            dependencies,
+            session,
+            spec,
+            [table.live, physicalTable(spec.generation, 'log', table.live)],
+            async () => {
+              const present = await triggersOf(session, table.live);
+              for (const trigger of wanted) {
+                if (!present.includes(trigger.name)) await session.run(trigger.create);
+              }
+            },
+          );
+          const stage = physicalTable(spec.generation, 'stage', table.live);
+          if (spec.kind === 'publish') {
+            const present = await triggersOf(session, stage);
+            for (const trigger of touchTriggers(spec, table)) {
+              if (!present.includes(trigger.name)) await session.run(trigger.create);
+            }
           }
         }
-      }
-    }),
+      }),
   );
 
   /** Compensation: everything that the run made goes, live stays as it is. After the swap it does nothing: the tables decide. */
-  const undo = activity(async (ref: RunRef): Promise<{ undone: boolean }> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      if (await isSwapped(session, spec)) return { undone: false };
-      for (const table of spec.tables) await dropLogTriggers(dependencies, session, spec, table);
-      await session.run(sql`SET SESSION foreign_key_checks = 0`);
-      for (const table of [...spec.tables].reverse()) {
-        for (const kind of ['stage', 'baseNext', 'heldBack', 'replayKeys', 'log', 'firstTouch'] as const) {
-          await session.run(sql`DROP TABLE IF EXISTS ${id(physicalTable(spec.generation, kind, table.live))}`);
+  const undo = activity(
+    async (ref: RunRef): Promise<{ undone: boolean }> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        if (await isSwapped(session, spec)) return { undone: false };
+        for (const table of spec.tables) await dropLogTriggers(dependencies, session, spec, table);
+        await session.run(sql`SET SESSION foreign_key_checks = 0`);
+        for (const table of [...spec.tables].reverse()) {
+          for (const kind of ['stage', 'baseNext', 'heldBack', 'replayKeys', 'log', 'firstTouch'] as const) {
+            await session.run(
+              sql`DROP TABLE IF EXISTS ${id(physicalTable(spec.generation, kind, table.live))}`,
+            );
+          }
         }
-      }
-      await session.run(sql`DELETE FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`);
-      await session.run(sql`DELETE FROM ${id(control.conflict)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`);
-      return { undone: true };
-    }),
+        await session.run(
+          sql`DELETE FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+        );
+        await session.run(
+          sql`DELETE FROM ${id(control.conflict)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+        );
+        return { undone: true };
+      }),
   );
 
   /**
    * Takes away what a published run needs no longer: its log and replay keys, the triggers that went with the backup, and
    * generations of which neither base nor a retained backup is needed. What the rollback needs stays.
    */
-  const cleanup = activity(async (ref: RunRef): Promise<{ dropped: string[] }> =>
-    onTarget(dependencies, ref.pipeline, async (session) => {
-      const spec = await loadSpec(session, ref);
-      await setPhase(session, ref, 'cleanup');
-      const dropped: string[] = [];
-      const at = await publishedGeneration(session, ref.pipeline);
-      const kept = await keptGenerations(session, spec, at);
-      const names = await session.rows<{ name: string }>(sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss%'}`);
-      const lives = new Map(spec.tables.map((table) => [table.live, table]));
-      // Triggers before the tables they write to (TRAPS "the swap").
-      for (const { name } of names) {
-        const parsed = parsePhysicalName(name);
-        if (parsed?.kind === 'o' && lives.has(parsed.live)) {
-          for (const trigger of await triggersOf(session, name)) {
-            if (trigger.startsWith('_ss')) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
+  const cleanup = activity(
+    async (ref: RunRef): Promise<{ dropped: string[] }> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'cleanup');
+        const dropped: string[] = [];
+        const at = await publishedGeneration(session, ref.pipeline);
+        const kept = await keptGenerations(session, spec, at);
+        const names = await session.rows<{ name: string }>(
+          sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss%'}`,
+        );
+        const lives = new Map(spec.tables.map((table) => [table.live, table]));
+        // Triggers before the tables they write to (TRAPS "the swap").
+        for (const { name } of names) {
+          const parsed = parsePhysicalName(name);
+          if (parsed?.kind === 'o' && lives.has(parsed.live)) {
+            for (const trigger of await triggersOf(session, name)) {
+              if (trigger.startsWith('_ss')) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
+            }
           }
         }
-      }
-      for (const { name } of names) {
-        const parsed = parsePhysicalName(name);
-        if (!parsed || !lives.has(parsed.live) || parsed.generation > spec.generation) continue;
-        if (kept.has(`${parsed.generation}${parsed.kind}`)) continue;
-        await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
-        dropped.push(name);
-      }
-      return { dropped };
-    }),
+        for (const { name } of names) {
+          const parsed = parsePhysicalName(name);
+          if (!parsed || !lives.has(parsed.live) || parsed.generation > spec.generation) continue;
+          if (kept.has(`${parsed.generation}${parsed.kind}`)) continue;
+          await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
+          dropped.push(name);
+        }
+        return { dropped };
+      }),
   );
 
   return { prepare, capture, undo, cleanup };
@@ -119,8 +160,14 @@ export async function publishedGeneration(session: Session, pipeline: string): P
   const rows = await session.rows<{ name: string }>(
     sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${`\\_ss\\_at\\_%\\_${pipeline}`}`,
   );
-  const generations = rows.map((row) => generationOfMarker(pipeline, row.name)).filter((generation) => generation !== undefined);
-  if (generations.length > 1) throw new StageswapError('Refused', `more than one marker of ${pipeline}: ${generations.join(', ')}. Run stageswap repair.`);
+  const generations = rows
+    .map((row) => generationOfMarker(pipeline, row.name))
+    .filter((generation) => generation !== undefined);
+  if (generations.length > 1)
+    throw new StageswapError(
+      'Refused',
+      `more than one marker of ${pipeline}: ${generations.join(', ')}. Run stageswap repair.`,
+    );
   return generations[0] ?? 0;
 }
 
@@ -165,7 +212,12 @@ async function hasForeignKeys(session: Session, table: string): Promise<boolean>
   return rows.length > 0;
 }
 
-async function dropLogTriggers(dependencies: Dependencies, session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+async function dropLogTriggers(
+  dependencies: Dependencies,
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+): Promise<void> {
   const present = await triggersOf(session, table.live);
   const ours = logTriggers(spec, table).filter((trigger) => present.includes(trigger.name));
   if (ours.length === 0) return;
@@ -175,21 +227,35 @@ async function dropLogTriggers(dependencies: Dependencies, session: Session, spe
 }
 
 /** DDL on live: only with live locked, the fence held, and the generation checked; the lock is asked for in short attempts. */
-async function underLock(dependencies: Dependencies, session: Session, spec: RunSpec, tables: string[], work: () => Promise<void>): Promise<void> {
+async function underLock(
+  dependencies: Dependencies,
+  session: Session,
+  spec: RunSpec,
+  tables: string[],
+  work: () => Promise<void>,
+): Promise<void> {
   const watchdog = await MysqlSession.open(target(dependencies.config(spec.pipeline)));
   try {
     const locked = await lockWithBackOff(
       session,
       watchdog,
-      [...tables.map((name) => ({ name, mode: 'WRITE' as const })), { name: control.pipeline, mode: 'READ' as const }],
+      [
+        ...tables.map((name) => ({ name, mode: 'WRITE' as const })),
+        { name: control.pipeline, mode: 'READ' as const },
+      ],
       { attemptMs: spec.cutOver.lockAttemptMsMax, attemptsMax: spec.cutOver.attemptsMax },
       () => {},
     );
-    if (!locked) throw new StageswapError('LockNotGranted', `no lock on ${tables[0]} within ${spec.cutOver.attemptsMax} attempts: long transactions hold it. End them, or run again later.`);
+    if (!locked)
+      throw new StageswapError(
+        'LockNotGranted',
+        `no lock on ${tables[0]} within ${spec.cutOver.attemptsMax} attempts: long transactions hold it. End them, or run again later.`,
+      );
     try {
       const { text, values } = fence(spec.pipeline, spec.generation);
       const [owner] = await session.connection.query(text.replace(' FOR SHARE', ''), values);
-      if ((owner as unknown[]).length === 0) throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns ${tables[0]}`);
+      if ((owner as unknown[]).length === 0)
+        throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns ${tables[0]}`);
       await work();
     } finally {
       await session.connection.query('UNLOCK TABLES');

@@ -1,11 +1,23 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, existsSync, openSync, closeSync, writeSync, readFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The folder where private copies of engines live: STAGESWAP_CACHE, or the user's cache folder. */
 export function cacheFolder(): string {
-  return process.env.STAGESWAP_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'stageswap');
+  return (
+    process.env.STAGESWAP_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'stageswap')
+  );
 }
 
 /** A folder of the cache, made once: `make` fills a temporary folder, which is then renamed. Two processes do not make it twice. */

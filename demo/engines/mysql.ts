@@ -1,4 +1,13 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -19,7 +28,8 @@ export interface MySqlEngine {
   stop(): Promise<void>;
 }
 
-const WAYS = 'Ways to have a MySQL (8.0.13 or later): set MYSQL_URL to one that runs, install mysqld, run docker compose up mysql, or use a Debian-based machine whose package mirror can be reached.';
+const WAYS =
+  'Ways to have a MySQL (8.0.13 or later): set MYSQL_URL to one that runs, install mysqld, run docker compose up mysql, or use a Debian-based machine whose package mirror can be reached.';
 
 interface Program {
   /** before mysqld's own arguments */
@@ -45,7 +55,16 @@ export async function startMySql(say: (line: string) => void): Promise<MySqlEngi
   const data = mkdtempSync(join(tmpdir(), 'ssw-'));
   const template = await cached('mysql-data-1', async (folder) => {
     say('initialising MySQL once');
-    await execa(program.command[0] ?? '', [...program.command.slice(1), ...base(program), '--initialize-insecure', `--datadir=${join(folder, 'data')}`], { all: true });
+    await execa(
+      program.command[0] ?? '',
+      [
+        ...program.command.slice(1),
+        ...base(program),
+        '--initialize-insecure',
+        `--datadir=${join(folder, 'data')}`,
+      ],
+      { all: true },
+    );
   });
   cpSync(join(template, 'data'), join(data, 'data'), { recursive: true });
   mkdirSync(join(data, 'binlog'));
@@ -96,7 +115,13 @@ export async function startMySql(say: (line: string) => void): Promise<MySqlEngi
 function base(program: Program): string[] {
   return [
     '--no-defaults',
-    ...(program.share ? [`--basedir=${join(program.share, '..', '..')}`, `--lc-messages-dir=${program.share}`, `--character-sets-dir=${join(program.share, 'charsets')}`] : []),
+    ...(program.share
+      ? [
+          `--basedir=${join(program.share, '..', '..')}`,
+          `--lc-messages-dir=${program.share}`,
+          `--character-sets-dir=${join(program.share, 'charsets')}`,
+        ]
+      : []),
     ...(program.plugins ? [`--plugin-dir=${program.plugins}`] : []),
     ...(process.getuid?.() === 0 ? ['--user=root'] : []),
   ];
@@ -125,16 +150,25 @@ async function privateCopy(say: (line: string) => void): Promise<Program> {
     try {
       await fetchFromSid(folder);
     } catch (error) {
-      const reason = (error as { stderr?: string; message: string }).stderr?.slice(-500) ?? (error as Error).message;
+      const reason =
+        (error as { stderr?: string; message: string }).stderr?.slice(-500) ?? (error as Error).message;
       throw new Error(`MySQL could not be fetched with apt: ${reason}\n${WAYS}`, { cause: error });
     }
   });
   const libraries = readdirSync(join(prefix, 'usr', 'lib')).filter((name) => name.endsWith('-linux-gnu'))[0];
-  const loaders = existsSync(join(prefix, 'usr', 'lib', libraries ?? '')) ? readdirSync(join(prefix, 'usr', 'lib', libraries ?? '')).filter((name) => name.startsWith('ld-linux')) : [];
+  const loaders = existsSync(join(prefix, 'usr', 'lib', libraries ?? ''))
+    ? readdirSync(join(prefix, 'usr', 'lib', libraries ?? '')).filter((name) => name.startsWith('ld-linux'))
+    : [];
   const folder = join(prefix, 'usr', 'lib', libraries ?? '');
-  if (!libraries || !loaders[0]) throw new Error(`the private copy of MySQL in the cache is not whole: remove ${prefix} and try again`);
+  if (!libraries || !loaders[0])
+    throw new Error(`the private copy of MySQL in the cache is not whole: remove ${prefix} and try again`);
   return {
-    command: [join(folder, loaders[0]), '--library-path', [folder, join(folder, 'mysql', 'private')].join(':'), join(prefix, 'usr', 'sbin', 'mysqld')],
+    command: [
+      join(folder, loaders[0]),
+      '--library-path',
+      [folder, join(folder, 'mysql', 'private')].join(':'),
+      join(prefix, 'usr', 'sbin', 'mysqld'),
+    ],
     share: join(prefix, 'usr', 'share', 'mysql'),
     plugins: join(prefix, 'usr', 'lib', 'mysql', 'plugin'),
   };
@@ -174,10 +208,15 @@ function debianMirror(): { uri: string; options: string } {
   const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
   const options = existsSync(keyring) ? `[signed-by=${keyring}] ` : '';
   const folder = '/etc/apt/sources.list.d';
-  const files = ['/etc/apt/sources.list', ...(existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [])];
+  const files = [
+    '/etc/apt/sources.list',
+    ...(existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []),
+  ];
   for (const file of files.filter((name) => existsSync(name))) {
     for (const line of readFileSync(file, 'utf8').split('\n')) {
-      const uri = /^URIs:\s*(\S*\/debian)\/?\s*$/.exec(line)?.[1] ?? /^deb\s+(?:\[[^\]]*\]\s+)?(\S*\/debian)\/?\s/.exec(line)?.[1];
+      const uri =
+        /^URIs:\s*(\S*\/debian)\/?\s*$/.exec(line)?.[1] ??
+        /^deb\s+(?:\[[^\]]*\]\s+)?(\S*\/debian)\/?\s/.exec(line)?.[1];
       if (uri) return { uri, options };
     }
   }

@@ -22,7 +22,11 @@ export class Engine {
   spawn(): void {
     const [program, ...rest] = this.command;
     if (!program) throw new Error(`no command for ${this.name}`);
-    const child = spawn(program, rest, { env: { ...process.env, ...this.environment }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const child = spawn(program, rest, {
+      env: { ...process.env, ...this.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
     const keep = (data: Buffer) => {
       this.#output = (this.#output + data.toString()).slice(-20_000);
     };
@@ -37,11 +41,14 @@ export class Engine {
   async until(ready: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
     const end = Date.now() + timeoutMs;
     while (Date.now() < end) {
-      if (!this.running) throw new Error(`${this.name} ended while it started:\n${this.#output.slice(-2_000)}`);
+      if (!this.running)
+        throw new Error(`${this.name} ended while it started:\n${this.#output.slice(-2_000)}`);
       if (await ready().catch(() => false)) return;
       await sleep(100);
     }
-    throw new Error(`${this.name} did not answer within ${timeoutMs / 1000} s:\n${this.#output.slice(-2_000)}`);
+    throw new Error(
+      `${this.name} did not answer within ${timeoutMs / 1000} s:\n${this.#output.slice(-2_000)}`,
+    );
   }
 
   /** SIGTERM, and SIGKILL after a while, or SIGKILL at once; returns when the process has ended. */
@@ -72,7 +79,9 @@ export async function freePort(): Promise<number> {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', () => {
       const address = server.address();
-      server.close(() => (address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port'))));
+      server.close(() =>
+        address && typeof address === 'object' ? resolve(address.port) : reject(new Error('no port')),
+      );
     });
   });
 }

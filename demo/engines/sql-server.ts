@@ -12,7 +12,10 @@ export interface SqlServerEngine {
 }
 
 /** SQL Server: the address in the environment, or the stand-in. */
-export async function startSqlServer(say: (line: string) => void, options: { databases: string[]; arguments?: string[] }): Promise<SqlServerEngine> {
+export async function startSqlServer(
+  say: (line: string) => void,
+  options: { databases: string[]; arguments?: string[] },
+): Promise<SqlServerEngine> {
   const given = process.env.MSSQL_URL;
   if (given) {
     say(`SQL Server at ${new URL(given).host} (MSSQL_URL)`);

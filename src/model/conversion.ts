@@ -47,7 +47,8 @@ const orNull =
 function pair(source: SourceColumn, live: LiveColumn): Conversion | undefined {
   switch (source.type) {
     case 'bit':
-      if (INTEGERS.has(live.type) || live.type === 'bit') return { read: native, convert: orNull((value) => (value ? '1' : '0')) };
+      if (INTEGERS.has(live.type) || live.type === 'bit')
+        return { read: native, convert: orNull((value) => (value ? '1' : '0')) };
       return undefined;
     case 'tinyint':
     case 'smallint':
@@ -58,11 +59,19 @@ function pair(source: SourceColumn, live: LiveColumn): Conversion | undefined {
       return undefined;
     case 'decimal':
     case 'numeric':
-      return decimalPair(source, live, source.precision <= 15 ? native : (column) => `CONVERT(varchar(50), ${column})`);
+      return decimalPair(
+        source,
+        live,
+        source.precision <= 15 ? native : (column) => `CONVERT(varchar(50), ${column})`,
+      );
     case 'smallmoney':
       return decimalPair({ ...source, scale: 4 }, live, native);
     case 'money':
-      return decimalPair({ ...source, scale: 4 }, live, (column) => `CONVERT(varchar(50), CAST(${column} AS decimal(19,4)))`);
+      return decimalPair(
+        { ...source, scale: 4 },
+        live,
+        (column) => `CONVERT(varchar(50), CAST(${column} AS decimal(19,4)))`,
+      );
     case 'char':
     case 'nchar':
       return textPair(live, true);
@@ -70,10 +79,16 @@ function pair(source: SourceColumn, live: LiveColumn): Conversion | undefined {
     case 'nvarchar':
       return textPair(live, false);
     case 'uniqueidentifier':
-      return TEXTS.has(live.type) ? { read: native, convert: orNull((value) => String(value).toUpperCase()) } : undefined;
+      return TEXTS.has(live.type)
+        ? { read: native, convert: orNull((value) => String(value).toUpperCase()) }
+        : undefined;
     case 'date':
       if (live.type === 'date') return { read: native, convert: orNull((value) => dateText(value as Date)) };
-      if (live.type === 'datetime') return { read: native, convert: orNull((value) => `${dateText(value as Date)} 00:00:00${zeros(live)}`) };
+      if (live.type === 'datetime')
+        return {
+          read: native,
+          convert: orNull((value) => `${dateText(value as Date)} 00:00:00${zeros(live)}`),
+        };
       return undefined;
     case 'smalldatetime':
       return momentPair(source, 0, live);
@@ -85,13 +100,20 @@ function pair(source: SourceColumn, live: LiveColumn): Conversion | undefined {
       return momentPair(source, source.scale, live);
     case 'time':
       return live.type === 'time'
-        ? { read: native, convert: orNull((value) => fraction(value as Moment, source.scale, live, (value as Date).toISOString().slice(11, 19))) }
+        ? {
+            read: native,
+            convert: orNull((value) =>
+              fraction(value as Moment, source.scale, live, (value as Date).toISOString().slice(11, 19)),
+            ),
+          }
         : undefined;
     case 'binary':
     case 'varbinary':
     case 'timestamp':
     case 'rowversion':
-      return BINARIES.has(live.type) ? { read: native, convert: orNull((value) => (value as Buffer).toString('hex').toUpperCase()) } : undefined;
+      return BINARIES.has(live.type)
+        ? { read: native, convert: orNull((value) => (value as Buffer).toString('hex').toUpperCase()) }
+        : undefined;
     default:
       return undefined;
   }
@@ -104,14 +126,20 @@ function textPair(live: LiveColumn, padded: boolean): Conversion | undefined {
     convert: orNull((value) => {
       // SQL Server pads char(n) with spaces to its length: padding is not data.
       const text = padded ? String(value).replace(/ +$/, '') : String(value);
-      if (!text.isWellFormed()) throw new BadValueError('half of a surrogate pair, which no UTF-8 text can hold');
-      if (live.type === 'char' && text.endsWith(' ')) throw new BadValueError('trailing spaces, which a CHAR column drops');
+      if (!text.isWellFormed())
+        throw new BadValueError('half of a surrogate pair, which no UTF-8 text can hold');
+      if (live.type === 'char' && text.endsWith(' '))
+        throw new BadValueError('trailing spaces, which a CHAR column drops');
       return text;
     }),
   };
 }
 
-function decimalPair(source: SourceColumn, live: LiveColumn, read: (column: string) => string): Conversion | undefined {
+function decimalPair(
+  source: SourceColumn,
+  live: LiveColumn,
+  read: (column: string) => string,
+): Conversion | undefined {
   const scale = live.type === 'decimal' ? (live.scale ?? 0) : INTEGERS.has(live.type) ? 0 : undefined;
   if (scale === undefined) return undefined;
   return {
@@ -153,7 +181,14 @@ function momentPair(source: SourceColumn, scale: number, live: LiveColumn): Conv
   if (!fits) return undefined;
   return {
     read: native,
-    convert: orNull((value) => fraction(value as Moment, scale, live, `${dateText(value as Date)} ${(value as Date).toISOString().slice(11, 19)}`)),
+    convert: orNull((value) =>
+      fraction(
+        value as Moment,
+        scale,
+        live,
+        `${dateText(value as Date)} ${(value as Date).toISOString().slice(11, 19)}`,
+      ),
+    ),
   };
 }
 

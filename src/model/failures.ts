@@ -4,16 +4,36 @@
  */
 export const FAILURES = {
   Refused: { retry: false, acts: 'operator', meaning: 'preflight found something that must be cured first' },
-  GuardTripped: { retry: false, acts: 'operator', meaning: 'the run would change more than its guards allow' },
-  BadValue: { retry: false, acts: 'operator', meaning: 'a source value cannot be stored in its column unchanged' },
+  GuardTripped: {
+    retry: false,
+    acts: 'operator',
+    meaning: 'the run would change more than its guards allow',
+  },
+  BadValue: {
+    retry: false,
+    acts: 'operator',
+    meaning: 'a source value cannot be stored in its column unchanged',
+  },
   ProofFailed: { retry: false, acts: 'developer', meaning: 'what was stored is not what was sent' },
-  Orphans: { retry: false, acts: 'operator', meaning: 'rows of stage point to parents that stage does not have' },
-  Fenced: { retry: false, acts: 'nobody', meaning: 'a newer run owns the pipeline; this one changes nothing more' },
+  Orphans: {
+    retry: false,
+    acts: 'operator',
+    meaning: 'rows of stage point to parents that stage does not have',
+  },
+  Fenced: {
+    retry: false,
+    acts: 'nobody',
+    meaning: 'a newer run owns the pipeline; this one changes nothing more',
+  },
   LiveChanged: { retry: false, acts: 'operator', meaning: "live's definition changed while the run worked" },
   LockNotGranted: { retry: false, acts: 'operator', meaning: 'the cut-over got no lock within its attempts' },
   Unreachable: { retry: true, acts: 'nobody', meaning: 'an engine does not answer' },
   NothingToRollBack: { retry: false, acts: 'operator', meaning: 'no backup of a published run is left' },
-  Held: { retry: false, acts: 'operator', meaning: 'the pipeline is held after a rollback until it is released' },
+  Held: {
+    retry: false,
+    acts: 'operator',
+    meaning: 'the pipeline is held after a rollback until it is released',
+  },
 } as const;
 export type FailureType = keyof typeof FAILURES;
 

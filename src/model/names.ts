@@ -62,7 +62,9 @@ export function generationOfMarker(pipeline: string, name: string): number | und
 }
 
 /** What a physical name says, or undefined for a name that no run made. */
-export function parsePhysicalName(name: string): { generation: number; kind: string; live: string } | undefined {
+export function parsePhysicalName(
+  name: string,
+): { generation: number; kind: string; live: string } | undefined {
   const match = /^_ss(\d+)([a-z]{1,2})_(.+)$/.exec(name);
   return match ? { generation: Number(match[1]), kind: match[2] ?? '', live: match[3] ?? '' } : undefined;
 }

@@ -19,7 +19,12 @@ export class Session {
    */
   static async open(
     address: MysqlAddress,
-    options: { logged?: boolean; localInfile?: boolean; waitTimeoutSeconds?: number; database?: string | null } = {},
+    options: {
+      logged?: boolean;
+      localInfile?: boolean;
+      waitTimeoutSeconds?: number;
+      database?: string | null;
+    } = {},
   ): Promise<Session> {
     const settings: ConnectionOptions = {
       host: address.host,
@@ -116,7 +121,15 @@ function unreachable(address: MysqlAddress, error: unknown): Error {
   const message = error instanceof Error ? error.message : String(error);
   const number = errorNumber(error);
   if (number !== undefined && REFUSED_LOGIN.has(number)) {
-    return new StageswapError('Refused', `MySQL at ${address.host}:${address.port} refuses the login: ${message}. Check user, password and schema in the target's address.`, { cause: error });
+    return new StageswapError(
+      'Refused',
+      `MySQL at ${address.host}:${address.port} refuses the login: ${message}. Check user, password and schema in the target's address.`,
+      { cause: error },
+    );
   }
-  return new StageswapError('Unreachable', `MySQL at ${address.host}:${address.port} does not answer: ${message || (error as { code?: string }).code}. Start it, or correct the target's address.`, { cause: error });
+  return new StageswapError(
+    'Unreachable',
+    `MySQL at ${address.host}:${address.port} does not answer: ${message || (error as { code?: string }).code}. Start it, or correct the target's address.`,
+    { cause: error },
+  );
 }

@@ -20,9 +20,14 @@ export async function definitionOf(session: Session, table: string): Promise<Def
   );
   const plain = create
     .replace(/ AUTO_INCREMENT=\d+/, '')
-    .replace(/CONSTRAINT `([^`]+__ss)`/g, (_, name: string) => `CONSTRAINT \`${alternateConstraintName(name)}\``);
+    .replace(
+      /CONSTRAINT `([^`]+__ss)`/g,
+      (_, name: string) => `CONSTRAINT \`${alternateConstraintName(name)}\``,
+    );
   return {
-    fingerprint: createHash('sha256').update(JSON.stringify([plain, triggers])).digest('hex'),
+    fingerprint: createHash('sha256')
+      .update(JSON.stringify([plain, triggers]))
+      .digest('hex'),
     autoIncrement: / AUTO_INCREMENT=(\d+)/.exec(create)?.[1] ?? null,
   };
 }

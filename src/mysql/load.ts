@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { crc32 } from 'node:zlib';
-import { StageswapError } from '../model/failures.js';
 import { travelsAsHex } from '../model/conversion.js';
+import { StageswapError } from '../model/failures.js';
 import type { TableSpec } from '../model/spec.js';
 import { id, join, raw, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
@@ -90,7 +90,9 @@ export class RowStream {
 
 function escapeField(field: string | null): string {
   if (field === null) return '\\N';
-  return SPECIAL.test(field) ? field.replace(SPECIALS, (character) => (character === '\0' ? '\\0' : `\\${character}`)) : field;
+  return SPECIAL.test(field)
+    ? field.replace(SPECIALS, (character) => (character === '\0' ? '\\0' : `\\${character}`))
+    : field;
 }
 
 /**
@@ -128,16 +130,26 @@ FIELDS TERMINATED BY ${raw("x'1f'")} ESCAPED BY ${raw("'\\\\'")} LINES TERMINATE
   } catch (error) {
     const errno = (error as { errno?: number }).errno;
     if (errno !== undefined && errno >= 1000 && errno < 2000) {
-      throw new StageswapError('BadValue', `${table.live}: MySQL refuses a value from ${table.source.schema}.${table.source.table}: ${(error as Error).message}. Correct it at the source, or widen live's column.`, { cause: error });
+      throw new StageswapError(
+        'BadValue',
+        `${table.live}: MySQL refuses a value from ${table.source.schema}.${table.source.table}: ${(error as Error).message}. Correct it at the source, or widen live's column.`,
+        { cause: error },
+      );
     }
     throw error;
   }
   const numbers = /Records: (\d+)\s+Deleted: (\d+)\s+Skipped: (\d+)\s+Warnings: (\d+)/.exec(info);
   const [records, deleted, skipped, warnings] = (numbers ?? []).slice(1).map(Number);
   if (deleted) {
-    throw new StageswapError('BadValue', `${table.live}: ${deleted} keys of ${table.source.schema}.${table.source.table} are not unique in MySQL (by case, accents or trailing spaces, or doubled). Make them differ, or give live's key a binary collation.`);
+    throw new StageswapError(
+      'BadValue',
+      `${table.live}: ${deleted} keys of ${table.source.schema}.${table.source.table} are not unique in MySQL (by case, accents or trailing spaces, or doubled). Make them differ, or give live's key a binary collation.`,
+    );
   }
   if (records !== rows.sent.rows || skipped !== 0 || warnings !== 0) {
-    throw new StageswapError('ProofFailed', `${table.live}: ${rows.sent.rows} rows were sent and MySQL says "${info}". Nothing of this chunk is kept.`);
+    throw new StageswapError(
+      'ProofFailed',
+      `${table.live}: ${rows.sent.rows} rows were sent and MySQL says "${info}". Nothing of this chunk is kept.`,
+    );
   }
 }

@@ -34,9 +34,17 @@ export async function openSource(
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     if (REFUSED_LOGIN.has((error as { code?: string }).code ?? '')) {
-      throw new StageswapError('Refused', `SQL Server at ${address.host}:${address.port} refuses the login: ${message} Check user, password and database in the source's address.`, { cause: error });
+      throw new StageswapError(
+        'Refused',
+        `SQL Server at ${address.host}:${address.port} refuses the login: ${message} Check user, password and database in the source's address.`,
+        { cause: error },
+      );
     }
-    throw new StageswapError('Unreachable', `SQL Server at ${address.host}:${address.port} does not answer: ${message} Start it, or correct the source's address.`, { cause: error });
+    throw new StageswapError(
+      'Unreachable',
+      `SQL Server at ${address.host}:${address.port} does not answer: ${message} Start it, or correct the source's address.`,
+      { cause: error },
+    );
   }
 }
 

@@ -42,7 +42,8 @@ function keyAsText(column: SourceColumn): string {
   if (TEXT.has(column.type)) return name;
   if (BINARY.has(column.type)) return `CONVERT(varchar(2000), CAST(${name} AS varbinary(900)), 2)`;
   if (STYLE_121.has(column.type)) return `CONVERT(varchar(40), ${name}, 121)`;
-  if (column.type === 'money' || column.type === 'smallmoney') return `CONVERT(varchar(50), CAST(${name} AS decimal(19,4)))`;
+  if (column.type === 'money' || column.type === 'smallmoney')
+    return `CONVERT(varchar(50), CAST(${name} AS decimal(19,4)))`;
   return `CONVERT(varchar(50), ${name})`;
 }
 
@@ -57,7 +58,11 @@ function boundAsKey(column: SourceColumn, parameter: string): string {
 function bind(request: mssql.Request, columns: SourceColumn[], values: string[], prefix: string): string[] {
   return columns.map((column, index) => {
     const name = `${prefix}${index}`;
-    request.input(name, TEXT.has(column.type) && !column.type.startsWith('n') ? mssql.VarChar(8000) : mssql.NVarChar(4000), values[index] ?? null);
+    request.input(
+      name,
+      TEXT.has(column.type) && !column.type.startsWith('n') ? mssql.VarChar(8000) : mssql.NVarChar(4000),
+      values[index] ?? null,
+    );
     return boundAsKey(column, `@${name}`);
   });
 }
@@ -97,7 +102,12 @@ export function rangeOf(request: mssql.Request, table: TableSpec, from: KeyText,
  * The key of the row `rows` rows after `from` in the source's order: where the next chunk begins.
  * A seek along the key, not a scan: nothing is sorted, and tempdb is left alone.
  */
-export async function nextLimit(request: mssql.Request, table: TableSpec, from: KeyText, rows: number): Promise<KeyText> {
+export async function nextLimit(
+  request: mssql.Request,
+  table: TableSpec,
+  from: KeyText,
+  rows: number,
+): Promise<KeyText> {
   const columns = sourceKey(table);
   const list = columns.map((column, index) => `${keyAsText(column)} AS k${index}`).join(', ');
   const order = columns.map((column) => quoted(column.name)).join(', ');

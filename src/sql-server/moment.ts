@@ -13,18 +13,25 @@ const DATABASE_EXISTS = 1801;
  * Makes the run's database snapshot, or finds the one that an earlier attempt of this run made.
  * @throws the server's own error where a snapshot cannot be had: no file names, no right, another engine
  */
-export async function createDatabaseSnapshot(pool: mssql.ConnectionPool, database: string, snapshot: string): Promise<void> {
+export async function createDatabaseSnapshot(
+  pool: mssql.ConnectionPool,
+  database: string,
+  snapshot: string,
+): Promise<void> {
   const files = await pool
     .request()
     .query("SELECT name, physical_name FROM sys.database_files WHERE type_desc = 'ROWS'");
   const list = (files.recordset as { name: string; physical_name: string | null }[]).map((file) => {
-    if (!file.physical_name) throw new StageswapError('Refused', `the source does not say where ${database} keeps its files`);
+    if (!file.physical_name)
+      throw new StageswapError('Refused', `the source does not say where ${database} keeps its files`);
     const folder = file.physical_name.replace(/[^/\\]*$/, '');
     return `(NAME = ${quoted(file.name)}, FILENAME = N'${`${folder}${snapshot}_${file.name}.ss`.replaceAll("'", "''")}')`;
   });
   if (list.length === 0) throw new StageswapError('Refused', `the source shows no files of ${database}`);
   try {
-    await pool.request().batch(`CREATE DATABASE ${quoted(snapshot)} ON ${list.join(', ')} AS SNAPSHOT OF ${quoted(database)}`);
+    await pool
+      .request()
+      .batch(`CREATE DATABASE ${quoted(snapshot)} ON ${list.join(', ')} AS SNAPSHOT OF ${quoted(database)}`);
   } catch (error) {
     if (errorNumber(error) !== DATABASE_EXISTS) throw error;
   }
@@ -39,7 +46,10 @@ export async function dropDatabaseSnapshot(pool: mssql.ConnectionPool, snapshot:
  * Begins a SNAPSHOT transaction and fixes its moment by a first read, since SNAPSHOT begins there and not at BEGIN.
  * @throws {StageswapError} Refused: the database does not allow it (3952)
  */
-export async function beginSnapshotTransaction(pool: mssql.ConnectionPool, firstRead: string): Promise<mssql.Transaction> {
+export async function beginSnapshotTransaction(
+  pool: mssql.ConnectionPool,
+  firstRead: string,
+): Promise<mssql.Transaction> {
   const transaction = new mssql.Transaction(pool);
   transaction.on('rollback', () => {});
   await transaction.begin(mssql.ISOLATION_LEVEL.SNAPSHOT);
@@ -48,7 +58,11 @@ export async function beginSnapshotTransaction(pool: mssql.ConnectionPool, first
   } catch (error) {
     await transaction.rollback().catch(() => {});
     if (errorNumber(error) === 3952) {
-      throw new StageswapError('Refused', 'The source allows neither a database snapshot nor SNAPSHOT transactions, so its tables cannot be read as of one moment. Run ALTER DATABASE … SET ALLOW_SNAPSHOT_ISOLATION ON at the source.', { cause: error });
+      throw new StageswapError(
+        'Refused',
+        'The source allows neither a database snapshot nor SNAPSHOT transactions, so its tables cannot be read as of one moment. Run ALTER DATABASE … SET ALLOW_SNAPSHOT_ISOLATION ON at the source.',
+        { cause: error },
+      );
     }
     throw error;
   }

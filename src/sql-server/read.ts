@@ -74,8 +74,19 @@ export async function readRange(
       signal.removeEventListener('abort', onAbort);
       const counted = result?.rowsAffected?.[0];
       if (failure) reject(failure);
-      else if (counted === undefined) reject(new Error(`${table.live}: the source ended the statement without a row count; the connection was cut`));
-      else if (counted !== received) reject(new StageswapError('ProofFailed', `${table.live}: the source says ${counted} rows, ${received} arrived`));
+      else if (counted === undefined)
+        reject(
+          new Error(
+            `${table.live}: the source ended the statement without a row count; the connection was cut`,
+          ),
+        );
+      else if (counted !== received)
+        reject(
+          new StageswapError(
+            'ProofFailed',
+            `${table.live}: the source says ${counted} rows, ${received} arrived`,
+          ),
+        );
       else resolve(received);
     });
     request.query(`SELECT ${list} FROM ${quotedTable(table)}${where}`).catch((error: Error) => stop(error));
@@ -91,7 +102,11 @@ function convertField(
     return conversion.convert(value);
   } catch (error) {
     if (!(error instanceof BadValueError)) throw error;
-    throw new StageswapError('BadValue', `${table.source.schema}.${table.source.table}, column ${conversion.name}: a value has ${error.message}. Correct it at the source, or change live's column.`, { cause: error });
+    throw new StageswapError(
+      'BadValue',
+      `${table.source.schema}.${table.source.table}, column ${conversion.name}: a value has ${error.message}. Correct it at the source, or change live's column.`,
+      { cause: error },
+    );
   }
 }
 

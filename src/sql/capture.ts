@@ -54,7 +54,11 @@ export function touchTriggers(spec: RunSpec, table: TableSpec): { name: string; 
     const name = physicalTrigger(spec.generation, kind, table.live);
     return { name, create: trigger(name, when, stage, body) };
   };
-  return [make('touchInsert', 'INSERT', born), make('touchUpdate', 'UPDATE', sql`${keep} ${born}`), make('touchDelete', 'DELETE', keep)];
+  return [
+    make('touchInsert', 'INSERT', born),
+    make('touchUpdate', 'UPDATE', sql`${keep} ${born}`),
+    make('touchDelete', 'DELETE', keep),
+  ];
 }
 
 /** A log row's state: waiting, taken by the replay that runs, or merged. */
@@ -65,7 +69,14 @@ const TAKEN = 2;
  * Rows are named one by one, never "up to the highest id": ids are given before commit, so a late commit has a low id.
  */
 export function takePending(spec: RunSpec, table: TableSpec, ids: string[] | 'all'): Fragment {
-  const which = ids === 'all' ? raw('TRUE') : sql`_ss_id IN (${join(ids.map((value) => sql`${value}`), ', ', 'NULL')})`;
+  const which =
+    ids === 'all'
+      ? raw('TRUE')
+      : sql`_ss_id IN (${join(
+          ids.map((value) => sql`${value}`),
+          ', ',
+          'NULL',
+        )})`;
   return sql`UPDATE ${id(physicalTable(spec.generation, 'log', table.live))} SET _ss_applied = ${TAKEN} WHERE _ss_applied = 0 AND ${which}`;
 }
 

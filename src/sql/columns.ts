@@ -60,7 +60,8 @@ export function asText(column: LiveColumn, value: Fragment): Fragment {
 /** A key value bound with its column's type, so that MySQL compares within one type. */
 export function keyValue(column: LiveColumn, text: string): Fragment {
   if (isBinary(column)) return sql`UNHEX(${text})`;
-  if (isText(column)) return sql`CONVERT(${text} USING ${raw(column.charset ?? 'utf8mb4')}) COLLATE ${raw(column.collation ?? 'utf8mb4_bin')}`;
+  if (isText(column))
+    return sql`CONVERT(${text} USING ${raw(column.charset ?? 'utf8mb4')}) COLLATE ${raw(column.collation ?? 'utf8mb4_bin')}`;
   const unsigned = column.columnType.includes('unsigned');
   switch (column.type) {
     case 'decimal':
@@ -103,7 +104,9 @@ export function inRange(table: TableSpec, alias: string, from: KeyText, to: KeyT
 /** The key of the row `rows` after `from` in the target's order: where the next chunk begins. No row: the last chunk. */
 export function nextBoundary(table: TableSpec, tableName: string, from: KeyText, rows: number): Fragment {
   const columns = keyColumns(table);
-  const keys = join(columns.map((column) => sql`${asText(column, col('i', column.name))} AS ${id(column.name)}`));
+  const keys = join(
+    columns.map((column) => sql`${asText(column, col('i', column.name))} AS ${id(column.name)}`),
+  );
   const order = join(columns.map((column) => col('i', column.name)));
   return sql`SELECT ${keys} FROM ${id(tableName)} AS i WHERE ${inRange(table, 'i', from, null)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
 }

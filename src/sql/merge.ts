@@ -139,7 +139,12 @@ function within(table: TableSpec, alias: string, scope: Scope): Fragment {
 
 /** A client changed the row since it was last published: any mapped unit differs from its ancestor. */
 function editedSince(table: TableSpec, shape: Shape): Fragment {
-  const units = shape.units.length ? join(shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'l', 'a')})`), ' OR ') : raw('FALSE');
+  const units = shape.units.length
+    ? join(
+        shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'l', 'a')})`),
+        ' OR ',
+      )
+    : raw('FALSE');
   return sql`(${units})`;
 }
 
@@ -157,7 +162,13 @@ function newRowComes(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
   return absent(table, 'a');
 }
 
-function incomingWithLive(spec: RunSpec, table: TableSpec, shape: Shape, scope: Scope, joinLive: string): Fragment {
+function incomingWithLive(
+  spec: RunSpec,
+  table: TableSpec,
+  shape: Shape,
+  scope: Scope,
+  joinLive: string,
+): Fragment {
   return sql`${from(spec, table, shape.incoming, 'i', scope)}
 ${raw(joinLive)} ${id(table.live)} AS l ON ${sameKey(table, 'l', 'i')}${joinAncestor(shape, table, 'i')}`;
 }
@@ -182,7 +193,11 @@ export function mergeIntoStage(spec: RunSpec, table: TableSpec, scope: Scope): F
   const insert = (names: string[], values: Fragment[], rest: Fragment) =>
     sql`INSERT INTO ${stage} (${join(names.map(id))})\nSELECT ${join(values)}\n${rest}`;
   return [
-    insert(all, merged, sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)}`),
+    insert(
+      all,
+      merged,
+      sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)}`,
+    ),
     insert(
       shape.newColumns,
       shape.newColumns.map((name) => col('i', name)),
@@ -248,29 +263,68 @@ ${rest}`;
 WHERE ${within(table, 'i', scope)} AND NOT (${absent(table, 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')})`,
     ),
   );
-  const changedAtSource = join(shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'i', 'a')})`), ' OR ', 'FALSE');
+  const changedAtSource = join(
+    shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'i', 'a')})`),
+    ' OR ',
+    'FALSE',
+  );
   statements.push(
-    insert('sameKey', 'l', everything, ['i', 'l'], sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`),
-    insert('deletedAtSource', 'l', everything, ['a', 'l'], sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND NOT (${absent(table, 'a')}) AND ${editedSince(table, shape)}`),
-    insert('deletedInLive', 'i', everything, ['a', 'i'], sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'l')} AND NOT (${absent(table, 'a')}) AND (${changedAtSource})`),
+    insert(
+      'sameKey',
+      'l',
+      everything,
+      ['i', 'l'],
+      sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`,
+    ),
+    insert(
+      'deletedAtSource',
+      'l',
+      everything,
+      ['a', 'l'],
+      sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND NOT (${absent(table, 'a')}) AND ${editedSince(table, shape)}`,
+    ),
+    insert(
+      'deletedInLive',
+      'i',
+      everything,
+      ['a', 'i'],
+      sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'l')} AND NOT (${absent(table, 'a')}) AND (${changedAtSource})`,
+    ),
   );
   return statements;
 }
 
 /** What a merge of the scope does, counted; one row. `conflicts` counts merge units, so that clean chunks skip the list. */
-export function countMerge(spec: RunSpec, table: TableSpec, scope: Scope): { incoming: Fragment; liveOnly: Fragment } {
+export function countMerge(
+  spec: RunSpec,
+  table: TableSpec,
+  scope: Scope,
+): { incoming: Fragment; liveOnly: Fragment } {
   const shape = shapeOf(spec, table);
   const both = sql`NOT (${absent(table, 'l')})`;
-  const values = shape.units.flatMap((unit) => unit.columns.map((name) => ({ name, value: mergedValue(spec, table, unit, name) })));
-  const changed = join(values.map(({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, col('l', name))})`), ' OR ', 'FALSE');
-  const kept = join(values.map(({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, col('i', name))})`), ' OR ', 'FALSE');
+  const values = shape.units.flatMap((unit) =>
+    unit.columns.map((name) => ({ name, value: mergedValue(spec, table, unit, name) })),
+  );
+  const changed = join(
+    values.map(({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, col('l', name))})`),
+    ' OR ',
+    'FALSE',
+  );
+  const kept = join(
+    values.map(({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, col('i', name))})`),
+    ' OR ',
+    'FALSE',
+  );
   const conflict =
     shape.ancestor && spec.kind === 'publish'
       ? join(
           [
             ...shape.units
               .filter((unit) => unit.owner === 'merge')
-              .map((unit) => sql`(NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')}))`),
+              .map(
+                (unit) =>
+                  sql`(NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')}))`,
+              ),
             absent(table, 'a'),
             absent(table, 'l'),
           ],

@@ -90,9 +90,15 @@ GROUP BY _ss_chunk`;
 }
 
 /** Rows of stage whose parent is not in stage. Sets, not one lookup a row; at most `rowsMax` keys come back. */
-export function orphans(spec: RunSpec, table: TableSpec, rowsMax: number): { parent: string; statement: Fragment }[] {
+export function orphans(
+  spec: RunSpec,
+  table: TableSpec,
+  rowsMax: number,
+): { parent: string; statement: Fragment }[] {
   return table.foreignKeys.map((key) => {
-    const on = key.columns.map((column, index) => sql`${col('p', key.parentColumns[index] ?? '')} = ${col('c', column)}`);
+    const on = key.columns.map(
+      (column, index) => sql`${col('p', key.parentColumns[index] ?? '')} = ${col('c', column)}`,
+    );
     const notNull = key.columns.map((column) => sql`${col('c', column)} IS NOT NULL`);
     const missing = col('p', key.parentColumns[0] ?? '');
     return {

@@ -1,0 +1,22 @@
+import type { ClientEdit, EditOutcome } from '../src/model/messages.js';
+import { applyEdit } from '../src/mysql/edits.js';
+import { activity, type Dependencies, onTarget } from './context.js';
+
+/** Edits handed in through Temporal: written to live at once, each in a transaction with its id, captured like any other. */
+export function editActivities(dependencies: Dependencies) {
+  const applyEdits = activity(
+    async (pipeline: string, edits: ClientEdit[]): Promise<EditOutcome[]> =>
+      onTarget(
+        dependencies,
+        pipeline,
+        async (session) => {
+          const tables = dependencies.config(pipeline).tables;
+          const outcomes: EditOutcome[] = [];
+          for (const edit of edits) outcomes.push(await applyEdit(session, pipeline, tables, edit));
+          return outcomes;
+        },
+        { logged: true },
+      ),
+  );
+  return { applyEdits };
+}

@@ -1,0 +1,20 @@
+import type { Dependencies } from './context.js';
+import { cutOverActivities } from './cut-over.js';
+import { editActivities } from './edits.js';
+import { ingestActivities } from './ingest.js';
+import { mergeActivities } from './merge.js';
+import { runActivities } from './runs.js';
+import { tableActivities } from './tables.js';
+
+/** Every activity, over its dependencies. */
+export function createActivities(dependencies: Dependencies) {
+  return {
+    ...runActivities(dependencies),
+    ...tableActivities(dependencies),
+    ...ingestActivities(dependencies),
+    ...mergeActivities(dependencies),
+    ...cutOverActivities(dependencies),
+    ...editActivities(dependencies),
+  };
+}
+export type Activities = ReturnType<typeof createActivities>;

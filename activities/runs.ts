@@ -1,0 +1,192 @@
+import { StageswapError } from '../src/model/failures.js';
+import { control, physicalTable } from '../src/model/names.js';
+import type { Report } from '../src/model/report.js';
+import type { RunSpec } from '../src/model/spec.js';
+import type { Session } from '../src/mysql/connection.js';
+import { definitionOf } from '../src/mysql/fingerprint.js';
+import { decide } from '../src/preflight/decide.js';
+import { gatherFacts } from '../src/preflight/facts.js';
+import { freeze } from '../src/preflight/freeze.js';
+import { createControlTables, createMarker } from '../src/sql/control.js';
+import { id, sql } from '../src/sql/text.js';
+import { activity, type Dependencies, onTarget, type RunRef, tableExists } from './context.js';
+import { publishedGeneration } from './tables.js';
+
+export interface Begun extends RunRef {
+  runId: string;
+  tables: string[];
+  parallel: number;
+  /** no base: live has never been published by this pipeline */
+  firstPublish: boolean;
+  /** rows of live are there although nothing was published: who is right is worth a question */
+  asksFirst: boolean;
+}
+
+/** Begins and ends runs: preflight, the claim on the tables, the generation that fences older runs, the report that stays. */
+export function runActivities(dependencies: Dependencies) {
+  /** Preflight, then the claim. Repeatable by run id. Nothing is touched before preflight has passed. */
+  const begin = activity(async (pipeline: string, runId: string): Promise<Begun> => {
+    const config = dependencies.config(pipeline);
+    const facts = await gatherFacts(config);
+    const decision = decide(config, facts);
+    if (decision.refusals.length > 0) {
+      throw new StageswapError(
+        'Refused',
+        decision.refusals.map(({ where, what, cure }) => `${where}: ${what}. Cure: ${cure}.`).join('\n'),
+      );
+    }
+    return onTarget(dependencies, pipeline, async (session) => {
+      for (const statement of createControlTables()) await session.run(statement);
+      const known = await specOfRun(session, pipeline, runId);
+      const asksFirst = Object.values(facts.liveIsEmpty).some((empty) => !empty);
+      if (known) return begun(known, asksFirst);
+      const at = await publishedGeneration(session, pipeline);
+      if (at === 0) await session.run(createMarker(pipeline));
+      const fingerprints: Record<string, string> = {};
+      for (const table of config.tables)
+        fingerprints[table.live] = (await definitionOf(session, table.live)).fingerprint;
+      const baseGeneration = at === 0 ? null : at;
+      const spec = await session.transaction(async () => {
+        for (const table of config.tables) {
+          await session.run(
+            sql`INSERT IGNORE INTO ${id(control.claim)} (live, pipeline) VALUES (${table.live}, ${pipeline})`,
+          );
+        }
+        const generation = await nextGeneration(session, pipeline);
+        const frozen = freeze(config, facts, { runId, generation, baseGeneration, fingerprints });
+        if (baseGeneration !== null) await refuseChangedMapping(session, frozen, baseGeneration);
+        await insertRun(session, frozen);
+        return frozen;
+      });
+      return begun(spec, asksFirst);
+    });
+  });
+
+  /** Begins a rollback of the latest published run; refuses where its backup or its first-touch images are gone. */
+  const beginRollback = activity(
+    async (pipeline: string, runId: string): Promise<Begun> =>
+      onTarget(dependencies, pipeline, async (session) => {
+        for (const statement of createControlTables()) await session.run(statement);
+        const known = await specOfRun(session, pipeline, runId);
+        if (known) return begun(known, false);
+        const at = await publishedGeneration(session, pipeline);
+        const rows = await session.rows<{ spec: string | RunSpec }>(
+          sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND generation = ${at}`,
+        );
+        const found = rows[0]?.spec;
+        if (at === 0 || !found)
+          throw new StageswapError(
+            'NothingToRollBack',
+            `${pipeline} has published nothing that could be rolled back`,
+          );
+        const undone = typeof found === 'string' ? (JSON.parse(found) as RunSpec) : found;
+        for (const table of undone.tables) {
+          for (const kind of ['backup', 'firstTouch'] as const) {
+            if (!(await tableExists(session, physicalTable(at, kind, table.live)))) {
+              throw new StageswapError(
+                'NothingToRollBack',
+                `the ${kind} of ${table.live} from run ${at} is gone: its rollback window has closed`,
+              );
+            }
+          }
+        }
+        const spec = await session.transaction(async () => {
+          const generation = await nextGeneration(session, pipeline);
+          const tables = [];
+          for (const table of undone.tables)
+            tables.push({ ...table, fingerprint: (await definitionOf(session, table.live)).fingerprint });
+          const rollback: RunSpec = { ...undone, runId, generation, kind: 'rollback', undoes: at, tables };
+          await insertRun(session, rollback);
+          return rollback;
+        });
+        return begun(spec, false);
+      }),
+  );
+
+  /** Ends a run: its report stays in MySQL. A rollback that was published holds the pipeline in the same transaction. */
+  const end = activity(
+    async (ref: RunRef, report: Report): Promise<void> =>
+      onTarget(dependencies, ref.pipeline, async (session) =>
+        session.transaction(async () => {
+          await session.run(
+            sql`UPDATE ${id(control.run)} SET report = ${JSON.stringify(report)}, outcome = ${report.outcome}, phase = 'ended', ended_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+          );
+          if (report.outcome === 'rolledBack') {
+            await session.run(
+              sql`UPDATE ${id(control.pipeline)} SET held_reason = ${`rolled back by ${report.runId}`}, held_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND held_reason IS NULL`,
+            );
+          }
+        }),
+      ),
+  );
+
+  /** Conflicts of a run, by live table. */
+  const countConflicts = activity(
+    async (ref: RunRef): Promise<Record<string, number>> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const rows = await session.rows<{ live: string; n: string }>(
+          sql`SELECT live, COUNT(*) AS n FROM ${id(control.conflict)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} GROUP BY live`,
+        );
+        return Object.fromEntries(rows.map((row) => [row.live, Number(row.n)]));
+      }),
+  );
+
+  return { begin, beginRollback, end, countConflicts };
+}
+
+function begun(spec: RunSpec, asksFirst: boolean): Begun {
+  const firstPublish = spec.kind === 'publish' && spec.baseGeneration === null;
+  return {
+    pipeline: spec.pipeline,
+    generation: spec.generation,
+    runId: spec.runId,
+    tables: spec.tables.map((table) => table.live),
+    parallel: spec.parallel,
+    firstPublish,
+    asksFirst: asksFirst && firstPublish,
+  };
+}
+
+/** Raises the generation: waits for writers of the old one, whose fence holds the row, and shuts them out from then on. */
+async function nextGeneration(session: Session, pipeline: string): Promise<number> {
+  await session.run(
+    sql`INSERT INTO ${id(control.pipeline)} (pipeline, generation) VALUES (${pipeline}, 1) ON DUPLICATE KEY UPDATE generation = generation + 1`,
+  );
+  const rows = await session.rows<{ generation: number }>(
+    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline}`,
+  );
+  return Number(rows[0]?.generation);
+}
+
+async function specOfRun(session: Session, pipeline: string, runId: string): Promise<RunSpec | undefined> {
+  const rows = await session.rows<{ spec: string | RunSpec }>(
+    sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND run_id = ${runId}`,
+  );
+  const spec = rows[0]?.spec;
+  return typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
+}
+
+async function insertRun(session: Session, spec: RunSpec): Promise<void> {
+  await session.run(
+    sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES (${spec.pipeline}, ${spec.generation}, ${spec.runId}, ${spec.kind}, 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
+  );
+}
+
+/** The base must have every mapped column with its type of now; what to do with a column without a base is not built yet. */
+async function refuseChangedMapping(session: Session, spec: RunSpec, base: number): Promise<void> {
+  for (const table of spec.tables) {
+    const name = physicalTable(base, 'baseNext', table.live);
+    const rows = await session.rows<{ name: string; type: string }>(
+      sql`SELECT column_name AS name, column_type AS type FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ${name}`,
+    );
+    const types = new Map(rows.map((row) => [row.name, row.type]));
+    for (const { live } of table.columns) {
+      if (types.get(live.name) !== live.columnType) {
+        throw new StageswapError(
+          'Refused',
+          `${table.live}.${live.name}: the base of the last publish has ${types.get(live.name) ?? 'no such column'}, live has ${live.columnType}. A column that is new to the mapping is not supported yet: take it out of columns.`,
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import type { Config, TableConfig } from '../config/load.js';
+import type { LiveColumn, MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
+import type { LiveColumnFacts, LiveTable } from '../mysql/schema.js';
+import type { SourceTable } from '../sql-server/schema.js';
+import { type Facts, sourceOf } from './facts.js';
+
+/** Freezes the configuration and the two schemas into the specification of a run. Facts must have passed `decide`. */
+export function freeze(
+  config: Config,
+  facts: Facts,
+  run: {
+    runId: string;
+    generation: number;
+    baseGeneration: number | null;
+    fingerprints: Record<string, string>;
+  },
+): RunSpec {
+  const tables = config.tables.map((table) => {
+    const live = facts.live.find((candidate) => candidate.name === table.live);
+    const source = sourceOf(facts.source, table.source);
+    if (!live || !source) throw new Error(`${table.live} did not pass preflight`);
+    return freezeTable(table, live, source, run.fingerprints[table.live] ?? '');
+  });
+  return {
+    pipeline: config.pipeline,
+    runId: run.runId,
+    generation: run.generation,
+    baseGeneration: run.baseGeneration,
+    kind: 'publish',
+    undoes: null,
+    schema: facts.schema,
+    firstRun: config.firstRun,
+    moment: config.source.moment,
+    chunkRows: config.chunkRows,
+    parallel: config.parallel,
+    backups: config.backups,
+    guards: config.guards,
+    cutOver: config.cutOver,
+    tables: parentsFirst(tables),
+  };
+}
+
+function freezeTable(
+  table: TableConfig,
+  live: LiveTable,
+  source: SourceTable,
+  fingerprint: string,
+): TableSpec {
+  const names = Object.keys(table.columns);
+  const ordered = [...table.key, ...names.filter((name) => !table.key.includes(name))];
+  const columns = ordered.map((name) => {
+    const to = live.columns.find((column) => column.name === name);
+    const wanted = table.columns[name]?.from.toLowerCase();
+    const from = source.columns.find((column) => column.name.toLowerCase() === wanted);
+    if (!to || !from) throw new Error(`${table.live}.${name} did not pass preflight`);
+    const { type, maxLengthBytes, precision, scale } = from;
+    return { source: { name: from.name, type, maxLengthBytes, precision, scale }, live: liveColumn(to) };
+  });
+  return {
+    source: { schema: source.schema, table: source.name },
+    live: table.live,
+    key: table.key,
+    columns,
+    unmapped: live.columns
+      .filter((column) => !(column.name in table.columns) && !column.generated)
+      .map(liveColumn),
+    units: unitsOf(table, ordered),
+    foreignKeys: live.foreignKeys.map((key) => ({
+      name: key.name,
+      columns: key.columns,
+      parent: key.referencedTable,
+      parentColumns: key.referencedColumns,
+    })),
+    onSourceDelete: table.onSourceDelete,
+    onLiveDelete: table.onLiveDelete,
+    fingerprint,
+  };
+}
+
+function liveColumn(column: LiveColumnFacts): LiveColumn {
+  const { name, type, columnType, nullable, charset, collation, precision, scale, fractionDigits } = column;
+  return { name, type, columnType, nullable, charset, collation, precision, scale, fractionDigits };
+}
+
+/** Column groups, then every other column on its own; the key is never merged. */
+function unitsOf(table: TableConfig, names: string[]): MergeUnit[] {
+  const grouped = new Set(table.groups.flat());
+  const unit = (columns: string[]): MergeUnit => {
+    const first = table.columns[columns[0] ?? ''];
+    return { columns, owner: first?.owner ?? 'merge', onConflict: first?.onConflict ?? 'live' };
+  };
+  const singles = names.filter((name) => !grouped.has(name) && !table.key.includes(name));
+  return [...table.groups.map(unit), ...singles.map((name) => unit([name]))];
+}
+
+/** Parents before their children. @throws {Error} a cycle of foreign keys between tables */
+function parentsFirst(tables: TableSpec[]): TableSpec[] {
+  const done: TableSpec[] = [];
+  const open = new Set(tables);
+  while (open.size > 0) {
+    const ready = [...open].filter((table) =>
+      table.foreignKeys.every(
+        (key) => key.parent === table.live || ![...open].some((other) => other.live === key.parent),
+      ),
+    );
+    if (ready.length === 0)
+      throw new Error(`foreign keys form a cycle among ${[...open].map((table) => table.live).join(', ')}`);
+    for (const table of ready) {
+      done.push(table);
+      open.delete(table);
+    }
+  }
+  return done;
+}

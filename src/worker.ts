@@ -1,0 +1,66 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { createActivities } from '../activities/index.js';
+import type { Config } from './config/load.js';
+import { StageswapError } from './model/failures.js';
+import { TASK_QUEUE } from './model/messages.js';
+
+export interface WorkerOptions {
+  configs: Config[];
+  temporalAddress: string;
+  namespace: string;
+  taskQueue?: string;
+}
+
+/** The composition root: configurations → activities → a worker. @returns a worker that is ready to run */
+export async function createWorker(options: WorkerOptions): Promise<Worker> {
+  const configs = new Map(options.configs.map((config) => [config.pipeline, config]));
+  const connection = await NativeConnection.connect({ address: options.temporalAddress }).catch(
+    (error: Error) => {
+      throw new StageswapError(
+        'Unreachable',
+        `Temporal at ${options.temporalAddress} does not answer: ${error.message}. Start it, or correct TEMPORAL_ADDRESS.`,
+        { cause: error },
+      );
+    },
+  );
+  return Worker.create({
+    connection,
+    namespace: options.namespace,
+    taskQueue: options.taskQueue ?? TASK_QUEUE,
+    ...workflowSource(),
+    activities: createActivities({
+      config(pipeline) {
+        const config = configs.get(pipeline);
+        if (!config)
+          throw new StageswapError(
+            'Refused',
+            `this worker has no configuration of pipeline ${pipeline}: start it with --config`,
+          );
+        return config;
+      },
+    }),
+    maxConcurrentActivityTaskExecutions: 20,
+    shutdownGraceTime: '10 seconds',
+    maxHeartbeatThrottleInterval: '5 seconds',
+  });
+}
+
+/** Runs a worker until it is told to stop. */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  const worker = await createWorker(options);
+  await worker.run();
+}
+
+/** The bundle that the build made; without a build the workflows are bundled now (some seconds, and more memory). */
+function workflowSource() {
+  const bundle = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
+  if (existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
+  const built = fileURLToPath(new URL('../workflows/index.js', import.meta.url));
+  return {
+    workflowsPath: existsSync(built)
+      ? built
+      : fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+  };
+}

@@ -1,0 +1,2 @@
+export { scheduledSync } from './scheduled-sync.js';
+export { rollback, sync } from './sync.js';

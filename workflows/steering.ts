@@ -1,0 +1,122 @@
+import {
+  ActivityFailure,
+  allHandlersFinished,
+  CancellationScope,
+  condition,
+  proxyActivities,
+  setHandler,
+} from '@temporalio/workflow';
+import type { Activities } from '../activities/index.js';
+import type { ClientEdit, EditBatch, EditOutcome } from '../src/model/messages.js';
+import * as messages from './messages.js';
+import type { RunState } from './run-state.js';
+
+const EDITS_A_BATCH = 200;
+
+// Edits are repeated until MySQL answers: an acknowledged edit is committed, an accepted signal is not given up.
+const { applyEdits } = proxyActivities<Pick<Activities, 'applyEdits'>>({
+  startToCloseTimeout: '1 minute',
+  heartbeatTimeout: '20 seconds',
+  retry: { initialInterval: '200 milliseconds', maximumInterval: '5 seconds' },
+});
+
+export interface Steering {
+  /** after this the run can no longer be aborted: the RENAME may have been sent */
+  pastTheSwap(): void;
+  /** the buffer is empty and every handler has returned; return from the workflow without an await in between */
+  settled(): Promise<void>;
+}
+
+/** Handlers of every signal, update and query of a run. */
+export function steer(state: RunState, scope: () => CancellationScope | undefined): Steering {
+  let swapped = false;
+  const buffer: ClientEdit[] = [];
+  let writing: Promise<void> | undefined;
+
+  const write = (edits: ClientEdit[]) =>
+    CancellationScope.nonCancellable(async (): Promise<EditOutcome[]> => {
+      const outcomes = await applyEdits(state.pipeline, edits);
+      state.handedIn += outcomes.filter((outcome) => outcome.outcome === 'applied').length;
+      return outcomes;
+    });
+  const drain = async () => {
+    while (buffer.length > 0) await write(buffer.splice(0, EDITS_A_BATCH));
+    writing = undefined;
+  };
+
+  const abort = (reason?: string) => {
+    if (swapped) return 'the swap has been executed: use rollback';
+    state.abortReason = reason ?? 'aborted by an operator';
+    scope()?.cancel();
+    return 'aborting';
+  };
+  const pause = () => {
+    state.paused = true;
+    return 'paused: the run stops before its next step; capture goes on';
+  };
+  const resume = () => {
+    state.paused = false;
+    return 'resumed';
+  };
+
+  setHandler(messages.clientEdits, (batch) => {
+    buffer.push(...batch.edits);
+    writing ??= drain();
+  });
+  setHandler(messages.submitEdits, (batch) => write(batch.edits), { validator: refuseMalformed });
+  setHandler(messages.pauseSignal, () => void pause());
+  setHandler(messages.resumeSignal, () => void resume());
+  setHandler(messages.abortSignal, (reason) => void abort(reason));
+  setHandler(messages.pauseUpdate, pause, {
+    validator: () => refuse(state.paused, 'the run is paused already'),
+  });
+  setHandler(messages.resumeUpdate, resume, {
+    validator: () => refuse(!state.paused, 'the run is not paused'),
+  });
+  setHandler(messages.abortUpdate, (reason?: string) => abort(reason), {
+    validator: (_reason?: string) => refuse(swapped, 'the swap has been executed: use stageswap rollback'),
+  });
+  setHandler(
+    messages.approve,
+    () => {
+      state.approved = true;
+      return 'approved';
+    },
+    { validator: () => refuse(state.waitingFor === undefined, 'the run does not wait for an approval') },
+  );
+  setHandler(messages.progress, () => state.progress());
+
+  return {
+    pastTheSwap: () => {
+      swapped = true;
+    },
+    settled: () => condition(() => writing === undefined && buffer.length === 0 && allHandlersFinished()),
+  };
+}
+
+function refuse(when: boolean, reason: string): void {
+  if (when) throw new Error(reason);
+}
+
+function refuseMalformed(batch: EditBatch): void {
+  refuse(
+    !Array.isArray(batch?.edits) || batch.edits.length === 0,
+    'edits: a list of at least one edit is wanted',
+  );
+  refuse(batch.edits.length > EDITS_A_BATCH, `at most ${EDITS_A_BATCH} edits a batch`);
+  for (const edit of batch.edits) {
+    refuse(
+      !edit.editId || !edit.table || !edit.key || !edit.set,
+      'every edit wants editId, table, key and set',
+    );
+  }
+}
+
+/** The innermost cause of a failed activity: what a person can act on. */
+export function problemOf(error: unknown): { type: string; message: string } {
+  const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
+  return {
+    type: (cause as { type?: string }).type ?? (cause as Error).name ?? 'Error',
+    message: (cause as Error).message ?? String(error),
+  };
+}
