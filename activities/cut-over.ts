@@ -4,8 +4,7 @@ import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
-import { sameKey } from '../src/sql/columns.js';
-import { tablesOfCutOver } from '../src/sql/cut-over.js';
+import { orphansOfReplay, tablesOfCutOver } from '../src/sql/cut-over.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import {
   activity,
@@ -189,7 +188,6 @@ function locksOf(spec: RunSpec): LockRequest[] {
     { name: markerOf(spec).from, mode: 'WRITE' },
     { name: control.pipeline, mode: 'READ' },
     { name: control.conflict, mode: 'WRITE' },
-    { name: control.conflict, alias: 'c', mode: 'WRITE' },
   ];
 }
 
@@ -238,40 +236,12 @@ async function raiseBarrier(session: Session, spec: RunSpec): Promise<void> {
 
 /** The drain must not leave a child without its parent; looked for among the replayed keys and their children only. */
 async function refuseNewOrphans(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
-  const stage = (live: string) => id(physicalTable(spec.generation, 'stage', live));
-  const keys = (live: string) => id(physicalTable(spec.generation, 'replayKeys', live));
-  for (const key of table.foreignKeys) {
-    const child = join(key.columns.map((column) => sql`c.${id(column)}`));
-    const notNull = join(
-      key.columns.map((column) => sql`c.${id(column)} IS NOT NULL`),
-      ' AND ',
+  for (const { parent, statement } of orphansOfReplay(spec, table)) {
+    if ((await session.rows(statement)).length === 0) continue;
+    throw new StageswapError(
+      'Orphans',
+      `an edit during the run would leave a row of ${table.live} without its parent in ${parent}. Live is untouched. Run again.`,
     );
-    const on = join(
-      key.columns.map((column, index) => sql`p.${id(key.parentColumns[index] ?? '')} = c.${id(column)}`),
-      ' AND ',
-    );
-    const parentTable = spec.tables.find((candidate) => candidate.live === key.parent);
-    const first = id(key.parentColumns[0] ?? '');
-    const statements = [
-      sql`SELECT ${child} FROM ${keys(table.live)} AS k STRAIGHT_JOIN ${stage(table.live)} AS c ON ${sameKey(table, 'c', 'k')} LEFT JOIN ${stage(key.parent)} AS p ON ${on} WHERE ${notNull} AND p.${first} IS NULL LIMIT 1`,
-    ];
-    if (parentTable && key.parentColumns.join() === parentTable.key.join()) {
-      const onKey = join(
-        key.columns.map((column, index) => sql`c.${id(column)} = k.${id(key.parentColumns[index] ?? '')}`),
-        ' AND ',
-      );
-      statements.push(
-        sql`SELECT ${child} FROM ${keys(key.parent)} AS k STRAIGHT_JOIN ${stage(table.live)} AS c ON ${onKey} LEFT JOIN ${stage(key.parent)} AS p ON ${on} WHERE p.${first} IS NULL LIMIT 1`,
-      );
-    }
-    for (const statement of statements) {
-      if ((await session.rows(statement)).length > 0) {
-        throw new StageswapError(
-          'Orphans',
-          `an edit during the run would leave a row of ${table.live} without its parent in ${key.parent}. Live is untouched. Run again.`,
-        );
-      }
-    }
   }
 }
 

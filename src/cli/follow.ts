@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { type Progress, QUERIES, TASK_QUEUE } from '../model/messages.js';
 import { EXIT, type ExitCode, exitCodeOf, type Report } from '../model/report.js';
@@ -5,10 +6,12 @@ import { CommandError } from './failure.js';
 import { note, print, printJson } from './output.js';
 import { progressView } from './progress-view.js';
 import { reportText } from './report-text.js';
-import { isTimeout, workflowFailure } from './temporal.js';
+import { isTimeout, isUnavailable, workflowFailure } from './temporal.js';
 
 const POLL_MS = 500;
 const QUERY_MS_MAX = 5_000;
+/** how long Temporal may be away before the command gives up; the run itself does not */
+const OUTAGE_MS_MAX = 120_000;
 
 export interface FollowOptions {
   pipeline: string;
@@ -16,14 +19,18 @@ export interface FollowOptions {
   json: boolean;
 }
 
-/** Asks a workflow how far it is. @returns undefined if no worker answered in time */
-export async function askProgress(client: Client, handle: WorkflowHandle): Promise<Progress | undefined> {
+/** An answer, or who did not give it. */
+export type Asked = Progress | 'no worker' | 'no Temporal';
+
+/** Asks a workflow how far it is. */
+export async function askProgress(client: Client, handle: WorkflowHandle): Promise<Asked> {
   try {
     return await client.connection.withDeadline(Date.now() + QUERY_MS_MAX, () =>
       handle.query<Progress>(QUERIES.progress),
     );
   } catch (error) {
-    if (isTimeout(error) || isNotAnswered(error)) return undefined;
+    if (isUnavailable(error)) return 'no Temporal';
+    if (isTimeout(error) || isNotAnswered(error)) return 'no worker';
     throw error;
   }
 }
@@ -34,6 +41,23 @@ function isNotAnswered(error: unknown): boolean {
     error instanceof Error &&
     ['QueryNotRegisteredError', 'QueryRejectedError', 'ServiceError'].includes(error.name)
   );
+}
+
+/** Waits for the report. Temporal may be restarted meanwhile: the run outlives that, so its command does, too. */
+async function awaitReport(handle: WorkflowHandle, signal: AbortSignal): Promise<Report> {
+  let lostAt: number | undefined;
+  for (;;) {
+    const askedAt = Date.now();
+    try {
+      return (await handle.result()) as Report;
+    } catch (error) {
+      if (!isUnavailable(error) || signal.aborted) throw error;
+      // an attempt that lasted shows that Temporal was back in between
+      if (lostAt === undefined || Date.now() - askedAt > OUTAGE_MS_MAX) lostAt = Date.now();
+      if (Date.now() - lostAt > OUTAGE_MS_MAX) throw error;
+      await sleep(POLL_MS);
+    }
+  }
 }
 
 type Ended = { report: Report } | { error: unknown };
@@ -50,14 +74,18 @@ export async function follow(
 ): Promise<ExitCode> {
   const view = progressView({ silent: options.json });
   let ended: Ended | undefined;
-  const result = handle.result().then(
-    (report: Report) => {
-      ended = { report };
-    },
-    (error: unknown) => {
-      ended = { error };
-    },
-  );
+  // a pending call would keep the process alive after the command has its answer
+  const noLonger = new AbortController();
+  const result = client
+    .withAbortSignal(noLonger.signal, () => handle.result())
+    .then(
+      (report) => {
+        ended = { report };
+      },
+      (error: unknown) => {
+        ended = { error };
+      },
+    );
   const interrupted = () => {
     view.done();
     note(
@@ -71,7 +99,9 @@ export async function follow(
     while (!ended) {
       const progress = await Promise.race([askProgress(client, handle), result.then(() => undefined)]);
       if (ended) break;
-      if (progress === undefined) {
+      if (progress === 'no Temporal') {
+        view.say('Temporal does not answer; waiting for it');
+      } else if (progress === undefined || progress === 'no worker') {
         waited += 1;
         if (waited > 2) {
           view.say(`no worker answers on task queue ${TASK_QUEUE}: start \`stageswap worker --config FILE\``);
@@ -84,10 +114,11 @@ export async function follow(
           return printWaiting(progress, handle, options);
         }
       }
-      await Promise.race([result, new Promise((resolve) => setTimeout(resolve, POLL_MS))]);
+      await Promise.race([result, sleep(POLL_MS)]);
     }
   } finally {
     process.off('SIGINT', interrupted);
+    noLonger.abort();
     view.done();
   }
   return printEnded(ended, options);

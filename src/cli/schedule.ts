@@ -101,10 +101,11 @@ async function create(pipeline: string, expression: string, zone: string) {
           { cause: error },
         );
       }
-      if (error instanceof Error && /cron|timezone|time zone|invalid.*spec/i.test(rootMessage(error))) {
+      // the client turns a spec that Temporal refuses into a TypeError
+      if (error instanceof TypeError) {
         throw new CommandError(
           EXIT.usage,
-          `Temporal refuses the schedule: ${rootMessage(error)}`,
+          `Temporal refuses the schedule: ${error.message}`,
           'write --cron as five fields: minute hour day month weekday',
           { cause: error },
         );
@@ -112,10 +113,6 @@ async function create(pipeline: string, expression: string, zone: string) {
       throw error;
     }
   });
-}
-
-function rootMessage(error: Error): string {
-  return error.cause instanceof Error ? rootMessage(error.cause) : error.message;
 }
 
 interface ScheduleShown {

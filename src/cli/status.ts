@@ -54,8 +54,8 @@ async function watch(client: Client, pipeline: string, silent: boolean): Promise
   try {
     while ((await readWorkflow(client, pipeline))?.status === 'RUNNING') {
       const progress = await askProgress(client, handle);
-      if (progress) view.show(progress);
-      else view.say('no worker answers');
+      if (typeof progress === 'string') view.say(`${progress} answers`);
+      else view.show(progress);
       await sleep(WATCH_MS);
     }
   } finally {
@@ -84,10 +84,11 @@ async function readWorkflow(client: Client, pipeline: string): Promise<Status['w
 async function readStatus(client: Client, config: Config): Promise<{ status: Status; code: ExitCode }> {
   const { pipeline } = config;
   const workflow = await readWorkflow(client, pipeline);
-  const progress =
+  const asked =
     workflow?.status === 'RUNNING'
-      ? ((await askProgress(client, client.workflow.getHandle(workflow.id))) ?? null)
-      : null;
+      ? await askProgress(client, client.workflow.getHandle(workflow.id))
+      : 'no worker';
+  const progress = typeof asked === 'string' ? null : asked;
   const status: Status = { pipeline, workflow, progress, held: null, lastRun: null };
   try {
     await withSession(parseMysqlAddress(config.target.url), async (session) => {

@@ -2,6 +2,7 @@ import {
   Client,
   Connection,
   isGrpcServiceError,
+  NamespaceNotFoundError,
   type WorkflowFailedError,
   WorkflowNotFoundError,
   type WorkflowUpdateFailedError,
@@ -49,7 +50,7 @@ function unreachable(place: TemporalPlace, cause: unknown): CommandError {
   );
 }
 
-const GRPC = { deadlineExceeded: 4, notFound: 5, unavailable: 14 } as const;
+const GRPC = { deadlineExceeded: 4, unavailable: 14 } as const;
 
 function grpcCode(error: unknown): number | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
@@ -60,8 +61,8 @@ function grpcCode(error: unknown): number | undefined {
 
 function translate(place: TemporalPlace, error: unknown): unknown {
   if (error instanceof CommandError || error instanceof WorkflowNotFoundError) return error;
-  if (grpcCode(error) === GRPC.unavailable) return unreachable(place, error);
-  if (grpcCode(error) === GRPC.notFound && /namespace/i.test(deepMessage(error))) {
+  if (isUnavailable(error)) return unreachable(place, error);
+  if (error instanceof NamespaceNotFoundError) {
     return new CommandError(
       EXIT.usage,
       `Temporal at ${place.address} has no namespace ${place.namespace}`,
@@ -81,6 +82,11 @@ export function isTimeout(error: unknown): boolean {
   );
 }
 
+/** Whether Temporal itself does not answer, such as while it is restarted. */
+export function isUnavailable(error: unknown): boolean {
+  return grpcCode(error) === GRPC.unavailable;
+}
+
 /** The innermost cause: what happened, without the layers that carried it. */
 export function rootCause(error: unknown): { type: string | undefined; message: string } {
   let at = error;
@@ -90,12 +96,6 @@ export function rootCause(error: unknown): { type: string | undefined; message: 
     type: typeof type === 'string' ? type : undefined,
     message: at instanceof Error ? at.message : String(at),
   };
-}
-
-function deepMessage(error: unknown): string {
-  const messages: string[] = [];
-  for (let at: unknown = error; at instanceof Error; at = at.cause) messages.push(at.message);
-  return messages.join(': ');
 }
 
 /** How a workflow that failed is told: the exit code, the failure's type and its message. */

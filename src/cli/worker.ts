@@ -1,11 +1,8 @@
 import type { Command } from 'commander';
-import type { Config } from '../config/load.js';
+import { TASK_QUEUE } from '../model/messages.js';
 import { configsOption, loadConfigs } from './config-option.js';
+import { note } from './output.js';
 import { temporalPlace, withTemporal } from './temporal.js';
-
-interface WorkerModule {
-  runWorker(options: { configs: Config[]; temporalAddress: string; namespace: string }): Promise<void>;
-}
 
 export function addWorker(program: Command): void {
   program
@@ -17,8 +14,11 @@ export function addWorker(program: Command): void {
       const place = temporalPlace();
       await withTemporal(async () => {}); // says at once, and by name, that Temporal does not answer
       // loaded here only: the worker's modules take seconds, the other commands should not
-      const path: string = '../worker.js';
-      const { runWorker } = (await import(path)) as WorkerModule;
+      const { runWorker } = await import('../worker.js');
+      const pipelines = configs.map((config) => config.pipeline).join(', ');
+      note(
+        `worker of ${pipelines}: polls ${TASK_QUEUE} at ${place.address}; Ctrl-C lets running steps finish`,
+      );
       await runWorker({ configs, temporalAddress: place.address, namespace: place.namespace });
     });
 }

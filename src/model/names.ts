@@ -72,15 +72,21 @@ export function parsePhysicalName(
 /** The longest live table name for which every physical name fits MySQL's 64 characters, with seven digits of generation. */
 export const LIVE_NAME_CHARACTERS_MAX = IDENTIFIER_CHARACTERS_MAX - '_ss1234567li_'.length;
 
-const ALTERNATE_SUFFIX = '__ss';
+const CONSTRAINT_SUFFIX = /__ss\d+$/;
 
 /**
- * Constraint names are unique per schema, and stage stands beside live: each generation uses the other of two fixed
- * names, the application's own and the same with a suffix.
+ * Constraint names are unique per schema, and stage stands beside live and the backups: each generation's constraints
+ * have the application's own name and the generation.
  */
-export function alternateConstraintName(name: string): string {
-  return name.endsWith(ALTERNATE_SUFFIX) ? name.slice(0, -ALTERNATE_SUFFIX.length) : name + ALTERNATE_SUFFIX;
+export function constraintName(name: string, generation: number): string {
+  return `${originalConstraintName(name)}__ss${generation}`;
 }
+/** The application's own name of a constraint that a run may have made. */
+export function originalConstraintName(name: string): string {
+  return name.replace(CONSTRAINT_SUFFIX, '');
+}
+/** The longest constraint name to which a generation of seven digits can be added. */
+export const CONSTRAINT_NAME_CHARACTERS_MAX = IDENTIFIER_CHARACTERS_MAX - '__ss1234567'.length;
 
 /** Control tables: one set per target schema, shared by its pipelines. */
 export const control = {

@@ -53,6 +53,8 @@ export interface ForeignKey {
 export interface TableSpec {
   source: { schema: string; table: string };
   live: string;
+  /** place in the group: part of every alias, since LOCK TABLES takes an alias only once (1066) */
+  ordinal: number;
   /** live's names, in key order; always mapped */
   key: string[];
   /** every mapped column, the key's first */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { alternateConstraintName } from '../model/names.js';
+import { originalConstraintName } from '../model/names.js';
 import { id, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 
@@ -21,8 +21,8 @@ export async function definitionOf(session: Session, table: string): Promise<Def
   const plain = create
     .replace(/ AUTO_INCREMENT=\d+/, '')
     .replace(
-      /CONSTRAINT `([^`]+__ss)`/g,
-      (_, name: string) => `CONSTRAINT \`${alternateConstraintName(name)}\``,
+      /CONSTRAINT `([^`]+__ss\d+)`/g,
+      (_, name: string) => `CONSTRAINT \`${originalConstraintName(name)}\``,
     );
   return {
     fingerprint: createHash('sha256')

@@ -1,9 +1,9 @@
 import type { Config, TableConfig } from '../config/load.js';
 import { refusalOf } from '../model/conversion.js';
 import {
-  alternateConstraintName,
-  IDENTIFIER_CHARACTERS_MAX,
+  CONSTRAINT_NAME_CHARACTERS_MAX,
   LIVE_NAME_CHARACTERS_MAX,
+  originalConstraintName,
 } from '../model/names.js';
 import type { LiveTable } from '../mysql/schema.js';
 import type { SourceTable } from '../sql-server/schema.js';
@@ -170,11 +170,11 @@ function decideLive(config: Config, facts: Facts, table: TableConfig, live: Live
         `foreign key ${key.name} cascades (${key.onDelete}/${key.onUpdate}), and cascades fire no triggers`,
         'use RESTRICT or NO ACTION',
       );
-    if (alternateConstraintName(key.name).length > IDENTIFIER_CHARACTERS_MAX)
+    if (originalConstraintName(key.name).length > CONSTRAINT_NAME_CHARACTERS_MAX)
       refuse(
         table.live,
-        `the name of foreign key ${key.name} is too long for its alternate`,
-        'use at most 60 characters',
+        `the name of foreign key ${key.name} is too long: a generation is added to it`,
+        `use at most ${CONSTRAINT_NAME_CHARACTERS_MAX} characters`,
       );
     if (key.referencedTable === table.live) continue;
   }

@@ -36,7 +36,7 @@ export function freeze(
     backups: config.backups,
     guards: config.guards,
     cutOver: config.cutOver,
-    tables: parentsFirst(tables),
+    tables: parentsFirst(tables).map((table, ordinal) => ({ ...table, ordinal })),
   };
 }
 
@@ -59,6 +59,7 @@ function freezeTable(
   return {
     source: { schema: source.schema, table: source.name },
     live: table.live,
+    ordinal: 0, // given when the order is known
     key: table.key,
     columns,
     unmapped: live.columns

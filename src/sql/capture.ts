@@ -1,6 +1,6 @@
 import { physicalTable, physicalTrigger } from '../model/names.js';
 import { type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
-import { asText, keyColumns, same } from './columns.js';
+import { aliasOf, asText, at, keyColumns, same } from './columns.js';
 import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
@@ -94,6 +94,6 @@ export function collectReplayKeys(spec: RunSpec, table: TableSpec): Fragment[] {
   const log = id(physicalTable(spec.generation, 'log', table.live));
   const keys = id(physicalTable(spec.generation, 'replayKeys', table.live));
   const from = (side: 'old' | 'new') =>
-    sql`INSERT IGNORE INTO ${keys} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => col('g', `${side}_${name}`)))} FROM ${log} AS g WHERE g._ss_applied = ${TAKEN} AND ${col('g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
+    sql`INSERT IGNORE INTO ${keys} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => at(table, 'g', `${side}_${name}`)))} FROM ${log} AS ${raw(aliasOf(table, 'g'))} WHERE ${at(table, 'g', '_ss_applied')} = ${TAKEN} AND ${at(table, 'g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
   return [from('old'), from('new')];
 }

@@ -22,6 +22,16 @@ export function columnDefinition(column: LiveColumn, nullable: boolean): Fragmen
   return raw(`${id(column.name).text} ${column.columnType}${charset} ${nullable ? 'NULL' : 'NOT NULL'}`);
 }
 
+/** The alias under which a statement uses a table of the group: unique among all tables that are locked together. */
+export function aliasOf(table: TableSpec, role: string): string {
+  return `${role}${table.ordinal}`;
+}
+
+/** A column of one of the tables that a statement about `table` reads, by the table's role: `l0`.`email`. */
+export function at(table: TableSpec, role: string, name: string): Fragment {
+  return col(aliasOf(table, role), name);
+}
+
 /** The live columns of the key, in key order. */
 export function keyColumns(table: TableSpec): LiveColumn[] {
   return table.key.map((name) => {
@@ -45,7 +55,7 @@ export function same(column: LiveColumn, left: Fragment, right: Fragment): Fragm
 /** Equality of the key between two aliases, by the key's own collation: what MySQL's primary key calls one key. */
 export function sameKey(table: TableSpec, left: string, right: string): Fragment {
   return join(
-    table.key.map((name) => sql`${col(left, name)} = ${col(right, name)}`),
+    table.key.map((name) => sql`${at(table, left, name)} = ${at(table, right, name)}`),
     ' AND ',
   );
 }
@@ -96,8 +106,8 @@ function atOrAfter(columns: LiveColumn[], alias: string, from: string[], strict:
 export function inRange(table: TableSpec, alias: string, from: KeyText, to: KeyText): Fragment {
   const columns = keyColumns(table);
   const parts: Fragment[] = [];
-  if (from) parts.push(atOrAfter(columns, alias, from, false));
-  if (to) parts.push(sql`NOT (${atOrAfter(columns, alias, to, false)})`);
+  if (from) parts.push(atOrAfter(columns, aliasOf(table, alias), from, false));
+  if (to) parts.push(sql`NOT (${atOrAfter(columns, aliasOf(table, alias), to, false)})`);
   return parts.length ? new Fragment(join(parts, ' AND ').text, join(parts, ' AND ').values) : raw('TRUE');
 }
 
@@ -105,8 +115,8 @@ export function inRange(table: TableSpec, alias: string, from: KeyText, to: KeyT
 export function nextBoundary(table: TableSpec, tableName: string, from: KeyText, rows: number): Fragment {
   const columns = keyColumns(table);
   const keys = join(
-    columns.map((column) => sql`${asText(column, col('i', column.name))} AS ${id(column.name)}`),
+    columns.map((column) => sql`${asText(column, at(table, 'i', column.name))} AS ${id(column.name)}`),
   );
-  const order = join(columns.map((column) => col('i', column.name)));
-  return sql`SELECT ${keys} FROM ${id(tableName)} AS i WHERE ${inRange(table, 'i', from, null)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
+  const order = join(columns.map((column) => at(table, 'i', column.name)));
+  return sql`SELECT ${keys} FROM ${id(tableName)} AS ${raw(aliasOf(table, 'i'))} WHERE ${inRange(table, 'i', from, null)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
 }

@@ -1,6 +1,8 @@
 import { physicalTable } from '../model/names.js';
-import type { RunSpec, TableSpec } from '../model/spec.js';
+import { type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
+import { aliasOf, at, sameKey } from './columns.js';
 import { tablesOfMerge } from './merge.js';
+import { type Fragment, id, join, raw, sql } from './text.js';
 
 /** Every table and alias that the cut-over touches for one table of the group: LOCK TABLES wants each (1100). */
 export function tablesOfCutOver(
@@ -8,15 +10,47 @@ export function tablesOfCutOver(
   table: TableSpec,
 ): { name: string; alias?: string; mode: 'READ' | 'WRITE' }[] {
   const stage = physicalTable(spec.generation, 'stage', table.live);
+  const reads = new Set(['i', 'a', 'h'].map((role) => aliasOf(table, role)));
   return [
     ...tablesOfMerge(spec, table).map((wanted) => ({
       ...wanted,
-      mode:
-        wanted.alias === 'i' || wanted.alias === 'a' || wanted.alias === 'h'
-          ? ('READ' as const)
-          : ('WRITE' as const),
+      mode: reads.has(wanted.alias ?? '') ? ('READ' as const) : ('WRITE' as const),
     })),
-    { name: stage, alias: 'c', mode: 'READ' },
-    { name: stage, alias: 'p', mode: 'READ' },
+    { name: stage, alias: aliasOf(table, 'c'), mode: 'READ' },
+    { name: stage, alias: aliasOf(table, 'p'), mode: 'READ' },
   ];
+}
+
+/** Rows of stage without their parent, among the replayed keys: as children, and as children of a replayed parent. */
+export function orphansOfReplay(spec: RunSpec, table: TableSpec): { parent: string; statement: Fragment }[] {
+  const stage = (of: TableSpec, role: string) =>
+    sql`${id(physicalTable(spec.generation, 'stage', of.live))} AS ${raw(aliasOf(of, role))}`;
+  const keys = (of: TableSpec) =>
+    sql`${id(physicalTable(spec.generation, 'replayKeys', of.live))} AS ${raw(aliasOf(of, 'k'))}`;
+  return table.foreignKeys.flatMap((key) => {
+    const parent = tableOf(spec, key.parent);
+    const pairs = key.columns.map((column, index) => [column, key.parentColumns[index] ?? ''] as const);
+    const onParent = join(
+      pairs.map(([child, to]) => sql`${at(parent, 'p', to)} = ${at(table, 'c', child)}`),
+      ' AND ',
+    );
+    const isOrphan = join(
+      [
+        ...pairs.map(([child]) => sql`${at(table, 'c', child)} IS NOT NULL`),
+        sql`${at(parent, 'p', pairs[0]?.[1] ?? '')} IS NULL`,
+      ],
+      ' AND ',
+    );
+    const orphansAmong = (from: Fragment, onChild: Fragment) =>
+      sql`SELECT 1 AS found FROM ${from} STRAIGHT_JOIN ${stage(table, 'c')} ON ${onChild} LEFT JOIN ${stage(parent, 'p')} ON ${onParent} WHERE ${isOrphan} LIMIT 1`;
+    const statements = [orphansAmong(keys(table), sameKey(table, 'c', 'k'))];
+    if (key.parentColumns.every((column) => parent.key.includes(column))) {
+      const onChild = join(
+        pairs.map(([child, to]) => sql`${at(table, 'c', child)} = ${at(parent, 'k', to)}`),
+        ' AND ',
+      );
+      statements.push(orphansAmong(keys(parent), onChild));
+    }
+    return statements.map((statement) => ({ parent: key.parent, statement }));
+  });
 }

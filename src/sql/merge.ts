@@ -7,8 +7,8 @@ import {
   type TableSpec,
   writtenNames,
 } from '../model/spec.js';
-import { asText, inRange, type KeyText, keyColumns, same, sameKey } from './columns.js';
-import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
+import { aliasOf, asText, at, inRange, type KeyText, keyColumns, same, sameKey } from './columns.js';
+import { type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
  * The three-way merge, in sets. One shape serves publishing and rollback:
@@ -65,20 +65,20 @@ function shapeOf(spec: RunSpec, table: TableSpec): Shape {
 export function tablesOfMerge(spec: RunSpec, table: TableSpec): { name: string; alias?: string }[] {
   const shape = shapeOf(spec, table);
   const tables: { name: string; alias?: string }[] = [
-    { name: shape.incoming, alias: 'i' },
-    { name: table.live, alias: 'l' },
+    { name: shape.incoming, alias: aliasOf(table, 'i') },
+    { name: table.live, alias: aliasOf(table, 'l') },
     { name: table.live },
     { name: physicalTable(spec.generation, 'stage', table.live) },
-    { name: physicalTable(spec.generation, 'stage', table.live), alias: 's' },
+    { name: physicalTable(spec.generation, 'stage', table.live), alias: aliasOf(table, 's') },
     { name: physicalTable(spec.generation, 'replayKeys', table.live) },
-    { name: physicalTable(spec.generation, 'replayKeys', table.live), alias: 'k' },
+    { name: physicalTable(spec.generation, 'replayKeys', table.live), alias: aliasOf(table, 'k') },
     { name: physicalTable(spec.generation, 'heldBack', table.live) },
-    { name: physicalTable(spec.generation, 'heldBack', table.live), alias: 'hk' },
+    { name: physicalTable(spec.generation, 'heldBack', table.live), alias: aliasOf(table, 'hk') },
     { name: physicalTable(spec.generation, 'log', table.live) },
-    { name: physicalTable(spec.generation, 'log', table.live), alias: 'g' },
+    { name: physicalTable(spec.generation, 'log', table.live), alias: aliasOf(table, 'g') },
   ];
-  if (shape.ancestor) tables.push({ name: shape.ancestor, alias: 'a' });
-  if (shape.ancestorHeld) tables.push({ name: shape.ancestorHeld, alias: 'h' });
+  if (shape.ancestor) tables.push({ name: shape.ancestor, alias: aliasOf(table, 'a') });
+  if (shape.ancestorHeld) tables.push({ name: shape.ancestorHeld, alias: aliasOf(table, 'h') });
   return tables;
 }
 
@@ -92,20 +92,21 @@ function columnNamed(table: TableSpec, name: string): LiveColumn {
 
 function sameUnit(table: TableSpec, unit: MergeUnit, left: string, right: string): Fragment {
   return join(
-    unit.columns.map((name) => same(columnNamed(table, name), col(left, name), col(right, name))),
+    unit.columns.map((name) => same(columnNamed(table, name), at(table, left, name), at(table, right, name))),
     ' AND ',
   );
 }
 
+const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
 const firstKey = (table: TableSpec) => table.key[0] ?? '';
-const absent = (table: TableSpec, alias: string) => sql`${col(alias, firstKey(table))} IS NULL`;
+const absent = (table: TableSpec, alias: string) => sql`${at(table, alias, firstKey(table))} IS NULL`;
 
 /** The merged value of one column, for a row that both sides have. */
 function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: string): Fragment {
-  const incoming = col('i', name);
-  const live = col('l', name);
+  const incoming = at(table, 'i', name);
+  const live = at(table, 'l', name);
   if (spec.kind === 'rollback') {
-    return sql`CASE WHEN ${absent(table, 'a')} THEN ${incoming} WHEN a._ss_existed = 1 AND ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`;
+    return sql`CASE WHEN ${absent(table, 'a')} THEN ${incoming} WHEN ${at(table, 'a', '_ss_existed')} = 1 AND ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`;
   }
   if (spec.baseGeneration === null) {
     if (unit.owner !== 'merge') return unit.owner === 'source' ? incoming : live;
@@ -122,16 +123,16 @@ function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: str
 function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
   if (!shape.ancestor) return raw('');
   const held = shape.ancestorHeld
-    ? sql` AND NOT EXISTS (SELECT 1 FROM ${id(shape.ancestorHeld)} AS h WHERE ${sameKey(table, 'h', other)})`
+    ? sql` AND NOT EXISTS (SELECT 1 FROM ${id(shape.ancestorHeld)} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', other)})`
     : raw('');
-  return sql`\nLEFT JOIN ${id(shape.ancestor)} AS a ON ${sameKey(table, 'a', other)}${held}`;
+  return sql`\nLEFT JOIN ${id(shape.ancestor)} AS ${as(table, 'a')} ON ${sameKey(table, 'a', other)}${held}`;
 }
 
 /** FROM … for the scope: the driving alias, behind the replay keys where those decide. */
 function from(spec: RunSpec, table: TableSpec, name: string, alias: string, scope: Scope): Fragment {
   return scope.kind === 'range'
-    ? sql`FROM ${id(name)} AS ${raw(alias)}`
-    : sql`FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))} AS k STRAIGHT_JOIN ${id(name)} AS ${raw(alias)} ON ${sameKey(table, alias, 'k')}`;
+    ? sql`FROM ${id(name)} AS ${as(table, alias)}`
+    : sql`FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))} AS ${as(table, 'k')} STRAIGHT_JOIN ${id(name)} AS ${as(table, alias)} ON ${sameKey(table, alias, 'k')}`;
 }
 function within(table: TableSpec, alias: string, scope: Scope): Fragment {
   return scope.kind === 'range' ? inRange(table, alias, scope.from, scope.to) : raw('TRUE');
@@ -170,11 +171,11 @@ function incomingWithLive(
   joinLive: string,
 ): Fragment {
   return sql`${from(spec, table, shape.incoming, 'i', scope)}
-${raw(joinLive)} ${id(table.live)} AS l ON ${sameKey(table, 'l', 'i')}${joinAncestor(shape, table, 'i')}`;
+${raw(joinLive)} ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'i')}${joinAncestor(shape, table, 'i')}`;
 }
 function liveWithoutIncoming(spec: RunSpec, table: TableSpec, shape: Shape, scope: Scope): Fragment {
   return sql`${from(spec, table, table.live, 'l', scope)}
-LEFT JOIN ${id(shape.incoming)} AS i ON ${sameKey(table, 'i', 'l')}${joinAncestor(shape, table, 'l')}`;
+LEFT JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'l')}${joinAncestor(shape, table, 'l')}`;
 }
 
 /**
@@ -188,7 +189,7 @@ export function mergeIntoStage(spec: RunSpec, table: TableSpec, scope: Scope): F
   const unitOf = new Map(shape.units.flatMap((unit) => unit.columns.map((name) => [name, unit] as const)));
   const merged = all.map((name) => {
     const unit = unitOf.get(name);
-    return unit ? mergedValue(spec, table, unit, name) : col('l', name);
+    return unit ? mergedValue(spec, table, unit, name) : at(table, 'l', name);
   });
   const insert = (names: string[], values: Fragment[], rest: Fragment) =>
     sql`INSERT INTO ${stage} (${join(names.map(id))})\nSELECT ${join(values)}\n${rest}`;
@@ -200,12 +201,12 @@ export function mergeIntoStage(spec: RunSpec, table: TableSpec, scope: Scope): F
     ),
     insert(
       shape.newColumns,
-      shape.newColumns.map((name) => col('i', name)),
+      shape.newColumns.map((name) => at(table, 'i', name)),
       sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'l')} AND ${newRowComes(spec, table, shape)}`,
     ),
     insert(
       all,
-      all.map((name) => col('l', name)),
+      all.map((name) => at(table, 'l', name)),
       sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND ${liveOnlyStays(spec, table, shape)}`,
     ),
   ];
@@ -216,7 +217,7 @@ export function recordHeldBack(spec: RunSpec, table: TableSpec, scope: Scope): F
   const shape = shapeOf(spec, table);
   if (spec.kind === 'rollback' || !shape.ancestor) return null;
   return sql`INSERT INTO ${id(physicalTable(spec.generation, 'heldBack', table.live))} (${join(table.key.map(id))})
-SELECT ${join(table.key.map((name) => col('i', name)))}
+SELECT ${join(table.key.map((name) => at(table, 'i', name)))}
 ${incomingWithLive(spec, table, shape, scope, 'JOIN')}
 WHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`;
 }
@@ -227,17 +228,17 @@ export function forgetReplayed(spec: RunSpec, table: TableSpec): Fragment[] {
   const stage = id(physicalTable(spec.generation, 'stage', table.live));
   const held = id(physicalTable(spec.generation, 'heldBack', table.live));
   return [
-    sql`DELETE s FROM ${keys} AS k STRAIGHT_JOIN ${stage} AS s ON ${sameKey(table, 's', 'k')}`,
-    sql`DELETE hk FROM ${keys} AS k STRAIGHT_JOIN ${held} AS hk ON ${sameKey(table, 'hk', 'k')}`,
-    sql`DELETE c FROM ${keys} AS k JOIN ${id(control.conflict)} AS c ON c.pipeline = ${spec.pipeline} AND c.generation = ${spec.generation} AND c.live = ${table.live} AND c.row_key = CAST(${keyJson(table, 'k')} AS JSON)`,
+    sql`DELETE ${as(table, 's')} FROM ${keys} AS ${as(table, 'k')} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${sameKey(table, 's', 'k')}`,
+    sql`DELETE ${as(table, 'hk')} FROM ${keys} AS ${as(table, 'k')} STRAIGHT_JOIN ${held} AS ${as(table, 'hk')} ON ${sameKey(table, 'hk', 'k')}`,
+    sql`DELETE ${id(control.conflict)} FROM ${keys} AS ${as(table, 'k')} JOIN ${id(control.conflict)} ON pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND row_key = CAST(${keyJson(table, 'k')} AS JSON)`,
   ];
 }
 
-function jsonOf(columns: LiveColumn[], alias: string): Fragment {
-  return sql`JSON_OBJECT(${join(columns.map((column) => sql`${literal(column.name)}, ${asText(column, col(alias, column.name))}`))})`;
+function jsonOf(table: TableSpec, columns: LiveColumn[], alias: string): Fragment {
+  return sql`JSON_OBJECT(${join(columns.map((column) => sql`${literal(column.name)}, ${asText(column, at(table, alias, column.name))}`))})`;
 }
 function keyJson(table: TableSpec, alias: string): Fragment {
-  return jsonOf(keyColumns(table), alias);
+  return jsonOf(table, keyColumns(table), alias);
 }
 
 /** Conflicts of a scope with all three values, for people: one statement a merge unit, and one a row case. */
@@ -246,7 +247,7 @@ export function recordConflicts(spec: RunSpec, table: TableSpec, scope: Scope): 
   if (!shape.ancestor || spec.kind === 'rollback') return [];
   const insert = (kind: string, keyAlias: string, names: string[], sides: string[], rest: Fragment) => {
     const columns = names.map((name) => columnNamed(table, name));
-    const side = (alias: string) => (sides.includes(alias) ? jsonOf(columns, alias) : raw('NULL'));
+    const side = (alias: string) => (sides.includes(alias) ? jsonOf(table, columns, alias) : raw('NULL'));
     return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, kind, columns_json, base_json, source_json, live_json, found_at)
 SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, UTC_TIMESTAMP(6)
 ${rest}`;
@@ -306,12 +307,16 @@ export function countMerge(
     unit.columns.map((name) => ({ name, value: mergedValue(spec, table, unit, name) })),
   );
   const changed = join(
-    values.map(({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, col('l', name))})`),
+    values.map(
+      ({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, at(table, 'l', name))})`,
+    ),
     ' OR ',
     'FALSE',
   );
   const kept = join(
-    values.map(({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, col('i', name))})`),
+    values.map(
+      ({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, at(table, 'i', name))})`,
+    ),
     ' OR ',
     'FALSE',
   );

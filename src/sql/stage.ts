@@ -1,4 +1,4 @@
-import { alternateConstraintName, physicalTable } from '../model/names.js';
+import { constraintName, physicalTable } from '../model/names.js';
 import type { LiveColumn, RunSpec, TableSpec } from '../model/spec.js';
 import { asText, columnDefinition, keyColumns } from './columns.js';
 import { col, type Fragment, id, join, raw, sql } from './text.js';
@@ -31,7 +31,7 @@ export function addForeignKeys(spec: RunSpec, table: TableSpec): Fragment | null
   if (table.foreignKeys.length === 0) return null;
   const clauses = table.foreignKeys.map(
     (key) =>
-      sql`ADD CONSTRAINT ${id(alternateConstraintName(key.name))} FOREIGN KEY (${join(key.columns.map(id))}) REFERENCES ${id(physicalTable(spec.generation, 'stage', key.parent))} (${join(key.parentColumns.map(id))})`,
+      sql`ADD CONSTRAINT ${id(constraintName(key.name, spec.generation))} FOREIGN KEY (${join(key.columns.map(id))}) REFERENCES ${id(physicalTable(spec.generation, 'stage', key.parent))} (${join(key.parentColumns.map(id))})`,
   );
   return sql`ALTER TABLE ${id(physicalTable(spec.generation, 'stage', table.live))} ${join(clauses, ', ')}`;
 }
