@@ -1,0 +1,135 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { DEMO_TABLES, TABLES } from './tables.js';
+
+const MAIN = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+const LOG_TAIL_CHARACTERS = 4_000;
+const STOP_MS_MAX = 30_000;
+
+export interface Environment {
+  MSSQL_URL: string;
+  MYSQL_URL: string;
+  TEMPORAL_ADDRESS: string;
+}
+
+/** A command of the product that did not end well. */
+export class CommandFailed extends Error {
+  override name = 'CommandFailed';
+}
+
+/** stageswap as a user has it: a configuration file, a worker process and the command line. */
+export class Product {
+  readonly configFile: string;
+  readonly workerLog: string;
+  #worker: ChildProcess | undefined;
+  readonly #commands = new Set<ChildProcess>();
+
+  constructor(
+    folder: string,
+    readonly environment: Environment,
+  ) {
+    if (!existsSync(MAIN)) throw new Error(`${MAIN} is not there: build the product first (npm run build)`);
+    this.configFile = join(folder, 'stageswap.yaml');
+    this.workerLog = join(folder, 'worker.log');
+    writeFileSync(this.configFile, stringify(configuration()));
+  }
+
+  startWorker(): void {
+    const log = openSync(this.workerLog, 'a');
+    // a group of its own: Ctrl-C reaches the demo, which then stops the worker in order
+    this.#worker = spawn(process.execPath, [MAIN, 'worker', '--config', this.configFile], {
+      env: { ...process.env, ...this.environment },
+      stdio: ['ignore', log, log],
+      detached: true,
+    });
+    closeSync(log);
+  }
+
+  /** Runs a command with --json. @returns the object it printed @throws {CommandFailed} with its words and the worker's */
+  async command<T>(...words: string[]): Promise<T> {
+    const { code, stdout, stderr } = await this.#run([...words, '--config', this.configFile, '--json']);
+    if (code === 0) return JSON.parse(stdout) as T;
+    throw new CommandFailed(
+      [`stageswap ${words.join(' ')} ended with exit code ${code}`, stdout, stderr, this.#workerTail()]
+        .filter(Boolean)
+        .join('\n'),
+    );
+  }
+
+  #run(words: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [MAIN, ...words], {
+        env: { ...process.env, ...this.environment },
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+      });
+      this.#commands.add(child);
+      let stdout = '';
+      let stderr = '';
+      child.stdout?.on('data', (data) => {
+        stdout += data;
+      });
+      child.stderr?.on('data', (data) => {
+        stderr += data;
+      });
+      const workerEnded = () => {
+        stderr += 'the worker process ended\n';
+        child.kill('SIGTERM');
+      };
+      this.#worker?.once('exit', workerEnded);
+      child.once('error', reject);
+      child.once('close', (code) => {
+        this.#worker?.off('exit', workerEnded);
+        this.#commands.delete(child);
+        resolve({ code, stdout, stderr });
+      });
+    });
+  }
+
+  #workerTail(): string {
+    if (!existsSync(this.workerLog)) return '';
+    const text = readFileSync(this.workerLog, 'utf8').slice(-LOG_TAIL_CHARACTERS);
+    return text ? `--- the end of the worker's log ---\n${text}` : '';
+  }
+
+  killCommands(): void {
+    for (const child of this.#commands) child.kill('SIGKILL');
+  }
+
+  /** Ends what was started, the worker with time to finish what it has in hand. */
+  async stop(): Promise<void> {
+    this.killCommands();
+    const worker = this.#worker;
+    if (!worker || worker.exitCode !== null || worker.signalCode !== null) return;
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    worker.kill('SIGTERM');
+    const force = setTimeout(() => worker.kill('SIGKILL'), STOP_MS_MAX);
+    await ended;
+    clearTimeout(force);
+  }
+
+  killNow(): void {
+    this.killCommands();
+    this.#worker?.kill('SIGKILL');
+  }
+}
+
+/** The pipeline `demo`, in the form of stageswap.yaml. */
+export function configuration(): Record<string, unknown> {
+  return {
+    pipeline: 'demo',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the product replaces it by the variable
+    source: { url: '${MSSQL_URL}', moment: 'auto' },
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the product replaces it by the variable
+    target: { url: '${MYSQL_URL}' },
+    firstRun: 'source',
+    approve: 'firstPublish',
+    tables: TABLES.map((live) => {
+      const { source, key, columns, groups } = DEMO_TABLES[live];
+      return { source, live, key: [key], columns, ...(groups.length > 0 ? { groups } : {}) };
+    }),
+  };
+}
