@@ -77,7 +77,7 @@ export async function follow(
   // a pending call would keep the process alive after the command has its answer
   const noLonger = new AbortController();
   const result = client
-    .withAbortSignal(noLonger.signal, () => handle.result())
+    .withAbortSignal(noLonger.signal, () => awaitReport(handle, noLonger.signal))
     .then(
       (report) => {
         ended = { report };
