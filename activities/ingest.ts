@@ -125,7 +125,7 @@ export function ingestActivities(dependencies: Dependencies) {
                   finished = false;
                   return;
                 }
-                await loadChunk(session, pool, ref, spec, table, chunk);
+                await loadChunk(session, pool, ref, table, chunk);
               }
             },
             { database: snapshotOf(spec) },
@@ -160,7 +160,7 @@ export function ingestActivities(dependencies: Dependencies) {
                 for (const table of spec.tables) {
                   await planChunks(session, spec, table, transaction);
                   for (const chunk of await pendingChunks(session, spec, table.live)) {
-                    await loadChunk(session, transaction, ref, spec, table, chunk);
+                    await loadChunk(session, transaction, ref, table, chunk);
                   }
                   progress[table.live] = await ingestProgress(session, spec, table.live);
                 }
@@ -229,7 +229,6 @@ async function loadChunk(
   session: Session,
   reader: Reader,
   ref: RunRef,
-  spec: RunSpec,
   table: TableSpec,
   chunk: ChunkRow,
 ): Promise<void> {

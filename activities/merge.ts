@@ -13,7 +13,7 @@ import {
   type Scope,
 } from '../src/sql/merge.js';
 import { orphans, proofOfBaseNext } from '../src/sql/stage.js';
-import { id, raw, sql } from '../src/sql/text.js';
+import { id, sql } from '../src/sql/text.js';
 import {
   activity,
   type Dependencies,

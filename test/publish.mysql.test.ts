@@ -2,6 +2,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { createActivities } from '../activities/index.js';
+import { parseMysqlAddress } from '../src/config/address.js';
 import { parseConfig } from '../src/config/load.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec } from '../src/model/spec.js';
@@ -12,7 +13,6 @@ import type { Facts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
-import { parseMysqlAddress } from '../src/config/address.js';
 
 /**
  * Merge, capture, cut-over and rollback on a real MySQL. What ingest would have loaded is written into base_next by the
@@ -63,7 +63,14 @@ const SOURCE: Facts['source'] = [
   {
     schema: 'dbo',
     name: 'Customer',
-    columns: [column('CustomerId', 'bigint'), column('Name', 'nvarchar'), column('Email', 'nvarchar'), column('Street', 'nvarchar'), column('City', 'nvarchar'), column('Balance', 'decimal')],
+    columns: [
+      column('CustomerId', 'bigint'),
+      column('Name', 'nvarchar'),
+      column('Email', 'nvarchar'),
+      column('Street', 'nvarchar'),
+      column('City', 'nvarchar'),
+      column('Balance', 'decimal'),
+    ],
     primaryKey: ['CustomerId'],
     uniqueIndexes: [],
     foreignKeys: [],
@@ -78,7 +85,14 @@ const SOURCE: Facts['source'] = [
   },
 ];
 
-type Customer = [id: number, name: string, email: string | null, street: string, city: string, balance: string];
+type Customer = [
+  id: number,
+  name: string,
+  email: string | null,
+  street: string,
+  city: string,
+  balance: string,
+];
 type Invoice = [id: number, customer: number, note: string | null];
 
 let application: mysql.Connection;
@@ -90,7 +104,8 @@ const config = parseConfig(CONFIG, 'stageswap.yaml', {
 const activities = createActivities({ config: () => config });
 const environment = new MockActivityEnvironment();
 // biome-ignore lint/suspicious/noExplicitAny: the environment takes any activity
-const run = <R>(activity: (...input: any[]) => Promise<R>, ...input: unknown[]): Promise<R> => environment.run(activity, ...input) as Promise<R>;
+const run = <R>(activity: (...input: any[]) => Promise<R>, ...input: unknown[]): Promise<R> =>
+  environment.run(activity, ...input) as Promise<R>;
 
 beforeAll(async () => {
   const server = await mysql.createConnection(inject('mysqlUrl'));
@@ -98,8 +113,12 @@ beforeAll(async () => {
   await server.query(`CREATE DATABASE ${SCHEMA}`);
   await server.end();
   application = await mysql.createConnection({ uri: url.href, charset: 'utf8mb4' });
-  await application.query(`CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(100), email VARCHAR(100), street VARCHAR(100), city VARCHAR(100), balance DECIMAL(18,4), portal_note VARCHAR(100) DEFAULT 'none', KEY by_email (email))`);
-  await application.query('CREATE TABLE invoice (invoice_id BIGINT PRIMARY KEY, customer_id BIGINT NOT NULL, note VARCHAR(100), CONSTRAINT invoice_customer FOREIGN KEY (customer_id) REFERENCES customer (customer_id))');
+  await application.query(
+    `CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(100), email VARCHAR(100), street VARCHAR(100), city VARCHAR(100), balance DECIMAL(18,4), portal_note VARCHAR(100) DEFAULT 'none', KEY by_email (email))`,
+  );
+  await application.query(
+    'CREATE TABLE invoice (invoice_id BIGINT PRIMARY KEY, customer_id BIGINT NOT NULL, note VARCHAR(100), CONSTRAINT invoice_customer FOREIGN KEY (customer_id) REFERENCES customer (customer_id))',
+  );
   session = await Session.open(parseMysqlAddress(url.href));
   for (const statement of createControlTables()) await session.run(statement);
   await session.run(createMarker('test'));
@@ -125,17 +144,32 @@ async function begin(generation: number, baseGeneration: number | null): Promise
     held: null,
     metadataLocksVisible: true,
   };
-  const spec = freeze(config, facts, { runId: `run-${generation}`, generation, baseGeneration, fingerprints });
-  await session.run(sql`REPLACE INTO ${id(control.pipeline)} (pipeline, generation) VALUES ('test', ${generation})`);
-  await session.run(sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES ('test', ${generation}, ${spec.runId}, 'publish', 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`);
+  const spec = freeze(config, facts, {
+    runId: `run-${generation}`,
+    generation,
+    baseGeneration,
+    fingerprints,
+  });
+  await session.run(
+    sql`REPLACE INTO ${id(control.pipeline)} (pipeline, generation) VALUES ('test', ${generation})`,
+  );
+  await session.run(
+    sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES ('test', ${generation}, ${spec.runId}, 'publish', 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
+  );
   await run(activities.prepare, spec);
   return spec;
 }
 
 async function loadSource(spec: RunSpec, customers: Customer[], invoices: Invoice[]): Promise<void> {
-  for (const [live, rows] of [['customer', customers], ['invoice', invoices]] as const) {
+  for (const [live, rows] of [
+    ['customer', customers],
+    ['invoice', invoices],
+  ] as const) {
     for (const row of rows) {
-      await session.connection.query(`INSERT INTO \`${physicalTable(spec.generation, 'baseNext', live)}\` VALUES (?, 0)`, [row]);
+      await session.connection.query(
+        `INSERT INTO \`${physicalTable(spec.generation, 'baseNext', live)}\` VALUES (?, 0)`,
+        [row],
+      );
     }
   }
 }
@@ -148,13 +182,18 @@ async function publish(spec: RunSpec): Promise<{ replayedUnderLock: number }> {
   await run(activities.backup, spec);
   const result = await run(activities.cutOver, spec);
   expect((await run(activities.finalSync, spec)).left).toBe(0);
-  await session.run(sql`UPDATE ${id(control.run)} SET outcome = 'published' WHERE pipeline = 'test' AND generation = ${spec.generation}`);
+  await session.run(
+    sql`UPDATE ${id(control.run)} SET outcome = 'published' WHERE pipeline = 'test' AND generation = ${spec.generation}`,
+  );
   await run(activities.cleanup, spec);
   return result;
 }
 
 const customers = async () => {
-  const [rows] = await application.query<mysql.RowDataPacket[]>({ sql: 'SELECT customer_id, name, email, street, city, balance, portal_note FROM customer ORDER BY customer_id', rowsAsArray: true } as mysql.QueryOptions);
+  const [rows] = await application.query<mysql.RowDataPacket[]>({
+    sql: 'SELECT customer_id, name, email, street, city, balance, portal_note FROM customer ORDER BY customer_id',
+    rowsAsArray: true,
+  } as mysql.QueryOptions);
   return rows as unknown as unknown[][];
 };
 
@@ -175,7 +214,9 @@ describe('a group of two tables', () => {
 
     // Clients edit between the runs.
     await application.query("UPDATE customer SET email = 'ada@client' WHERE customer_id = 1");
-    await application.query("UPDATE customer SET street = 'Client 2', portal_note = 'vip' WHERE customer_id = 2");
+    await application.query(
+      "UPDATE customer SET street = 'Client 2', portal_note = 'vip' WHERE customer_id = 2",
+    );
     await application.query("INSERT INTO customer (customer_id, name) VALUES (900, 'own')");
 
     const second = await begin(2, 1);
@@ -188,7 +229,10 @@ describe('a group of two tables', () => {
         [3, 'Cyd', 'cyd@billing', 'Ash 3', 'Rome', '3.0000'],
         [5, 'Eve', 'eve@billing', 'Yew 5', 'Kyiv', '5.0000'], // 4 is gone at the source
       ],
-      [[10, 1, 'changed'], [11, 5, 'new']],
+      [
+        [10, 1, 'changed'],
+        [11, 5, 'new'],
+      ],
     );
     await reconcile(second);
     // Clients edit while the run works: after the merge, before the lock.
@@ -210,23 +254,30 @@ describe('a group of two tables', () => {
       { invoice_id: 10, customer_id: 1, note: 'late' },
       { invoice_id: 11, customer_id: 5, note: 'new' },
     ]);
-    const conflicts = await session.rows<{ live: string; kind: string; columns_json: unknown }>(sql`SELECT live, kind, columns_json FROM ${id(control.conflict)} WHERE generation = 2 ORDER BY live, id`);
-    expect(conflicts.map(({ live, kind, columns_json }) => [live, kind, columns_json])).toEqual([
-      ['customer', 'field', ['street', 'city']],
-      ['customer', 'field', ['email']],
-      ['customer', 'field', ['email']],
-      ['invoice', 'field', ['note']],
-    ].sort((left, right) => conflictsOrder(left, right)));
+    const conflicts = await session.rows<{ live: string; kind: string; columns_json: unknown }>(
+      sql`SELECT live, kind, columns_json FROM ${id(control.conflict)} WHERE generation = 2 ORDER BY live, id`,
+    );
+    expect(conflicts.map(({ live, kind, columns_json }) => [live, kind, columns_json])).toEqual(
+      [
+        ['customer', 'field', ['street', 'city']],
+        ['customer', 'field', ['email']],
+        ['customer', 'field', ['email']],
+        ['invoice', 'field', ['note']],
+      ].sort((left, right) => conflictsOrder(left, right)),
+    );
 
     // Since the swap a client edits again; then the run is rolled back.
     await application.query("UPDATE customer SET email = 'cyd@since' WHERE customer_id = 3");
     await application.query("INSERT INTO customer (customer_id, name) VALUES (901, 'since')");
     const undone = second;
     const tables = [];
-    for (const table of undone.tables) tables.push({ ...table, fingerprint: (await definitionOf(session, table.live)).fingerprint });
+    for (const table of undone.tables)
+      tables.push({ ...table, fingerprint: (await definitionOf(session, table.live)).fingerprint });
     const back: RunSpec = { ...undone, runId: 'run-3', generation: 3, kind: 'rollback', undoes: 2, tables };
     await session.run(sql`UPDATE ${id(control.pipeline)} SET generation = 3 WHERE pipeline = 'test'`);
-    await session.run(sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES ('test', 3, 'run-3', 'rollback', 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(back)})`);
+    await session.run(
+      sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES ('test', 3, 'run-3', 'rollback', 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(back)})`,
+    );
     await run(activities.prepare, back);
     await run(activities.capture, back);
     await reconcile(back);
@@ -240,7 +291,9 @@ describe('a group of two tables', () => {
       [900, 'own, edited', null, null, null, null, 'none'],
       [901, 'since', null, null, null, null, 'none'],
     ]);
-    const markers = await session.rows<{ name: string }>(sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss\\_at\\_%'}`);
+    const markers = await session.rows<{ name: string }>(
+      sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss\\_at\\_%'}`,
+    );
     expect(markers).toEqual([{ name: '_ss_at_1_test' }]);
   });
 });

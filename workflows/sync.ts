@@ -11,14 +11,19 @@ import type { Report } from '../src/model/report.js';
 import { Aborted, RunState } from './run-state.js';
 import { problemOf, steer } from './steering.js';
 
+// An aborted activity has ended before what it made is taken back.
+const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
+
 const quick = proxyActivities<Activities>({
   startToCloseTimeout: '10 minutes',
   heartbeatTimeout: '20 seconds',
+  cancellationType,
   retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
 });
 const long = proxyActivities<Activities>({
   startToCloseTimeout: '24 hours',
   heartbeatTimeout: '20 seconds',
+  cancellationType,
   retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
 });
 

@@ -1,0 +1,233 @@
+import { fileURLToPath } from 'node:url';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import {
+  bundleWorkflowCode,
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkflowBundleWithSourceMap,
+} from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import type { Activities } from '../activities/index.js';
+import type { EditBatch } from '../src/model/messages.js';
+import type { Report } from '../src/model/report.js';
+
+/** The run's order, its compensations and its steering, on a real Temporal server with activities that only take notes. */
+let bundle: WorkflowBundleWithSourceMap;
+let connection: Connection;
+let client: Client;
+let native: NativeConnection;
+
+beforeAll(async () => {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  bundle = await bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+    logger: new DefaultLogger('ERROR'),
+  });
+  connection = await Connection.connect({ address: inject('temporalAddress') });
+  native = await NativeConnection.connect({ address: inject('temporalAddress') });
+  client = new Client({ connection });
+});
+afterAll(async () => {
+  await native?.close();
+  await connection?.close();
+});
+
+const RUN = {
+  pipeline: 'p',
+  generation: 1,
+  runId: 'r',
+  tables: ['customer'],
+  parallel: 2,
+  firstPublish: true,
+  asksFirst: false,
+};
+
+/** Activities that note their names; `change` replaces some of them. */
+function noting(notes: string[], change: Partial<Activities> = {}): Activities {
+  const note =
+    <R>(name: string, result: R) =>
+    async () => {
+      notes.push(name);
+      return result;
+    };
+  const counts = { inserted: 1, updated: 0, deleted: 0, keptLive: 0, rows: 1, chunksDone: 1, finished: true };
+  const plain = {
+    begin: note('begin', RUN),
+    beginRollback: note('beginRollback', RUN),
+    prepare: note('prepare', undefined),
+    openMoment: note('openMoment', { moment: 'snapshot' as const }),
+    planIngest: note('planIngest', { chunks: 1 }),
+    ingestChunks: note('ingestChunks', { rows: 1, chunksDone: 1, chunks: 1, finished: true }),
+    ingestTransaction: note('ingestTransaction', {}),
+    closeMoment: note('closeMoment', undefined),
+    capture: note('capture', undefined),
+    reconcile: note('reconcile', counts),
+    verify: note('verify', { customer: { rowsStaged: 1, chunks: 1, chunksVerified: 1 } }),
+    guard: note('guard', undefined),
+    replay: note('replay', { replayed: 2, pending: 0 }),
+    backup: note('backup', { backups: [] }),
+    cutOver: note('cutOver', { attempts: 1, heldMs: 5, queuedMs: 1, replayedUnderLock: 1 }),
+    finalSync: note('finalSync', { captured: 3, left: 0 }),
+    countConflicts: note('countConflicts', {}),
+    cleanup: note('cleanup', { dropped: [] }),
+    undo: note('undo', { undone: true }),
+    end: note('end', undefined),
+    applyEdits: async (_pipeline: string, edits: EditBatch['edits']) => {
+      notes.push(...edits.map((edit) => `edit ${edit.editId}`));
+      return edits.map((edit) => ({ editId: edit.editId, outcome: 'applied' as const }));
+    },
+  };
+  return { ...plain, ...change };
+}
+
+async function withRun<T>(
+  activities: Activities,
+  type: 'sync' | 'rollback',
+  work: (handle: WorkflowHandle) => Promise<T>,
+): Promise<T> {
+  const taskQueue = `test-${Math.random()}`;
+  const worker = await Worker.create({ connection: native, taskQueue, workflowBundle: bundle, activities });
+  return worker.runUntil(async () => {
+    const handle = await client.workflow.start(type, {
+      taskQueue,
+      workflowId: taskQueue,
+      args: [{ pipeline: 'p', approveFirst: true }],
+    });
+    return work(handle);
+  });
+}
+
+const edit = (editId: string) => ({ editId, table: 'customer', key: { id: '1' }, set: { email: 'x' } });
+
+describe('a run', () => {
+  it('takes the steps in their order and reports what they did', async () => {
+    const notes: string[] = [];
+    const report = (await withRun(noting(notes), 'sync', (handle) => handle.result())) as Report;
+    expect(notes).toEqual([
+      'begin',
+      'prepare',
+      'openMoment',
+      'planIngest',
+      'ingestChunks',
+      'closeMoment',
+      'capture',
+      'reconcile',
+      'verify',
+      'guard',
+      'replay',
+      'backup',
+      'cutOver',
+      'finalSync',
+      'countConflicts',
+      'cleanup',
+      'end',
+    ]);
+    expect(report).toMatchObject({
+      outcome: 'published',
+      moment: 'snapshot',
+      edits: { captured: 3, replayedBefore: 2, replayedUnderLock: 1 },
+      cutOver: { attempts: 1, heldMs: 5 },
+    });
+    expect(report.tables[0]).toMatchObject({
+      table: 'customer',
+      rowsRead: 1,
+      rowsStaged: 1,
+      inserted: 1,
+      chunks: 1,
+      chunksVerified: 1,
+    });
+  });
+
+  it('takes back what it made, newest first, when a step fails', async () => {
+    const notes: string[] = [];
+    const activities = noting(notes, {
+      verify: async () => {
+        throw ApplicationFailure.nonRetryable('sent 5, stored 4', 'ProofFailed');
+      },
+    });
+    const report = (await withRun(activities, 'sync', (handle) => handle.result())) as Report;
+    expect(report).toMatchObject({
+      outcome: 'failed',
+      problem: 'sent 5, stored 4',
+      problemType: 'ProofFailed',
+    });
+    expect(notes.slice(-3)).toEqual(['closeMoment', 'undo', 'end']);
+    expect(notes).not.toContain('cutOver');
+  });
+
+  it('pauses before its next step, takes edits meanwhile, resumes, and applies each edit', async () => {
+    const notes: string[] = [];
+    let release: () => void = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const activities = noting(notes, {
+      prepare: async () => {
+        notes.push('prepare');
+        await held;
+      },
+    });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      await handle.executeUpdate('pause');
+      await expect(handle.executeUpdate('pause')).rejects.toThrow();
+      release();
+      await handle.signal('clientEdits', { edits: [edit('a'), edit('b')] });
+      expect(await handle.executeUpdate('submitEdits', { args: [{ edits: [edit('c')] }] })).toEqual([
+        { editId: 'c', outcome: 'applied' },
+      ]);
+      expect(await handle.query('progress')).toMatchObject({ paused: true });
+      expect(notes).not.toContain('openMoment');
+      await handle.executeUpdate('resume');
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'published', edits: { handedIn: 3 } });
+    expect(notes.filter((name) => name.startsWith('edit')).sort()).toEqual(['edit a', 'edit b', 'edit c']);
+  });
+
+  it('ends aborted, with everything taken back, when an operator aborts it', async () => {
+    const notes: string[] = [];
+    let reached: () => void = () => {};
+    const working = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const activities = noting(notes, {
+      capture: async () => {
+        reached();
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        notes.push('capture');
+      },
+    });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      await working;
+      await handle.executeUpdate('abort', { args: ['wrong night'] });
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'aborted', problem: 'wrong night' });
+    expect(notes).toContain('undo');
+    expect(notes).not.toContain('cutOver');
+  });
+
+  it('rolls back through the same cut-over', async () => {
+    const notes: string[] = [];
+    const report = (await withRun(noting(notes), 'rollback', (handle) => handle.result())) as Report;
+    expect(report.outcome).toBe('rolledBack');
+    expect(notes).toEqual([
+      'beginRollback',
+      'prepare',
+      'capture',
+      'reconcile',
+      'verify',
+      'guard',
+      'replay',
+      'backup',
+      'cutOver',
+      'finalSync',
+      'countConflicts',
+      'cleanup',
+      'end',
+    ]);
+  });
+});
