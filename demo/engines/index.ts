@@ -11,30 +11,53 @@ export interface Engines {
   stop(): Promise<void>;
 }
 
-/** Starts the three engines side by side; if one cannot be had, the others are stopped again. */
+/**
+ * Starts the engines side by side; if one cannot be had, the others are stopped again.
+ *
+ * @param options.mysql,temporal,sqlServer false leaves that engine out; asking for it afterwards throws
+ * @param options.databases of the stand-in; the first one is in the address
+ */
 export async function startEngines(options: {
   say: (line: string) => void;
+  mysql?: boolean;
+  temporal?: boolean;
+  sqlServer?: boolean;
   databases?: string[];
 }): Promise<Engines> {
-  const databases = options.databases ?? ['stageswap_demo_billing'];
+  const { say, databases = ['stageswap_demo_billing'] } = options;
   const [mysql, temporal, sqlServer] = await Promise.allSettled([
-    startMySql(options.say),
-    startTemporal(options.say),
-    startSqlServer(options.say, { databases }),
+    options.mysql === false ? undefined : startMySql(say),
+    options.temporal === false ? undefined : startTemporal(say),
+    options.sqlServer === false ? undefined : startSqlServer(say, { databases }),
   ]);
+  const all = [mysql, temporal, sqlServer];
   const stop = async () => {
     await Promise.all(
-      [mysql, temporal, sqlServer].map((engine) =>
-        engine.status === 'fulfilled' ? engine.value.stop() : undefined,
-      ),
+      all.map((engine) => (engine.status === 'fulfilled' ? engine.value?.stop() : undefined)),
     );
   };
-  if (mysql.status === 'fulfilled' && temporal.status === 'fulfilled' && sqlServer.status === 'fulfilled') {
-    return { mysql: mysql.value, temporal: temporal.value, sqlServer: sqlServer.value, stop };
-  }
-  await stop();
-  const reasons = [mysql, temporal, sqlServer].flatMap((engine) =>
+  const reasons = all.flatMap((engine) =>
     engine.status === 'rejected' ? [(engine.reason as Error).message] : [],
   );
-  throw new Error(reasons.join('\n'));
+  if (reasons.length > 0) {
+    await stop();
+    throw new Error(reasons.join('\n'));
+  }
+  return {
+    get mysql() {
+      return wanted(mysql, 'MySQL');
+    },
+    get temporal() {
+      return wanted(temporal, 'Temporal');
+    },
+    get sqlServer() {
+      return wanted(sqlServer, 'SQL Server');
+    },
+    stop,
+  };
+}
+
+function wanted<T>(engine: PromiseSettledResult<T | undefined>, name: string): T {
+  if (engine.status === 'fulfilled' && engine.value) return engine.value;
+  throw new Error(`${name} was not started: it was left out`);
 }

