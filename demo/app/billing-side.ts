@@ -102,8 +102,14 @@ export class BillingSide {
       return connect(url);
     });
     try {
-      for (const table of [...TABLES].reverse())
-        await pool.batch(`DROP TABLE IF EXISTS ${DEMO_TABLES[table].source}`);
+      const { recordset } = await pool.query<{ name: string }>(
+        "SELECT TABLE_NAME AS name FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = 'dbo'",
+      );
+      const there = new Set(recordset.map(({ name }) => `dbo.${name}`));
+      for (const table of [...TABLES].reverse()) {
+        const { source } = DEMO_TABLES[table];
+        if (there.has(source)) await pool.batch(`DROP TABLE ${source}`);
+      }
       for (const table of TABLES) await pool.batch(DDL[table]);
       // Lets a reader see all tables as of one moment; what refuses it has another way to do so.
       await pool
@@ -182,7 +188,7 @@ export class BillingSide {
       databaseOf(this.given) === BILLING_DATABASE ? withDatabase(this.given, 'master') : this.given,
     );
     try {
-      await server.batch(`DROP DATABASE IF EXISTS [${BILLING_DATABASE}]`);
+      await server.batch(`DROP DATABASE [${BILLING_DATABASE}]`);
     } finally {
       await server.close();
     }

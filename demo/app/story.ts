@@ -138,6 +138,7 @@ async function play(
     );
 
   const plan = planBilling(data);
+  const leave = new AbortController();
   const stage: Stage = {
     app,
     data,
@@ -147,12 +148,13 @@ async function play(
     writes: new Latency(),
     retried: new Map(),
     refused: [],
-    signal,
+    signal: AbortSignal.any([signal, leave.signal]),
   };
   const crowd = new Crowd(stage, client);
   const readerBooks = new ReaderBooks();
   const stopReaders = startReaders(stage, readerBooks);
   onExit('readers and writers', async () => {
+    leave.abort();
     await crowd.stop();
     await stopReaders();
   });

@@ -7,7 +7,7 @@ import { type Setting, SqlWriter, type Stage, Territory, updates } from './write
 
 export const WORKFLOW_ID = 'stageswap-demo';
 const EDITS_A_BATCH = 4;
-const UPDATE_MS_MAX = 60_000;
+const UPDATE_MS_MAX = 30_000;
 
 /**
  * A client that hands its edits in through Temporal while a run works: batches by signal, or by update, which is
@@ -17,8 +17,10 @@ const UPDATE_MS_MAX = 60_000;
  */
 export class TemporalWriter {
   readonly updateMs = new Latency();
-  /** batches that found no run and went by SQL */
+  /** batches that were not answered, or found no run, and went by SQL */
   bySql = 0;
+  /** of these, the ones for another reason than that no run was active */
+  doubtful = 0;
   readonly #territory: Territory;
   readonly #sql: SqlWriter;
   readonly #used = new Set<string>();
@@ -90,7 +92,7 @@ export class TemporalWriter {
       for (const edit of ids.values()) books.settle(edit, 'unknown');
     } catch (error) {
       // Not running any more, or closed before it answered: the same edits again, which changes nothing if they are in.
-      if (!(error instanceof WorkflowNotFoundError) && process.env.DEMO_DEBUG) console.error(error);
+      if (!(error instanceof WorkflowNotFoundError)) this.doubtful += 1;
       this.bySql += 1;
       await this.#sql.commit(edits, 'transaction', (run) =>
         updates(
