@@ -1,0 +1,15 @@
+// The container's health check: whether a worker of this host polls the task queue, as Temporal sees it.
+import { hostname } from 'node:os';
+import { Connection } from '@temporalio/client';
+
+const TASK_QUEUE_TYPE_WORKFLOW = 1;
+const connection = await Connection.connect({ address: process.env.TEMPORAL_ADDRESS, connectTimeout: 5_000 });
+const { pollers } = await connection.workflowService.describeTaskQueue({
+  namespace: process.env.TEMPORAL_NAMESPACE ?? 'default',
+  taskQueue: { name: 'stageswap' },
+  taskQueueType: TASK_QUEUE_TYPE_WORKFLOW,
+});
+await connection.close();
+const here = pollers?.some((poller) => poller.identity?.endsWith(`@${hostname()}`));
+if (!here) console.error(`no worker of ${hostname()} polls the task queue stageswap`);
+process.exit(here ? 0 : 1);
