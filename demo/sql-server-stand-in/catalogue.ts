@@ -20,7 +20,11 @@ export interface Index {
   readonly constraint: boolean;
   readonly clustered: boolean;
   readonly filtered: boolean;
-  readonly columns: readonly { readonly column: string; readonly descending: boolean; readonly included: boolean }[];
+  readonly columns: readonly {
+    readonly column: string;
+    readonly descending: boolean;
+    readonly included: boolean;
+  }[];
 }
 
 export interface ForeignKey {

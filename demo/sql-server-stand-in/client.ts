@@ -8,16 +8,33 @@ import type { StandIn } from './stand-in.js';
 import { insistsOnEncryption, preloginReply, readLogin } from './tds/login.js';
 import { type Incoming, MessageWriter, PACKET, PacketReader } from './tds/packets.js';
 import {
-  DONE, DONE_KIND, writeCollationChange, writeDatabaseChange, writeDone, writeError, writeInfo, writeLoginAck, writePacketBytesChange,
-  writeResetDone, writeReturnInt, writeReturnStatus, writeTransactionChange,
+  DONE,
+  DONE_KIND,
+  writeCollationChange,
+  writeDatabaseChange,
+  writeDone,
+  writeError,
+  writeInfo,
+  writeLoginAck,
+  writePacketBytesChange,
+  writeResetDone,
+  writeReturnInt,
+  writeReturnStatus,
+  writeTransactionChange,
 } from './tds/tokens.js';
 import { ByteReader, readTypeInfo, readValue, type WireValue } from './tds/types.js';
 import { tokenize } from './tsql/lexer.js';
-import { literal } from './tsql/translate.js';
 import type { Variable } from './tsql/scope.js';
+import { literal } from './tsql/translate.js';
 import { storedType, type TsqlType } from './types.js';
 
-const ISOLATIONS: Record<number, Isolation> = { 1: 'read uncommitted', 2: 'read committed', 3: 'repeatable read', 4: 'serializable', 5: 'snapshot' };
+const ISOLATIONS: Record<number, Isolation> = {
+  1: 'read uncommitted',
+  2: 'read committed',
+  3: 'repeatable read',
+  4: 'serializable',
+  5: 'snapshot',
+};
 /** An interrupted statement may cost DuckDB's transaction, so inside one it gets this long to end by itself. */
 const INTERRUPT_AFTER_MS = 100;
 let nextSession = 51;
@@ -111,9 +128,18 @@ export class Client {
     }
     const database = catalogue.find(login.database || 'master');
     if (!database) {
-      return this.#fatal(new SqlError(4060, 11, 1, `Cannot open database "${login.database}" requested by the login. The login failed.`));
+      return this.#fatal(
+        new SqlError(
+          4060,
+          11,
+          1,
+          `Cannot open database "${login.database}" requested by the login. The login failed.`,
+        ),
+      );
     }
-    const session = new Session(this.standIn, await this.standIn.instance.connect(), nextSession++, login.user, database);
+    const connection = await this.standIn.instance.connect();
+    await connection.run("SET TimeZone = 'UTC'");
+    const session = new Session(this.standIn, connection, nextSession++, login.user, database);
     this.#session = session;
     this.standIn.sessions.add(session);
     const packetBytes = Math.min(32767, Math.max(512, login.packetBytes || 4096));
@@ -222,7 +248,13 @@ export class Client {
     const reader = new ByteReader(payload);
     reader.at = payload.readUInt32LE(0);
     const length = reader.u16();
-    const procedure = length === 0xffff ? (PROCEDURES[reader.u16()] ?? 'unknown') : reader.text(length).toLowerCase().replace(/^(sys\.|dbo\.|\[sys\]\.)/, '');
+    const procedure =
+      length === 0xffff
+        ? (PROCEDURES[reader.u16()] ?? 'unknown')
+        : reader
+            .text(length)
+            .toLowerCase()
+            .replace(/^(sys\.|dbo\.|\[sys\]\.)/, '');
     reader.u16();
     const given: { name: string; type: TsqlType; value: WireValue }[] = [];
     while (reader.at < payload.length) {
@@ -234,7 +266,10 @@ export class Client {
     const bind = (values: typeof given, names: readonly string[]): void => {
       values.forEach((one, i) => {
         const name = one.name || names[i] || '';
-        session.variables.set((name.startsWith('@') ? name : `@${name}`).toLowerCase(), variable(one.type, one.value));
+        session.variables.set(
+          (name.startsWith('@') ? name : `@${name}`).toLowerCase(),
+          variable(one.type, one.value),
+        );
       });
     };
     const text = (i: number): string => String(given[i]?.value ?? '');
@@ -251,7 +286,13 @@ export class Client {
       }
       case 'sp_execute': {
         const prepared = this.#prepared.get(Number(given[0]?.value));
-        if (!prepared) throw new SqlError(8179, 16, 1, `Could not find prepared statement with handle ${String(given[0]?.value)}.`);
+        if (!prepared)
+          throw new SqlError(
+            8179,
+            16,
+            1,
+            `Could not find prepared statement with handle ${String(given[0]?.value)}.`,
+          );
         bind(given.slice(1), prepared.names);
         await runBatch(session, prepared.text, answer);
         return;
@@ -260,14 +301,25 @@ export class Client {
         this.#prepared.delete(Number(given[0]?.value));
         return;
       default:
-        throw new SqlError(2812, 16, 62, `Could not find stored procedure '${procedure}'. (stand-in: not supported)`);
+        throw new SqlError(
+          2812,
+          16,
+          62,
+          `Could not find stored procedure '${procedure}'. (stand-in: not supported)`,
+        );
     }
   }
 }
 
-const PROCEDURES: Record<number, string> = { 10: 'sp_executesql', 11: 'sp_prepare', 12: 'sp_execute', 15: 'sp_unprepare' };
+const PROCEDURES: Record<number, string> = {
+  10: 'sp_executesql',
+  11: 'sp_prepare',
+  12: 'sp_execute',
+  15: 'sp_unprepare',
+};
 
-const namesOf = (definitions: string): string[] => [...definitions.matchAll(/(?:^|,)\s*(@[\p{L}\p{N}_$#@]+)/gu)].map((match) => match[1] as string);
+const namesOf = (definitions: string): string[] =>
+  [...definitions.matchAll(/(?:^|,)\s*(@[\p{L}\p{N}_$#@]+)/gu)].map((match) => match[1] as string);
 
 /** A parameter as a DuckDB literal of its own type. */
 function variable(type: TsqlType, value: WireValue): Variable {
@@ -275,11 +327,13 @@ function variable(type: TsqlType, value: WireValue): Variable {
   let sql: string;
   if (value === null) sql = valueLiteral(type, null);
   else if (Buffer.isBuffer(value)) sql = `unhex('${value.toString('hex')}')`;
-  else if (typeof value === 'object' && 'scaled' in value) sql = `CAST(${literal(decimalText(value.scaled, value.scale))} AS ${stored})`;
+  else if (typeof value === 'object' && 'scaled' in value)
+    sql = `CAST(${literal(decimalText(value.scaled, value.scale))} AS ${stored})`;
   else if (typeof value === 'object') {
     const micros = BigInt(value.days) * 86_400_000_000n + BigInt(value.micros);
     if (type.name === 'time') sql = `CAST(make_timestamp(${value.micros}) AS TIME)`;
-    else if (type.name === 'datetimeoffset') sql = `CAST(CAST(make_timestamp(${micros}) AS VARCHAR) || '+00' AS TIMESTAMPTZ)`;
+    else if (type.name === 'datetimeoffset')
+      sql = `CAST(CAST(make_timestamp(${micros}) AS VARCHAR) || '+00' AS TIMESTAMPTZ)`;
     else sql = `CAST(make_timestamp(${micros}) AS ${stored})`;
   } else sql = `CAST(${literal(String(value))} AS ${stored})`;
   return { type, sql, value };

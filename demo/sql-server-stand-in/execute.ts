@@ -1,13 +1,30 @@
 /** Runs a batch: statement by statement, each with its tokens. The first error ends the batch. */
 import type { DuckDBResult } from '@duckdb/node-api';
 import { type Database, quote } from './catalogue.js';
-import { notSupported, SqlError, toSqlError } from './errors.js';
+import { nameDuplicate, notSupported, SqlError, toSqlError } from './errors.js';
 import type { Isolation, Session } from './session.js';
 import type { MessageWriter } from './tds/packets.js';
 import { rowWriter } from './tds/rows.js';
-import { DONE, DONE_KIND, writeColumns, writeDatabaseChange, writeDone, writeError, writeInfo, writeTransactionChange } from './tds/tokens.js';
-import { type DataChange, insert, readOnly, remove, update } from './tsql/changes.js';
-import { alterTable, type Change, createIndex, createTable, dropTable, existing, placeOf } from './tsql/definitions.js';
+import {
+  DONE,
+  DONE_KIND,
+  writeColumns,
+  writeDatabaseChange,
+  writeDone,
+  writeError,
+  writeInfo,
+  writeTransactionChange,
+} from './tds/tokens.js';
+import { type DataChange, foreignKeyChecks, insert, readOnly, remove, update } from './tsql/changes.js';
+import {
+  alterTable,
+  type Change,
+  createIndex,
+  createTable,
+  dropTable,
+  existing,
+  placeOf,
+} from './tsql/definitions.js';
 import { closing, splitCommas, type Token, tokenize } from './tsql/lexer.js';
 import { readChain, readType, type Translation } from './tsql/scope.js';
 import { type Statement, splitStatements } from './tsql/statements.js';
@@ -74,13 +91,19 @@ async function runList(session: Session, list: readonly Statement[], answer: Ans
 const translation = (session: Session): Translation => ({ names: session, databasesRead: new Set() });
 
 /** An expression's value as text; null stays null. */
-async function evaluate(session: Session, tokens: readonly Token[], type: TsqlType, condition = false): Promise<string | null> {
+async function evaluate(
+  session: Session,
+  tokens: readonly Token[],
+  type: TsqlType,
+  condition = false,
+): Promise<string | null> {
   const t = translation(session);
   const body = expression(tokens, t, undefined);
   const value = condition ? `CASE WHEN ${body} THEN 1 ELSE 0 END` : body;
   await session.reading(t.databasesRead);
   const stored = storedType(type);
-  const text = stored === 'BLOB' ? `hex(CAST((${value}) AS BLOB))` : `CAST(CAST((${value}) AS ${stored}) AS VARCHAR)`;
+  const text =
+    stored === 'BLOB' ? `hex(CAST((${value}) AS BLOB))` : `CAST(CAST((${value}) AS ${stored}) AS VARCHAR)`;
   const rows = (await session.connection.runAndReadAll(`SELECT ${text}`)).getRows();
   return (rows[0]?.[0] ?? null) as string | null;
 }
@@ -102,7 +125,8 @@ async function runOne(session: Session, tokens: readonly Token[], answer: Answer
     case '(':
     case 'WITH':
       if (first.word === 'WITH') refuseChangeOfCte(tokens);
-      if (first.word === 'SELECT' && tokens[1]?.kind === 'var' && tokens[2]?.word === '=') return assignments(session, tokens);
+      if (first.word === 'SELECT' && tokens[1]?.kind === 'var' && tokens[2]?.word === '=')
+        return assignments(session, tokens);
       return runQuery(session, tokens, answer);
     case 'INSERT': {
       const t = translation(session);
@@ -130,13 +154,23 @@ async function runOne(session: Session, tokens: readonly Token[], answer: Answer
         if (part[at]?.word === 'TABLE') throw notSupported('TABLE');
         const { type, next } = readType(part, at, 1);
         const value = part[next]?.word === '=' ? await evaluate(session, part.slice(next + 1), type) : null;
-        session.variables.set((part[0]?.text ?? '').toLowerCase(), { type, value, sql: valueLiteral(type, value) });
+        session.variables.set((part[0]?.text ?? '').toLowerCase(), {
+          type,
+          value,
+          sql: valueLiteral(type, value),
+        });
       }
       return;
     case 'USE': {
       const before = session.database.name;
       const found = session.findDatabase(second?.text ?? '');
-      if (!found) throw new SqlError(911, 16, 1, `Database '${second?.text}' does not exist. Make sure that the name is entered correctly.`);
+      if (!found)
+        throw new SqlError(
+          911,
+          16,
+          1,
+          `Database '${second?.text}' does not exist. Make sure that the name is entered correctly.`,
+        );
       session.database = found;
       answer.more();
       writeDatabaseChange(answer.w, found.name, before);
@@ -171,7 +205,12 @@ async function runOne(session: Session, tokens: readonly Token[], answer: Answer
       return answer.done(DONE.final, 0n);
     case 'EXEC':
     case 'EXECUTE':
-      throw new SqlError(2812, 16, 62, `Could not find stored procedure '${second?.text ?? ''}'. (stand-in: not supported)`);
+      throw new SqlError(
+        2812,
+        16,
+        62,
+        `Could not find stored procedure '${second?.text ?? ''}'. (stand-in: not supported)`,
+      );
     case undefined:
       return;
     default:
@@ -184,7 +223,8 @@ function refuseChangeOfCte(tokens: readonly Token[]): void {
   for (const token of tokens) {
     if (token.word === '(') depth++;
     else if (token.word === ')') depth--;
-    else if (depth === 0 && /^(INSERT|UPDATE|DELETE|MERGE)$/.test(token.word)) throw notSupported(`WITH … ${token.word}`);
+    else if (depth === 0 && /^(INSERT|UPDATE|DELETE|MERGE)$/.test(token.word))
+      throw notSupported(`WITH … ${token.word}`);
   }
 }
 
@@ -197,7 +237,11 @@ async function assignments(session: Session, tokens: readonly Token[]): Promise<
     return { name: (item[0]?.text ?? '').toLowerCase(), type: variable.type };
   });
   const comma: Token = { kind: 'op', text: ',', word: ',', at: 0 };
-  const plain = [tokens[0] as Token, ...list.flatMap((item, i) => [...(i > 0 ? [comma] : []), ...item.slice(2)]), ...(from < 0 ? [] : tokens.slice(from))];
+  const plain = [
+    tokens[0] as Token,
+    ...list.flatMap((item, i) => [...(i > 0 ? [comma] : []), ...item.slice(2)]),
+    ...(from < 0 ? [] : tokens.slice(from)),
+  ];
   const t = translation(session);
   const { sql } = query(plain, t, undefined);
   await session.reading(t.databasesRead);
@@ -206,7 +250,9 @@ async function assignments(session: Session, tokens: readonly Token[]): Promise<
     const stored = storedType(target.type);
     return stored === 'BLOB' ? `hex(CAST(c${i} AS BLOB))` : `CAST(CAST(c${i} AS ${stored}) AS VARCHAR)`;
   });
-  const rows = (await session.connection.runAndReadAll(`SELECT ${texts.join(', ')} FROM (${sql}) v(${names.join(', ')})`)).getRows();
+  const rows = (
+    await session.connection.runAndReadAll(`SELECT ${texts.join(', ')} FROM (${sql}) v(${names.join(', ')})`)
+  ).getRows();
   session.rowCount = BigInt(rows.length);
   const last = rows.at(-1);
   if (!last) return;
@@ -223,11 +269,20 @@ async function runQuery(session: Session, tokens: readonly Token[], answer: Answ
   await sendRows(session, await session.connection.stream(translated.sql), translated.columns, answer);
 }
 
-async function sendRows(session: Session, result: DuckDBResult, known: Query['columns'], answer: Answer): Promise<void> {
+async function sendRows(
+  session: Session,
+  result: DuckDBResult,
+  known: Query['columns'],
+  answer: Answer,
+): Promise<void> {
   const names = result.columnNames();
   const list = known?.length === names.length ? known : undefined;
   const columns = names.map((name, i) => ({
-    ...(list?.[i] ?? { type: typeFromDuck(result.columnType(i).toString()), nullable: true, identity: false }),
+    ...(list?.[i] ?? {
+      type: typeFromDuck(result.columnType(i).toString()),
+      nullable: true,
+      identity: false,
+    }),
     name: name === '\u0001' ? '' : name,
   }));
   const { w } = answer;
@@ -246,13 +301,33 @@ async function sendRows(session: Session, result: DuckDBResult, known: Query['co
   answer.done(session.noCount ? DONE.final : DONE.count, BigInt(rows));
 }
 
-async function runChange(session: Session, change: DataChange, t: Translation, answer: Answer, count: (rows: bigint) => void): Promise<void> {
+async function runChange(
+  session: Session,
+  change: DataChange,
+  t: Translation,
+  answer: Answer,
+  count: (rows: bigint) => void,
+): Promise<void> {
   const returning = change.returning;
-  await session.writing(change.database, async () => {
+  const work = async (): Promise<void> => {
     await session.reading(t.databasesRead);
-    if (returning !== 'none') return sendRows(session, await session.connection.run(change.sql), returning, answer);
+    const checked = async (): Promise<void> => {
+      for (const { sql, error } of foreignKeyChecks(change)) {
+        if ((await session.connection.runAndReadAll(sql)).currentRowCount === 0) continue;
+        session.doom();
+        throw error;
+      }
+    };
+    if (returning !== 'none') {
+      await sendRows(session, await session.connection.run(change.sql), returning, answer);
+      return checked();
+    }
     const result = await session.connection.run(change.sql);
+    await checked();
     count(BigInt(result.rowsChanged));
+  };
+  await session.writing(change.database, work).catch((error: unknown) => {
+    throw nameDuplicate(error, change.table);
   });
 }
 
@@ -262,20 +337,32 @@ async function runSet(session: Session, tokens: readonly Token[]): Promise<void>
     const variable = session.variable(second.text);
     if (!variable) throw new SqlError(137, 15, 2, `Must declare the scalar variable "${second.text}".`);
     const value = await evaluate(session, tokens.slice(3), variable.type);
-    session.variables.set(second.text.toLowerCase(), { ...variable, value, sql: valueLiteral(variable.type, value) });
+    session.variables.set(second.text.toLowerCase(), {
+      ...variable,
+      value,
+      sql: valueLiteral(variable.type, value),
+    });
     return;
   }
   const words = tokens.map((token) => token.word);
   if (second?.word === 'TRANSACTION') {
     const level = words.slice(4).join(' ').toLowerCase() as Isolation;
-    if (!/^(read uncommitted|read committed|repeatable read|serializable|snapshot)$/.test(level)) throw notSupported(level);
+    if (!/^(read uncommitted|read committed|repeatable read|serializable|snapshot)$/.test(level))
+      throw notSupported(level);
     session.isolation = level;
   } else if (second?.word === 'NOCOUNT') session.noCount = words[2] === 'ON';
-  else if (second?.word === 'LOCK_TIMEOUT') session.lockTimeoutMs = Number(tokens.slice(2).map((token) => token.text).join(''));
+  else if (second?.word === 'LOCK_TIMEOUT')
+    session.lockTimeoutMs = Number(
+      tokens
+        .slice(2)
+        .map((token) => token.text)
+        .join(''),
+    );
   else if (second?.word === 'IDENTITY_INSERT') {
     const place = placeOf(readChain(tokens, 2).parts, translation(session), session.temporary);
     session.identityInsert = words.at(-1) === 'ON' ? existing(place, [place.name]).stored : undefined;
-  } else if (second?.word === 'IMPLICIT_TRANSACTIONS' && words[2] === 'ON') throw notSupported('IMPLICIT_TRANSACTIONS');
+  } else if (second?.word === 'IMPLICIT_TRANSACTIONS' && words[2] === 'ON')
+    throw notSupported('IMPLICIT_TRANSACTIONS');
 }
 
 async function define(session: Session, tokens: readonly Token[]): Promise<void> {
@@ -308,8 +395,15 @@ async function define(session: Session, tokens: readonly Token[]): Promise<void>
     }
     const { parts, next } = readChain(tokens, 2);
     const place = placeOf(parts, t, session.temporary);
-    if (words[0] === 'CREATE') return apply(place.database, createTable(place, tokens.slice(next + 1, closing(tokens, next)), t, nextObjectId));
-    return apply(place.database, alterTable(place, parts, tokens.slice(skipHints(tokens, next)), t, nextObjectId));
+    if (words[0] === 'CREATE')
+      return apply(
+        place.database,
+        createTable(place, tokens.slice(next + 1, closing(tokens, next)), t, nextObjectId),
+      );
+    return apply(
+      place.database,
+      alterTable(place, parts, tokens.slice(skipHints(tokens, next)), t, nextObjectId),
+    );
   }
   if (words[1] === 'SCHEMA') {
     const name = tokens[nameAt]?.text ?? '';
@@ -317,7 +411,10 @@ async function define(session: Session, tokens: readonly Token[]): Promise<void>
     const known = database.schemas.has(name.toLowerCase());
     if (words[0] === 'DROP') {
       if (!known && ifExists) return;
-      return apply(database, { statements: [`DROP SCHEMA ${quote(database.name)}.${quote(name)}`], apply: () => database.schemas.delete(name.toLowerCase()) });
+      return apply(database, {
+        statements: [`DROP SCHEMA ${quote(database.name)}.${quote(name)}`],
+        apply: () => database.schemas.delete(name.toLowerCase()),
+      });
     }
     if (known) throw new SqlError(2714, 16, 6, `There is already an object named '${name}' in the database.`);
     return apply(database, {
@@ -333,9 +430,17 @@ async function define(session: Session, tokens: readonly Token[]): Promise<void>
     const on = words.indexOf('ON');
     const place = placeOf(readChain(tokens, on + 1).parts, t, session.temporary);
     const table = existing(place, [place.name]);
-    const at = table.indexes.findIndex((index) => index.name.toLowerCase() === tokens[on - 1]?.text.toLowerCase());
+    const at = table.indexes.findIndex(
+      (index) => index.name.toLowerCase() === tokens[on - 1]?.text.toLowerCase(),
+    );
     const index = table.indexes[at];
-    if (!index) throw new SqlError(3701, 11, 7, `Cannot drop the index '${tokens[on - 1]?.text}', because it does not exist or you do not have permission.`);
+    if (!index)
+      throw new SqlError(
+        3701,
+        11,
+        7,
+        `Cannot drop the index '${tokens[on - 1]?.text}', because it does not exist or you do not have permission.`,
+      );
     const path = place.database ? `${quote(place.database.name)}.${quote(place.schema)}.` : 'temp.main.';
     return apply(place.database, {
       statements: index.unique ? [`DROP INDEX IF EXISTS ${path}${quote(`${place.name} ${index.name}`)}`] : [],
@@ -348,7 +453,13 @@ async function define(session: Session, tokens: readonly Token[]): Promise<void>
 async function defineDatabase(session: Session, tokens: readonly Token[]): Promise<void> {
   const words = tokens.map((token) => token.word);
   const { standIn } = session;
-  if (session.transaction) throw new SqlError(226, 16, 5, `${words[0]} DATABASE statement not allowed within multi-statement transaction.`);
+  if (session.transaction)
+    throw new SqlError(
+      226,
+      16,
+      5,
+      `${words[0]} DATABASE statement not allowed within multi-statement transaction.`,
+    );
   if (words[0] === 'CREATE') {
     const name = tokens[2]?.text ?? '';
     const as = words.findIndex((word, i) => word === 'AS' && words[i + 1] === 'SNAPSHOT');
@@ -361,15 +472,23 @@ async function defineDatabase(session: Session, tokens: readonly Token[]): Promi
   }
   if (words[0] === 'DROP') {
     const ifExists = words[2] === 'IF';
-    for (const part of splitCommas(tokens.slice(ifExists ? 4 : 2))) await standIn.dropDatabase(part[0]?.text ?? '', { ifExists, by: session });
+    for (const part of splitCommas(tokens.slice(ifExists ? 4 : 2)))
+      await standIn.dropDatabase(part[0]?.text ?? '', { ifExists, by: session });
     return;
   }
   const name = tokens[2]?.text ?? '';
   const database = words[2] === 'CURRENT' ? session.database : session.findDatabase(name);
-  if (!database) throw new SqlError(5011, 14, 5, `User does not have permission to alter database '${name}', the database does not exist, or the database is not in a state that allows access checks.`);
+  if (!database)
+    throw new SqlError(
+      5011,
+      14,
+      5,
+      `User does not have permission to alter database '${name}', the database does not exist, or the database is not in a state that allows access checks.`,
+    );
   if (words[3] !== 'SET') throw notSupported('ALTER DATABASE');
   const on = words[5] === 'ON';
   if (words[4] === 'ALLOW_SNAPSHOT_ISOLATION') database.allowSnapshot = on;
   else if (words[4] === 'READ_COMMITTED_SNAPSHOT') database.readCommittedSnapshot = on;
-  else if (!/^(SINGLE_USER|MULTI_USER|RECOVERY|AUTO_\w+)$/.test(words[4] ?? '')) throw notSupported(`ALTER DATABASE SET ${tokens[4]?.text ?? ''}`);
+  else if (!/^(SINGLE_USER|MULTI_USER|RECOVERY|AUTO_\w+)$/.test(words[4] ?? ''))
+    throw notSupported(`ALTER DATABASE SET ${tokens[4]?.text ?? ''}`);
 }

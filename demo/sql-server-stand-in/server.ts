@@ -9,7 +9,13 @@ export type { StandInOptions };
 export async function startStandIn(
   options: Partial<StandInOptions> & Pick<StandInOptions, 'password'>,
 ): Promise<{ port: number; stop: () => Promise<void> }> {
-  const standIn = await StandIn.create({ port: 0, user: 'sa', databases: [], noDatabaseSnapshots: false, ...options });
+  const standIn = await StandIn.create({
+    port: 0,
+    user: 'sa',
+    databases: [],
+    noDatabaseSnapshots: false,
+    ...options,
+  });
   const sockets = new Set<Socket>();
   const running = new Set<Promise<void>>();
   const server = createServer((socket) => {

@@ -1,13 +1,18 @@
 /** One client's session: its database, variables and transaction, with SQL Server's isolation over DuckDB's. */
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { copyTables, type Database, type Table } from './catalogue.js';
-import { SqlError, toSqlError } from './errors.js';
 import { catalogueView } from './catalogue-views.js';
+import { SqlError, toSqlError } from './errors.js';
 import type { StandIn } from './stand-in.js';
-import { literal } from './tsql/translate.js';
 import type { Names, Variable } from './tsql/scope.js';
+import { literal } from './tsql/translate.js';
 
-export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'serializable' | 'snapshot';
+export type Isolation =
+  | 'read uncommitted'
+  | 'read committed'
+  | 'repeatable read'
+  | 'serializable'
+  | 'snapshot';
 
 interface Transaction {
   readonly id: bigint;
@@ -59,12 +64,15 @@ export class Session implements Names {
   }
 
   ask(name: string, args: readonly string[]): string | undefined {
-    const text = (arg: string | undefined): string | undefined => /'((?:[^']|'')*)'/.exec(arg ?? '')?.[1]?.replaceAll("''", "'");
+    const text = (arg: string | undefined): string | undefined =>
+      /'((?:[^']|'')*)'/.exec(arg ?? '')?.[1]?.replaceAll("''", "'");
     const now = (): string => new Date().toISOString().slice(0, -1);
     const int = (value: number | bigint | undefined): string => `CAST(${value ?? 'NULL'} AS INTEGER)`;
     switch (name) {
       case '@@VERSION':
-        return literal('Microsoft SQL Server 2022 (stand-in over DuckDB, not SQL Server) - 16.0.1000.6 (X64)');
+        return literal(
+          'Microsoft SQL Server 2022 (stand-in over DuckDB, not SQL Server) - 16.0.1000.6 (X64)',
+        );
       case '@@SPID':
         return `CAST(${this.id} AS SMALLINT)`;
       case '@@TRANCOUNT':
@@ -85,7 +93,9 @@ export class Session implements Names {
         return `CAST(${this.transaction === undefined ? 0 : this.transaction.doomed ? -1 : 1} AS SMALLINT)`;
       case '@@IDENTITY':
       case 'SCOPE_IDENTITY':
-        return this.lastIdentity ? `CAST(currval('${this.lastIdentity.replaceAll("'", "''")}') AS DECIMAL(38,0))` : 'CAST(NULL AS DECIMAL(38,0))';
+        return this.lastIdentity
+          ? `CAST(currval('${this.lastIdentity.replaceAll("'", "''")}') AS DECIMAL(38,0))`
+          : 'CAST(NULL AS DECIMAL(38,0))';
       case 'GETDATE':
       case 'CURRENT_TIMESTAMP':
       case 'GETUTCDATE':
@@ -97,9 +107,16 @@ export class Session implements Names {
         return `CAST('${now()}+00' AS TIMESTAMPTZ)`;
       case 'SERVERPROPERTY': {
         const known: Record<string, string> = {
-          productversion: literal('16.0.1000.6'), edition: literal('Developer Edition (64-bit)'), engineedition: int(3), productmajorversion: literal('16'),
-          productlevel: literal('RTM'), servername: literal('stand-in'), collation: literal('SQL_Latin1_General_CP1_CI_AS'), machinename: literal('stand-in'),
-          isclustered: int(0), ishadrenabled: int(0),
+          productversion: literal('16.0.1000.6'),
+          edition: literal('Developer Edition (64-bit)'),
+          engineedition: int(3),
+          productmajorversion: literal('16'),
+          productlevel: literal('RTM'),
+          servername: literal('stand-in'),
+          collation: literal('SQL_Latin1_General_CP1_CI_AS'),
+          machinename: literal('stand-in'),
+          isclustered: int(0),
+          ishadrenabled: int(0),
         };
         return known[(text(args[0]) ?? '').toLowerCase()] ?? 'NULL';
       }
@@ -107,11 +124,17 @@ export class Session implements Names {
         if (args.length === 0) return literal(this.database.name);
         return `(SELECT name FROM ${this.view(this.database, 'sys', 'databases')} WHERE database_id = ${args[0]})`;
       case 'DB_ID':
-        return args.length === 0 ? int(this.database.id) : `(SELECT CAST(database_id AS SMALLINT) FROM ${this.view(this.database, 'sys', 'databases')} WHERE name = ${args[0]})`;
+        return args.length === 0
+          ? int(this.database.id)
+          : `(SELECT CAST(database_id AS SMALLINT) FROM ${this.view(this.database, 'sys', 'databases')} WHERE name = ${args[0]})`;
       case 'SCHEMA_NAME':
-        return args.length === 0 ? literal('dbo') : `(SELECT name FROM ${this.view(this.database, 'sys', 'schemas')} WHERE schema_id = ${args[0]})`;
+        return args.length === 0
+          ? literal('dbo')
+          : `(SELECT name FROM ${this.view(this.database, 'sys', 'schemas')} WHERE schema_id = ${args[0]})`;
       case 'SCHEMA_ID':
-        return args.length === 0 ? int(1) : `(SELECT schema_id FROM ${this.view(this.database, 'sys', 'schemas')} WHERE name = ${args[0]})`;
+        return args.length === 0
+          ? int(1)
+          : `(SELECT schema_id FROM ${this.view(this.database, 'sys', 'schemas')} WHERE name = ${args[0]})`;
       case 'OBJECT_ID':
         return this.#objectId(text(args[0]) ?? '');
       case 'OBJECT_NAME':
@@ -137,14 +160,20 @@ export class Session implements Names {
       case 'HAS_PERMS_BY_NAME':
         return int(1);
       case 'DATABASEPROPERTYEX':
-        return /collation/i.test(args[1] ?? '') ? literal('SQL_Latin1_General_CP1_CI_AS') : /updateability/i.test(args[1] ?? '') ? literal(this.database.source ? 'READ_ONLY' : 'READ_WRITE') : 'NULL';
+        return /collation/i.test(args[1] ?? '')
+          ? literal('SQL_Latin1_General_CP1_CI_AS')
+          : /updateability/i.test(args[1] ?? '')
+            ? literal(this.database.source ? 'READ_ONLY' : 'READ_WRITE')
+            : 'NULL';
       default:
         return undefined;
     }
   }
 
   #objectId(name: string): string {
-    const parts = [...name.matchAll(/\[((?:[^\]]|\]\])*)\]|"([^"]*)"|([^.[\]"]+)|(?<=\.)(?=\.)/g)].map((m) => (m[1] ?? m[2] ?? m[3] ?? '').replaceAll(']]', ']'));
+    const parts = [...name.matchAll(/\[((?:[^\]]|\]\])*)\]|"([^"]*)"|([^.[\]"]+)|(?<=\.)(?=\.)/g)].map((m) =>
+      (m[1] ?? m[2] ?? m[3] ?? '').replaceAll(']]', ']'),
+    );
     const last = parts.at(-1) ?? '';
     if (last.startsWith('#')) return `CAST(${this.findTemporary(last)?.objectId ?? 'NULL'} AS INTEGER)`;
     const database = parts.length >= 3 ? this.findDatabase(parts.at(-3) ?? '') : this.database;
@@ -154,14 +183,26 @@ export class Session implements Names {
 
   begin(): bigint {
     this.depth++;
-    this.transaction ??= { id: nextTransaction++, open: false, doomed: false, written: undefined, before: new Map() };
+    this.transaction ??= {
+      id: nextTransaction++,
+      open: false,
+      doomed: false,
+      written: undefined,
+      before: new Map(),
+    };
     return this.transaction.id;
   }
 
   /** @throws {SqlError} 3902 without a transaction; 3930 where it can only be rolled back */
   async commit(): Promise<void> {
     const transaction = this.transaction;
-    if (!transaction) throw new SqlError(3902, 16, 1, 'The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.');
+    if (!transaction)
+      throw new SqlError(
+        3902,
+        16,
+        1,
+        'The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.',
+      );
     if (transaction.doomed) throw doomed();
     if (--this.depth > 0) return;
     this.transaction = undefined;
@@ -178,7 +219,13 @@ export class Session implements Names {
 
   async rollback(): Promise<void> {
     const transaction = this.transaction;
-    if (!transaction) throw new SqlError(3903, 16, 1, 'The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.');
+    if (!transaction)
+      throw new SqlError(
+        3903,
+        16,
+        1,
+        'The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.',
+      );
     this.depth = 0;
     this.transaction = undefined;
     if (transaction.open) await this.connection.run('ROLLBACK').catch(() => {});
@@ -189,7 +236,8 @@ export class Session implements Names {
   /** What a reset of the connection and its end do. */
   async reset(): Promise<void> {
     if (this.transaction) await this.rollback();
-    for (const table of this.temporary.values()) await this.connection.run(`DROP TABLE IF EXISTS ${table.stored}`).catch(() => {});
+    for (const table of this.temporary.values())
+      await this.connection.run(`DROP TABLE IF EXISTS ${table.stored}`).catch(() => {});
     this.temporary.clear();
     this.isolation = 'read committed';
     this.noCount = false;
@@ -210,7 +258,13 @@ export class Session implements Names {
     if (this.isolation === 'snapshot') {
       for (const one of list) if (!one.allowSnapshot) throw snapshotNotAllowed(one);
     }
-    if (!transaction || transaction.open || this.isolation === 'read committed' || this.isolation === 'read uncommitted') return;
+    if (
+      !transaction ||
+      transaction.open ||
+      this.isolation === 'read committed' ||
+      this.isolation === 'read uncommitted'
+    )
+      return;
     await this.connection.run('BEGIN TRANSACTION');
     transaction.open = true;
   }
@@ -219,7 +273,8 @@ export class Session implements Names {
   async writing<T>(database: Database | undefined, change: () => Promise<T>): Promise<T> {
     const transaction = this.transaction;
     if (transaction?.doomed) throw doomed();
-    if (database && this.isolation === 'snapshot' && !database.allowSnapshot) throw snapshotNotAllowed(database);
+    if (database && this.isolation === 'snapshot' && !database.allowSnapshot)
+      throw snapshotNotAllowed(database);
     if (database && transaction?.written && transaction.written !== database) {
       throw new SqlError(102, 15, 1, 'stand-in: not supported: a transaction that writes two databases');
     }
@@ -229,7 +284,8 @@ export class Session implements Names {
       if (transaction) transaction.written = database;
     }
     if (transaction) {
-      if (database && !transaction.before.has(database)) transaction.before.set(database, copyTables(database.tables));
+      if (database && !transaction.before.has(database))
+        transaction.before.set(database, copyTables(database.tables));
       if (!transaction.open) await this.connection.run('BEGIN TRANSACTION');
       transaction.open = true;
       return change();
@@ -245,6 +301,11 @@ export class Session implements Names {
     } finally {
       database?.writer.release(this);
     }
+  }
+
+  /** A change is made and must not stay: DuckDB cannot take back one statement of a transaction. */
+  doom(): void {
+    if (this.transaction) this.transaction.doomed = true;
   }
 
   /** After an error that may have ended DuckDB's transaction: asks it, and remembers. */
@@ -263,6 +324,16 @@ function restore(transaction: Transaction): void {
   for (const [database, tables] of transaction.before) database.tables = tables;
 }
 const doomed = (): SqlError =>
-  new SqlError(3930, 16, 1, 'The current transaction cannot be committed and cannot support operations that write to the log file. Roll back the transaction.');
+  new SqlError(
+    3930,
+    16,
+    1,
+    'The current transaction cannot be committed and cannot support operations that write to the log file. Roll back the transaction.',
+  );
 const snapshotNotAllowed = (database: Database): SqlError =>
-  new SqlError(3952, 16, 1, `Snapshot isolation transaction failed accessing database '${database.name}' because snapshot isolation is not allowed in this database. Use ALTER DATABASE to allow snapshot isolation.`);
+  new SqlError(
+    3952,
+    16,
+    1,
+    `Snapshot isolation transaction failed accessing database '${database.name}' because snapshot isolation is not allowed in this database. Use ALTER DATABASE to allow snapshot isolation.`,
+  );

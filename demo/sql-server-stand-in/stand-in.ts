@@ -50,20 +50,39 @@ export class StandIn {
   /** A copy of all committed data as of one moment; in the new database nobody can write. */
   async createSnapshot(name: string, sourceName: string): Promise<void> {
     const source = this.catalogue.find(sourceName);
-    if (!source) throw new SqlError(911, 16, 1, `Database '${sourceName}' does not exist. Make sure that the name is entered correctly.`);
+    if (!source)
+      throw new SqlError(
+        911,
+        16,
+        1,
+        `Database '${sourceName}' does not exist. Make sure that the name is entered correctly.`,
+      );
     if (this.options.noDatabaseSnapshots) {
-      throw new SqlError(1844, 16, 1, 'CREATE DATABASE AS SNAPSHOT is not supported on this edition of SQL Server.');
+      throw new SqlError(
+        1844,
+        16,
+        1,
+        'CREATE DATABASE AS SNAPSHOT is not supported on this edition of SQL Server.',
+      );
     }
     if (this.catalogue.find(name)) throw databaseExists(name);
-    if (source.source) throw new SqlError(1821, 16, 1, `Cannot create a database snapshot on another database snapshot. (${sourceName})`);
-    if (source.name === 'master') throw new SqlError(1822, 16, 1, 'The database must be a user database to have a database snapshot.');
+    if (source.source)
+      throw new SqlError(
+        1821,
+        16,
+        1,
+        `Cannot create a database snapshot on another database snapshot. (${sourceName})`,
+      );
+    if (source.name === 'master')
+      throw new SqlError(1822, 16, 1, 'The database must be a user database to have a database snapshot.');
     const copy = copyTables(source.tables);
     const connection = await this.instance.connect();
     await connection.run(`ATTACH ':memory:' AS ${quote(name)}`);
     try {
       await connection.run('BEGIN TRANSACTION');
       for (const schema of source.schemas.values()) {
-        if (schema.id === 1 || schema.id > 4) await connection.run(`CREATE SCHEMA ${quote(name)}.${quote(schema.name)}`);
+        if (schema.id === 1 || schema.id > 4)
+          await connection.run(`CREATE SCHEMA ${quote(name)}.${quote(schema.name)}`);
       }
       const tables = new Map<string, Table>();
       for (const [key, table] of copy) {
@@ -88,14 +107,27 @@ export class StandIn {
     const database = this.catalogue.find(name);
     if (!database) {
       if (options.ifExists) return;
-      throw new SqlError(3701, 11, 1, `Cannot drop the database '${name}', because it does not exist or you do not have permission.`);
+      throw new SqlError(
+        3701,
+        11,
+        1,
+        `Cannot drop the database '${name}', because it does not exist or you do not have permission.`,
+      );
     }
-    if (database.name === 'master') throw new SqlError(3708, 16, 1, "Cannot drop the database 'master' because it is a system database.");
+    if (database.name === 'master')
+      throw new SqlError(3708, 16, 1, "Cannot drop the database 'master' because it is a system database.");
     for (const one of this.catalogue.databases.values()) {
-      if (one.source === database) throw new SqlError(3709, 16, 2, `Cannot drop the database while the database snapshot "${one.name}" refers to it. Drop that database first.`);
+      if (one.source === database)
+        throw new SqlError(
+          3709,
+          16,
+          2,
+          `Cannot drop the database while the database snapshot "${one.name}" refers to it. Drop that database first.`,
+        );
     }
     for (const session of this.sessions) {
-      if (session.database === database) throw new SqlError(3702, 16, 3, `Cannot drop database "${name}" because it is currently in use.`);
+      if (session.database === database)
+        throw new SqlError(3702, 16, 3, `Cannot drop database "${name}" because it is currently in use.`);
     }
     await this.own.run(`DETACH ${quote(database.name)}`);
     this.catalogue.databases.delete(name.toLowerCase());

@@ -1,5 +1,5 @@
 /** The T-SQL types the stand-in knows, and the DuckDB type that stores each. */
-import { SqlError, notSupported } from './errors.js';
+import { notSupported, SqlError } from './errors.js';
 
 /** length: characters (nchar, nvarchar, char, varchar) or bytes (binary, varbinary); -1 is max. */
 export interface TsqlType {
@@ -58,11 +58,18 @@ export function makeType(nameGiven: string, numbers: readonly number[], castDefa
   if (name === 'image') return { name: 'varbinary', length: -1 };
   if (name === 'decimal') {
     const precision = first ?? 18;
-    if (precision < 1 || precision > 38) throw new SqlError(2750, 16, 1, `Column or parameter: Specified column precision ${precision} is greater than the maximum precision of 38.`);
+    if (precision < 1 || precision > 38)
+      throw new SqlError(
+        2750,
+        16,
+        1,
+        `Column or parameter: Specified column precision ${precision} is greater than the maximum precision of 38.`,
+      );
     return { name, precision, scale: second ?? 0 };
   }
   if (CHARACTER.has(name) || BINARY.has(name)) return { name, length: first ?? castDefault ?? 1 };
-  if (name === 'datetime2' || name === 'time' || name === 'datetimeoffset') return { name, scale: first ?? 7 };
+  if (name === 'datetime2' || name === 'time' || name === 'datetimeoffset')
+    return { name, scale: first ?? 7 };
   if (name === 'float') return first !== undefined && first <= 24 ? { name: 'real' } : { name };
   if (STORED[name] === undefined) {
     throw new SqlError(243, 16, 1, `Type ${nameGiven} is not a defined system type.`);
@@ -121,7 +128,12 @@ export function typeFromDuck(duck: string): TsqlType {
 }
 
 /** sys.columns' numbers for a type: system_type_id, max_length in bytes, precision, scale. */
-export function catalogueNumbers(type: TsqlType): { id: number; bytes: number; precision: number; scale: number } {
+export function catalogueNumbers(type: TsqlType): {
+  id: number;
+  bytes: number;
+  precision: number;
+  scale: number;
+} {
   const fixed: Record<string, [number, number, number, number]> = {
     bit: [104, 1, 1, 0],
     tinyint: [48, 1, 3, 0],

@@ -74,7 +74,9 @@ export async function follow(
 ): Promise<ExitCode> {
   const view = progressView({ silent: options.json });
   let ended: Ended | undefined;
-  // a pending call would keep the process alive after the command has its answer
+  // A pending call would keep the process alive after the command has its answer, and one that is tried again after the
+  // connection was closed throws where nobody catches it: none is left when this returns.
+  let asking: Promise<unknown> = Promise.resolve();
   const noLonger = new AbortController();
   const result = client
     .withAbortSignal(noLonger.signal, () => awaitReport(handle, noLonger.signal))
@@ -97,7 +99,9 @@ export async function follow(
   try {
     let waited = 0;
     while (!ended) {
-      const progress = await Promise.race([askProgress(client, handle), result.then(() => undefined)]);
+      const asked = askProgress(client, handle);
+      asking = asked.catch(() => undefined);
+      const progress = await Promise.race([asked, result.then(() => undefined)]);
       if (ended) break;
       if (progress === 'no Temporal') {
         view.say('Temporal does not answer; waiting for it');
@@ -118,8 +122,10 @@ export async function follow(
     }
   } finally {
     process.off('SIGINT', interrupted);
-    noLonger.abort();
     view.done();
+    noLonger.abort();
+    await asking;
+    await result;
   }
   return printEnded(ended, options);
 }

@@ -1,21 +1,22 @@
 import type { TestProject } from 'vitest/node';
-import { startMySql } from '../../demo/engines/mysql.js';
-import { startTemporal } from '../../demo/engines/temporal.js';
+import { startEngines } from '../../demo/engines/index.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     mysqlUrl: string;
+    mssqlUrl: string;
     temporalAddress: string;
   }
 }
 
 /** Starts the engines once for all tests. One that cannot be had fails the suite: nothing is skipped. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const say = (line: string) => console.log(`engines: ${line}`);
-  const [mysql, temporal] = await Promise.all([startMySql(say), startTemporal(say)]);
-  project.provide('mysqlUrl', mysql.url);
-  project.provide('temporalAddress', temporal.address);
-  return async () => {
-    await Promise.all([mysql.stop(), temporal.stop()]);
-  };
+  const engines = await startEngines({
+    say: (line) => console.log(`engines: ${line}`),
+    databases: ['stageswap_test_billing'],
+  });
+  project.provide('mysqlUrl', engines.mysql.url);
+  project.provide('mssqlUrl', engines.sqlServer.url);
+  project.provide('temporalAddress', engines.temporal.address);
+  return () => engines.stop();
 }

@@ -2,7 +2,16 @@
 import type { Socket } from 'node:net';
 import { ByteWriter } from './bytes.js';
 
-export const PACKET = { batch: 1, rpc: 3, response: 4, attention: 6, bulk: 7, transaction: 14, login: 16, prelogin: 18 } as const;
+export const PACKET = {
+  batch: 1,
+  rpc: 3,
+  response: 4,
+  attention: 6,
+  bulk: 7,
+  transaction: 14,
+  login: 16,
+  prelogin: 18,
+} as const;
 const STATUS = { end: 1, ignore: 2, resetConnection: 8, resetKeepTransaction: 16 } as const;
 const HEADER = 8;
 /** Received and not yet consumed; beyond it the socket is paused. */

@@ -10,7 +10,7 @@ const DAY_MICROS = 86_400_000_000n;
 const int = (w: ByteWriter, bytes: 1 | 2 | 4, value: unknown): void => {
   const at = w.reserve(1 + bytes);
   w.buffer[at] = bytes;
-  w.buffer.writeIntLE(bytes === 1 ? ((Number(value) << 24) >> 24) : Number(value), at + 1, bytes);
+  w.buffer.writeIntLE(bytes === 1 ? (Number(value) << 24) >> 24 : Number(value), at + 1, bytes);
 };
 
 /** Days since 1970 and microseconds of the day. */
@@ -26,7 +26,15 @@ function split(micros: bigint): [number, number] {
 
 /** Microseconds since 1970 of any of DuckDB's timestamps. */
 function microsOf(value: unknown): bigint {
-  const stamp = value as { micros?: bigint; millis?: bigint; milliseconds?: bigint; seconds?: bigint; nanos?: bigint; nanoseconds?: bigint; days?: number };
+  const stamp = value as {
+    micros?: bigint;
+    millis?: bigint;
+    milliseconds?: bigint;
+    seconds?: bigint;
+    nanos?: bigint;
+    nanoseconds?: bigint;
+    days?: number;
+  };
   if (stamp.micros !== undefined) return stamp.micros;
   if (stamp.days !== undefined) return BigInt(stamp.days) * DAY_MICROS;
   const millis = stamp.millis ?? stamp.milliseconds;
@@ -223,7 +231,10 @@ function lengthy(type: TsqlType): { encode: Encode; empty: Encode } {
     return {
       empty: (w) => w.u64(0xffffffffffffffffn),
       encode: (w, value) =>
-        writePlp(w, binary ? bytesOf(value) : unicode ? Buffer.from(String(value), 'utf16le') : toAnsi(String(value))),
+        writePlp(
+          w,
+          binary ? bytesOf(value) : unicode ? Buffer.from(String(value), 'utf16le') : toAnsi(String(value)),
+        ),
     };
   }
   const empty: Encode = (w) => w.u16(0xffff);
@@ -243,17 +254,25 @@ function lengthy(type: TsqlType): { encode: Encode; empty: Encode } {
     empty,
     encode: (w, value) => {
       let bytes = binary ? bytesOf(value) : toAnsi(pad ? String(value).padEnd(length) : String(value));
-      if (type.name === 'binary' && bytes.length < length) bytes = Buffer.concat([bytes, Buffer.alloc(length - bytes.length)]);
+      if (type.name === 'binary' && bytes.length < length)
+        bytes = Buffer.concat([bytes, Buffer.alloc(length - bytes.length)]);
       w.u16(bytes.length);
       w.bytes(bytes);
     },
   };
 }
 
-const bytesOf = (value: unknown): Uint8Array => (typeof value === 'string' ? Buffer.from(value) : (value as { bytes: Uint8Array }).bytes);
+const bytesOf = (value: unknown): Uint8Array =>
+  typeof value === 'string' ? Buffer.from(value) : (value as { bytes: Uint8Array }).bytes;
 
 /** A function that writes one chunk's rows as ROW tokens; it flushes through `flowed` as the writer asks. */
-export function rowWriter(types: readonly TsqlType[]): (w: ByteWriter & { flowed(): Promise<void> | undefined }, chunk: DuckDBDataChunk, stopped: () => boolean) => Promise<number> {
+export function rowWriter(
+  types: readonly TsqlType[],
+): (
+  w: ByteWriter & { flowed(): Promise<void> | undefined },
+  chunk: DuckDBDataChunk,
+  stopped: () => boolean,
+) => Promise<number> {
   const encoders = types.map(encoder);
   return async (w, chunk, stopped) => {
     const rows = chunk.rowCount;

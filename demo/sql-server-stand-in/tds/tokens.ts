@@ -15,7 +15,14 @@ export function writeInfo(w: ByteWriter, number: number, severity: number, text:
   writeMessage(w, 0xab, number, 1, severity, text);
 }
 
-function writeMessage(w: ByteWriter, token: number, number: number, state: number, severity: number, message: string): void {
+function writeMessage(
+  w: ByteWriter,
+  token: number,
+  number: number,
+  state: number,
+  severity: number,
+  message: string,
+): void {
   const text = message.slice(0, 4000);
   w.u8(token);
   w.u16(4 + 1 + 1 + 2 + text.length * 2 + 1 + SERVER.length * 2 + 1 + 4);

@@ -21,8 +21,19 @@ export function toAnsi(text: string): Buffer {
 export function writeTypeInfo(w: ByteWriter, type: TsqlType): void {
   const length = type.length ?? -1;
   const tokens: Record<string, [number, number?]> = {
-    bit: [0x68, 1], tinyint: [0x26, 1], smallint: [0x26, 2], int: [0x26, 4], bigint: [0x26, 8], real: [0x6d, 4], float: [0x6d, 8],
-    money: [0x6e, 8], smallmoney: [0x6e, 4], datetime: [0x6f, 8], smalldatetime: [0x6f, 4], uniqueidentifier: [0x24, 16], date: [0x28],
+    bit: [0x68, 1],
+    tinyint: [0x26, 1],
+    smallint: [0x26, 2],
+    int: [0x26, 4],
+    bigint: [0x26, 8],
+    real: [0x6d, 4],
+    float: [0x6d, 8],
+    money: [0x6e, 8],
+    smallmoney: [0x6e, 4],
+    datetime: [0x6f, 8],
+    smalldatetime: [0x6f, 4],
+    uniqueidentifier: [0x24, 16],
+    date: [0x28],
   };
   const known = tokens[type.name];
   if (known) {
@@ -44,7 +55,8 @@ export function writeTypeInfo(w: ByteWriter, type: TsqlType): void {
       w.u8(type.scale ?? 7);
       return;
     default: {
-      const token = { binary: 0xad, varbinary: 0xa5, char: 0xaf, varchar: 0xa7, nchar: 0xef }[type.name] ?? 0xe7;
+      const token =
+        { binary: 0xad, varbinary: 0xa5, char: 0xaf, varchar: 0xa7, nchar: 0xef }[type.name] ?? 0xe7;
       w.u8(token);
       const bytes = catalogueNumbers(type).bytes;
       w.u16(length < 0 || bytes > 8000 ? 0xffff : bytes);
@@ -108,8 +120,17 @@ export class ByteReader {
 }
 
 const FIXED: Record<number, [string, number]> = {
-  0x30: ['tinyint', 1], 0x32: ['bit', 1], 0x34: ['smallint', 2], 0x38: ['int', 4], 0x7f: ['bigint', 8], 0x3b: ['real', 4],
-  0x3e: ['float', 8], 0x3a: ['smalldatetime', 4], 0x3d: ['datetime', 8], 0x3c: ['money', 8], 0x7a: ['smallmoney', 4],
+  48: ['tinyint', 1],
+  50: ['bit', 1],
+  52: ['smallint', 2],
+  56: ['int', 4],
+  127: ['bigint', 8],
+  59: ['real', 4],
+  62: ['float', 8],
+  58: ['smalldatetime', 4],
+  61: ['datetime', 8],
+  60: ['money', 8],
+  122: ['smallmoney', 4],
 };
 
 export function readTypeInfo(r: ByteReader): WireType {
@@ -127,12 +148,23 @@ export function readTypeInfo(r: ByteReader): WireType {
     case 0x24: {
       const bytes = r.u8();
       const name =
-        token === 0x26 ? { 1: 'tinyint', 2: 'smallint', 4: 'int' }[bytes] ?? 'bigint'
-        : token === 0x68 ? 'bit'
-        : token === 0x6d ? (bytes === 4 ? 'real' : 'float')
-        : token === 0x6e ? (bytes === 4 ? 'smallmoney' : 'money')
-        : token === 0x6f ? (bytes === 4 ? 'smalldatetime' : 'datetime')
-        : 'uniqueidentifier';
+        token === 0x26
+          ? ({ 1: 'tinyint', 2: 'smallint', 4: 'int' }[bytes] ?? 'bigint')
+          : token === 0x68
+            ? 'bit'
+            : token === 0x6d
+              ? bytes === 4
+                ? 'real'
+                : 'float'
+              : token === 0x6e
+                ? bytes === 4
+                  ? 'smallmoney'
+                  : 'money'
+                : token === 0x6f
+                  ? bytes === 4
+                    ? 'smalldatetime'
+                    : 'datetime'
+                  : 'uniqueidentifier';
       return { token, type: { name }, frame: 'u8', bytes };
     }
     case 0x6a:
@@ -157,7 +189,14 @@ export function readTypeInfo(r: ByteReader): WireType {
     case 0xe7:
     case 0xef: {
       const bytes = r.u16();
-      const name = { 165: 'varbinary', 173: 'binary', 167: 'varchar', 175: 'char', 231: 'nvarchar', 239: 'nchar' }[token] as string;
+      const name = {
+        165: 'varbinary',
+        173: 'binary',
+        167: 'varchar',
+        175: 'char',
+        231: 'nvarchar',
+        239: 'nchar',
+      }[token] as string;
       if (token !== 0xa5 && token !== 0xad) r.take(5);
       const unicode = token === 0xe7 || token === 0xef;
       const length = bytes === 0xffff ? -1 : unicode ? bytes >> 1 : bytes;
@@ -172,7 +211,12 @@ export function readTypeInfo(r: ByteReader): WireType {
       return { token, type: { name, length: -1 }, frame: 'u32', bytes: -1 };
     }
     default:
-      throw new SqlError(8009, 16, 1, `The incoming tabular data stream is incorrect: data type 0x${token.toString(16)}. (stand-in: not supported)`);
+      throw new SqlError(
+        8009,
+        16,
+        1,
+        `The incoming tabular data stream is incorrect: data type 0x${token.toString(16)}. (stand-in: not supported)`,
+      );
   }
 }
 
@@ -219,7 +263,8 @@ export function readValue(r: ByteReader, wire: WireType): WireValue {
   return decode(bytes, wire.type);
 }
 
-const time = (bytes: Buffer, length: number, scale: number): number => Math.floor((bytes.readUIntLE(0, length) * 1e6) / 10 ** scale);
+const time = (bytes: Buffer, length: number, scale: number): number =>
+  Math.floor((bytes.readUIntLE(0, length) * 1e6) / 10 ** scale);
 const DAYS_TO_1900 = -25567;
 const DAYS_TO_YEAR_1 = -719162;
 
@@ -240,16 +285,27 @@ function decode(bytes: Buffer, type: TsqlType): WireValue {
     case 'float':
       return bytes.readDoubleLE(0);
     case 'money':
-      return { scaled: (BigInt(bytes.readInt32LE(0)) << 32n) | BigInt(bytes.readUInt32LE(4)), scale: 4, precision: 19 };
+      return {
+        scaled: (BigInt(bytes.readInt32LE(0)) << 32n) | BigInt(bytes.readUInt32LE(4)),
+        scale: 4,
+        precision: 19,
+      };
     case 'smallmoney':
       return { scaled: BigInt(bytes.readInt32LE(0)), scale: 4, precision: 10 };
     case 'decimal': {
       let scaled = 0n;
-      for (let at = bytes.length - 4; at >= 1; at -= 4) scaled = (scaled << 32n) | BigInt(bytes.readUInt32LE(at));
-      return { scaled: bytes[0] === 0 ? -scaled : scaled, scale: type.scale ?? 0, precision: type.precision ?? 18 };
+      for (let at = bytes.length - 4; at >= 1; at -= 4)
+        scaled = (scaled << 32n) | BigInt(bytes.readUInt32LE(at));
+      return {
+        scaled: bytes[0] === 0 ? -scaled : scaled,
+        scale: type.scale ?? 0,
+        precision: type.precision ?? 18,
+      };
     }
     case 'uniqueidentifier': {
-      const hex = Buffer.from([3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map((at) => bytes[at] as number)).toString('hex');
+      const hex = Buffer.from(
+        [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].map((at) => bytes[at] as number),
+      ).toString('hex');
       return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
     }
     case 'date':
@@ -257,11 +313,20 @@ function decode(bytes: Buffer, type: TsqlType): WireValue {
     case 'time':
       return { days: 0, micros: time(bytes, bytes.length, type.scale ?? 7) };
     case 'datetime2':
-      return { days: bytes.readUIntLE(bytes.length - 3, 3) + DAYS_TO_YEAR_1, micros: time(bytes, bytes.length - 3, type.scale ?? 7) };
+      return {
+        days: bytes.readUIntLE(bytes.length - 3, 3) + DAYS_TO_YEAR_1,
+        micros: time(bytes, bytes.length - 3, type.scale ?? 7),
+      };
     case 'datetimeoffset':
-      return { days: bytes.readUIntLE(bytes.length - 5, 3) + DAYS_TO_YEAR_1, micros: time(bytes, bytes.length - 5, type.scale ?? 7) };
+      return {
+        days: bytes.readUIntLE(bytes.length - 5, 3) + DAYS_TO_YEAR_1,
+        micros: time(bytes, bytes.length - 5, type.scale ?? 7),
+      };
     case 'datetime':
-      return { days: bytes.readInt32LE(0) + DAYS_TO_1900, micros: Math.round((bytes.readUInt32LE(4) * 10) / 3) * 1000 };
+      return {
+        days: bytes.readInt32LE(0) + DAYS_TO_1900,
+        micros: Math.round((bytes.readUInt32LE(4) * 10) / 3) * 1000,
+      };
     case 'smalldatetime':
       return { days: bytes.readUInt16LE(0) + DAYS_TO_1900, micros: bytes.readUInt16LE(2) * 60e6 };
     case 'nchar':

@@ -1,15 +1,19 @@
 /** INSERT, UPDATE and DELETE. */
-import { type Database, quote, type Table } from '../catalogue.js';
+import { type Database, quote, type Table, tableKey } from '../catalogue.js';
 import { notSupported, SqlError } from '../errors.js';
 import { isBinary, isCharacter } from '../types.js';
+import { offsetText } from './functions.js';
 import { closing, isName, splitCommas, type Token } from './lexer.js';
 import { readChain, type Scope, type Translation } from './scope.js';
-import { type Query, expression, query, skipHints, startsQuery, tableName } from './translate.js';
+import { expression, type Query, query, skipHints, startsQuery, tableName } from './translate.js';
 
 export interface DataChange {
   readonly sql: string;
   readonly table: Table;
   readonly database: Database | undefined;
+  /** Columns that may have changed; undefined: whole rows came or went. */
+  readonly touched: readonly string[] | undefined;
+  readonly verb: 'INSERT' | 'UPDATE' | 'DELETE';
   /** The statement answers with rows (OUTPUT). */
   readonly returning: Query['columns'] | 'none';
 }
@@ -25,22 +29,43 @@ function readTop(tokens: readonly Token[], at: number, t: Translation): Top {
   return { limit: expression(tokens.slice(at + 1, end + 1), t, undefined), next: end + 1 };
 }
 
-function target(tokens: readonly Token[], at: number, t: Translation): { table: Table; database: Database | undefined; sql: string; name: string; next: number } {
+function target(
+  tokens: readonly Token[],
+  at: number,
+  t: Translation,
+): { table: Table; database: Database | undefined; sql: string; name: string; next: number } {
   const { parts, next } = readChain(tokens, at);
   const found = tableName(parts, t, undefined);
   if (!found.table) throw new SqlError(259, 16, 1, 'Ad hoc updates to system catalogs are not allowed.');
   if (found.database?.source) throw readOnly(found.database);
-  return { table: found.table, database: found.database, sql: found.sql, name: parts.at(-1) ?? '', next: skipHints(tokens, next) };
+  return {
+    table: found.table,
+    database: found.database,
+    sql: found.sql,
+    name: parts.at(-1) ?? '',
+    next: skipHints(tokens, next),
+  };
 }
 
 export const readOnly = (database: Database): SqlError =>
-  new SqlError(3906, 16, 1, `Failed to update database "${database.name}" because the database is read-only.`);
+  new SqlError(
+    3906,
+    16,
+    1,
+    `Failed to update database "${database.name}" because the database is read-only.`,
+  );
 
 /** OUTPUT INSERTED.x, DELETED.y as RETURNING; the OUTPUT of an UPDATE's old values is not to be had. */
-function output(tokens: readonly Token[], at: number, table: Table, t: Translation): { sql: string; columns: DataChange['returning']; next: number } {
+function output(
+  tokens: readonly Token[],
+  at: number,
+  table: Table,
+  t: Translation,
+): { sql: string; columns: DataChange['returning']; next: number } {
   if (tokens[at]?.word !== 'OUTPUT') return { sql: '', columns: 'none', next: at };
   let end = at + 1;
-  while (end < tokens.length && !/^(VALUES|SELECT|WHERE|FROM|INTO|DEFAULT)$/.test(tokens[end]?.word ?? '')) end++;
+  while (end < tokens.length && !/^(VALUES|SELECT|WHERE|FROM|INTO|DEFAULT)$/.test(tokens[end]?.word ?? ''))
+    end++;
   if (tokens[end]?.word === 'INTO') throw notSupported('OUTPUT INTO');
   const list = tokens.slice(at + 1, end).filter((token, i, all) => {
     const next = all[i + 1]?.word === '.';
@@ -49,14 +74,21 @@ function output(tokens: readonly Token[], at: number, table: Table, t: Translati
     return !(pseudo && next) && !dot;
   });
   const columns = splitCommas(list).flatMap((item) => {
-    if (item[0]?.word === '*') return table.columns.map((one) => ({ type: one.type, nullable: one.nullable, identity: one.identity }));
-    const one = table.columns.find((candidate) => candidate.name.toLowerCase() === item[0]?.text.toLowerCase());
+    if (item[0]?.word === '*')
+      return table.columns.map((one) => ({ type: one.type, nullable: one.nullable, identity: one.identity }));
+    const one = table.columns.find(
+      (candidate) => candidate.name.toLowerCase() === item[0]?.text.toLowerCase(),
+    );
     return [one && { type: one.type, nullable: one.nullable, identity: one.identity }];
   });
   return { sql: ` RETURNING ${expression(list, t, undefined)}`, columns, next: end };
 }
 
-export function insert(tokens: readonly Token[], t: Translation, identityInsert: string | undefined): DataChange {
+export function insert(
+  tokens: readonly Token[],
+  t: Translation,
+  identityInsert: string | undefined,
+): DataChange {
   let at = 1;
   if (tokens[at]?.word === 'TOP') throw notSupported('INSERT TOP');
   if (tokens[at]?.word === 'INTO') at++;
@@ -69,43 +101,77 @@ export function insert(tokens: readonly Token[], t: Translation, identityInsert:
     at = end + 1;
   }
   for (const name of columns ?? []) {
-    if (!into.table.columns.some((one) => one.name.toLowerCase() === name.toLowerCase())) throw new SqlError(207, 16, 1, `Invalid column name '${name}'.`);
+    if (!into.table.columns.some((one) => one.name.toLowerCase() === name.toLowerCase()))
+      throw new SqlError(207, 16, 1, `Invalid column name '${name}'.`);
   }
   const identity = into.table.columns.find((one) => one.identity);
   const named = columns?.some((one) => one.toLowerCase() === identity?.name.toLowerCase()) ?? false;
   if (identity && named && identityInsert !== into.table.stored) {
-    throw new SqlError(544, 16, 1, `Cannot insert explicit value for identity column in table '${into.name}' when IDENTITY_INSERT is set to OFF.`);
+    throw new SqlError(
+      544,
+      16,
+      1,
+      `Cannot insert explicit value for identity column in table '${into.name}' when IDENTITY_INSERT is set to OFF.`,
+    );
   }
-  if (identity && !columns) columns = into.table.columns.filter((one) => !one.identity).map((one) => one.name);
+  if (identity && !columns)
+    columns = into.table.columns.filter((one) => !one.identity).map((one) => one.name);
   const list = columns ?? into.table.columns.map((one) => one.name);
   const returning = output(tokens, at, into.table, t);
   at = returning.next;
   const rest = tokens.slice(at);
   let source: string;
-  if (rest[0]?.word === 'DEFAULT') return { ...into, sql: `INSERT INTO ${into.sql} DEFAULT VALUES${returning.sql}`, returning: returning.columns };
+  if (rest[0]?.word === 'DEFAULT')
+    return {
+      ...into,
+      touched: undefined,
+      verb: 'INSERT',
+      sql: `INSERT INTO ${into.sql} DEFAULT VALUES${returning.sql}`,
+      returning: returning.columns,
+    };
   if (rest[0]?.word === 'VALUES') {
     const rows = splitCommas(rest.slice(1)).map((row) => {
       const values = splitCommas(row.slice(1, -1));
       if (values.length !== list.length) {
-        throw new SqlError(values.length > list.length ? 110 : 109, 15, 1, 'There are a different number of columns in the INSERT statement than values specified in the VALUES clause.');
+        throw new SqlError(
+          values.length > list.length ? 110 : 109,
+          15,
+          1,
+          'There are a different number of columns in the INSERT statement than values specified in the VALUES clause.',
+        );
       }
       return `(${values.map((value, i) => assigned(value, list[i] ?? '', into.table, t, undefined)).join(', ')})`;
     });
     source = `VALUES ${rows.join(', ')}`;
   } else if (startsQuery(rest)) source = query(rest, t, undefined).sql;
   else throw notSupported(rest[0]?.text ?? 'INSERT');
-  return { ...into, sql: `INSERT INTO ${into.sql} (${list.map(quote).join(', ')}) ${source}${returning.sql}`, returning: returning.columns };
+  return {
+    ...into,
+    touched: undefined,
+    verb: 'INSERT',
+    sql: `INSERT INTO ${into.sql} (${list.map(quote).join(', ')}) ${source}${returning.sql}`,
+    returning: returning.columns,
+  };
 }
 
 /** A value on its way into a column: text given to a binary column, and text cut by char's padding, need a hand. */
-function assigned(value: readonly Token[], name: string, table: Table, t: Translation, scope: Scope | undefined): string {
+function assigned(
+  value: readonly Token[],
+  name: string,
+  table: Table,
+  t: Translation,
+  scope: Scope | undefined,
+): string {
   const sql = expression(value, t, scope);
   const column = table.columns.find((one) => one.name.toLowerCase() === name.toLowerCase());
   if (value.length === 1 && value[0]?.kind === 'str') {
     if (column && isBinary(column.type)) return `encode(${sql})`;
+    if (column?.type.name === 'datetimeoffset') return offsetText(sql);
     if (column?.type.name === 'bit') return /^(1|true)$/i.test(value[0].text) ? 'true' : 'false';
-    if (column && /^(small)?money$/.test(column.type.name)) return `CAST(replace(${sql}, ',', '') AS DECIMAL(19,4))`;
-    if (column && !isCharacter(column.type) && /^\d{8}$/.test(value[0].text)) return `CAST(strptime(${sql}, '%Y%m%d') AS TIMESTAMP)`;
+    if (column && /^(small)?money$/.test(column.type.name))
+      return `CAST(replace(${sql}, ',', '') AS DECIMAL(19,4))`;
+    if (column && !isCharacter(column.type) && /^\d{8}$/.test(value[0].text))
+      return `CAST(strptime(${sql}, '%Y%m%d') AS TIMESTAMP)`;
   }
   return sql;
 }
@@ -126,26 +192,43 @@ export function update(tokens: readonly Token[], t: Translation): DataChange {
   const from = find(tokens, 'FROM');
   const set = find(tokens, 'SET');
   const first = targetOrAlias(tokens, top.next, from, t);
-  const scope: Scope = { tables: new Map([[first.alias.toLowerCase(), first.table]]), ctes: new Set(), parent: undefined };
+  const scope: Scope = {
+    tables: new Map([[first.alias.toLowerCase(), first.table]]),
+    ctes: new Set(),
+    parent: undefined,
+  };
   const outputAt = find(tokens, 'OUTPUT', set);
   const where = find(tokens, 'WHERE', set);
   const ends = [outputAt, from, where].filter((at) => at > 0);
   const returning = output(tokens, outputAt > 0 ? outputAt : tokens.length, first.table, t);
+  const touched: string[] = [];
   const list = splitCommas(tokens.slice(set + 1, Math.min(tokens.length, ...ends))).map((item) => {
     const equals = item.findIndex((token) => /^[-+]?=$/.test(token.word));
     const name = item[equals - 1]?.text ?? '';
-    if (!first.table.columns.some((one) => one.name.toLowerCase() === name.toLowerCase())) throw new SqlError(207, 16, 1, `Invalid column name '${name}'.`);
+    if (!first.table.columns.some((one) => one.name.toLowerCase() === name.toLowerCase()))
+      throw new SqlError(207, 16, 1, `Invalid column name '${name}'.`);
+    touched.push(name.toLowerCase());
     const value = assigned(item.slice(equals + 1), name, first.table, t, scope);
     const operator = item[equals]?.word ?? '=';
     return `${quote(name)} = ${operator === '=' ? value : `${quote(name)} ${operator[0]} (${value})`}`;
   });
   const more = first.extra(scope);
   const condition = where > 0 ? expression(tokens.slice(where + 1), t, scope) : undefined;
-  const conditions = [first.on, condition && `(${condition})`].filter((one) => one !== undefined && one !== '');
+  const conditions = [first.on, condition && `(${condition})`].filter(
+    (one) => one !== undefined && one !== '',
+  );
   let sql = `UPDATE ${first.sql} AS ${quote(first.alias)} SET ${list.join(', ')}${more}`;
-  if (top.limit !== undefined) sql += ` WHERE rowid IN (SELECT rowid FROM ${first.sql} AS ${quote(first.alias)}${condition ? ` WHERE ${condition}` : ''} LIMIT ${top.limit})`;
+  if (top.limit !== undefined)
+    sql += ` WHERE rowid IN (SELECT rowid FROM ${first.sql} AS ${quote(first.alias)}${condition ? ` WHERE ${condition}` : ''} LIMIT ${top.limit})`;
   else if (conditions.length > 0) sql += ` WHERE ${conditions.join(' AND ')}`;
-  return { sql: sql + returning.sql, table: first.table, database: first.database, returning: returning.columns };
+  return {
+    touched,
+    verb: 'UPDATE',
+    sql: sql + returning.sql,
+    table: first.table,
+    database: first.database,
+    returning: returning.columns,
+  };
 }
 
 export function remove(tokens: readonly Token[], t: Translation): DataChange {
@@ -154,14 +237,28 @@ export function remove(tokens: readonly Token[], t: Translation): DataChange {
   if (tokens[at]?.word === 'FROM') at++;
   const first = targetOrAlias(tokens, at, find(tokens, 'FROM', at), t);
   if (first.on !== '') throw notSupported('DELETE FROM JOIN');
-  const scope: Scope = { tables: new Map([[first.alias.toLowerCase(), first.table]]), ctes: new Set(), parent: undefined };
+  const scope: Scope = {
+    tables: new Map([[first.alias.toLowerCase(), first.table]]),
+    ctes: new Set(),
+    parent: undefined,
+  };
   const outputAt = find(tokens, 'OUTPUT', at);
   const returning = output(tokens, outputAt > 0 ? outputAt : tokens.length, first.table, t);
   const where = find(tokens, 'WHERE', at);
   const condition = where > 0 ? ` WHERE ${expression(tokens.slice(where + 1), t, scope)}` : '';
   const source = `${first.sql} AS ${quote(first.alias)}`;
-  const sql = top.limit === undefined ? `DELETE FROM ${source}${condition}` : `DELETE FROM ${source} WHERE rowid IN (SELECT rowid FROM ${source}${condition} LIMIT ${top.limit})`;
-  return { sql: sql + returning.sql, table: first.table, database: first.database, returning: returning.columns };
+  const sql =
+    top.limit === undefined
+      ? `DELETE FROM ${source}${condition}`
+      : `DELETE FROM ${source} WHERE rowid IN (SELECT rowid FROM ${source}${condition} LIMIT ${top.limit})`;
+  return {
+    touched: undefined,
+    verb: 'DELETE',
+    sql: sql + returning.sql,
+    table: first.table,
+    database: first.database,
+    returning: returning.columns,
+  };
 }
 
 interface Target {
@@ -185,8 +282,13 @@ function targetOrAlias(tokens: readonly Token[], at: number, from: number, t: Tr
   let next = one.next;
   if (tokens[next]?.word === 'AS') next++;
   let alias = one.name;
-  if (isName(tokens[next]) && !/^(WHERE|INNER|JOIN|LEFT|CROSS)$/.test(tokens[next]?.word ?? '')) alias = tokens[next++]?.text ?? '';
-  if (alias.toLowerCase() !== parts.at(-1)?.toLowerCase() && one.name.toLowerCase() !== parts.at(-1)?.toLowerCase()) throw notSupported('UPDATE FROM');
+  if (isName(tokens[next]) && !/^(WHERE|INNER|JOIN|LEFT|CROSS)$/.test(tokens[next]?.word ?? ''))
+    alias = tokens[next++]?.text ?? '';
+  if (
+    alias.toLowerCase() !== parts.at(-1)?.toLowerCase() &&
+    one.name.toLowerCase() !== parts.at(-1)?.toLowerCase()
+  )
+    throw notSupported('UPDATE FROM');
   next = skipHints(tokens, next);
   const done = next >= tokens.length || tokens[next]?.word === 'WHERE';
   if (done) return { ...one, alias, on: '', extra: () => '' };
@@ -197,13 +299,79 @@ function targetOrAlias(tokens: readonly Token[], at: number, from: number, t: Tr
   const chain = readChain(tokens, next + 1);
   const other = tableName(chain.parts, t, undefined);
   const otherAlias = tokens[on - 1]?.text ?? '';
-  const scope: Scope = { tables: new Map([[alias.toLowerCase(), one.table], [otherAlias.toLowerCase(), other.table]]), ctes: new Set(), parent: undefined };
+  const scope: Scope = {
+    tables: new Map([
+      [alias.toLowerCase(), one.table],
+      [otherAlias.toLowerCase(), other.table],
+    ]),
+    ctes: new Set(),
+    parent: undefined,
+  };
   const condition = expression(tokens.slice(on + 1, where < 0 ? tokens.length : where), t, scope);
   return {
-    ...one, alias, on: `(${condition})`,
+    ...one,
+    alias,
+    on: `(${condition})`,
     extra: (outer) => {
       outer.tables.set(otherAlias.toLowerCase(), other.table);
       return ` FROM ${other.sql} AS ${quote(otherAlias)}`;
     },
   };
+}
+
+export interface ForeignKeyCheck {
+  /** Gives a row where the key is broken. */
+  readonly sql: string;
+  readonly error: SqlError;
+}
+
+/**
+ * What must hold after a change: DuckDB's own foreign keys refuse any update of a referenced row, so these are asked
+ * for once the statement has run, in its transaction.
+ */
+export function foreignKeyChecks(change: DataChange): ForeignKeyCheck[] {
+  const { table, database, touched, verb } = change;
+  if (!database) return [];
+  const concerns = (columns: readonly string[]): boolean =>
+    touched === undefined || columns.some((one) => touched.includes(one.toLowerCase()));
+  const checks: ForeignKeyCheck[] = [];
+  const add = (
+    child: Table,
+    parent: Table | undefined,
+    key: Table['foreignKeys'][number],
+    kind: string,
+  ): void => {
+    if (!parent) return;
+    const present = key.columns.map((one) => `c.${quote(one)} IS NOT NULL`).join(' AND ');
+    const equal = key.columns
+      .map((one, i) => `p.${quote(key.referencedColumns[i] ?? '')} = c.${quote(one)}`)
+      .join(' AND ');
+    checks.push({
+      sql: `SELECT 1 FROM ${child.stored} c WHERE ${present} AND NOT EXISTS (SELECT 1 FROM ${parent.stored} p WHERE ${equal}) LIMIT 1`,
+      error: new SqlError(
+        547,
+        16,
+        0,
+        `The ${verb} statement conflicted with the ${kind} constraint "${key.name}". The conflict occurred in database "${database.name}", table "${child.schema}.${child.name}".`,
+      ),
+    });
+  };
+  const named = (schema: string, name: string): Table | undefined =>
+    database.tables.get(tableKey(schema, name));
+  if (verb !== 'DELETE') {
+    for (const key of table.foreignKeys) {
+      if (concerns(key.columns))
+        add(table, named(key.referencedSchema, key.referencedTable), key, 'FOREIGN KEY');
+    }
+  }
+  if (verb !== 'INSERT') {
+    for (const child of database.tables.values()) {
+      for (const key of child.foreignKeys) {
+        const here = named(key.referencedSchema, key.referencedTable);
+        if (here?.objectId === table.objectId && concerns(key.referencedColumns))
+          add(child, here, key, 'REFERENCE');
+      }
+    }
+  }
+  return checks;
 }

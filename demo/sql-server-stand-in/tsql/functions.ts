@@ -6,21 +6,94 @@ import { readType, type Scope, type Translation, typeOf } from './scope.js';
 import { expression, query, startsQuery } from './translate.js';
 
 const RENAMED: Record<string, string> = {
-  ISNULL: 'coalesce', COALESCE: 'coalesce', NULLIF: 'nullif', CONCAT: 'concat', CONCAT_WS: 'concat_ws', UPPER: 'upper',
-  LOWER: 'lower', LTRIM: 'ltrim', RTRIM: 'rtrim', TRIM: 'trim', REPLACE: 'replace', LEFT: 'left', RIGHT: 'right',
-  SUBSTRING: 'substring', REPLICATE: 'repeat', REVERSE: 'reverse', ABS: 'abs', ROUND: 'round', CEILING: 'ceil', FLOOR: 'floor',
-  POWER: 'power', SQRT: 'sqrt', SIGN: 'sign', LOG: 'ln', EXP: 'exp', RAND: 'random', MIN: 'min', MAX: 'max', SUM: 'sum',
-  AVG: 'avg', STDEV: 'stddev_samp', VAR: 'var_samp', YEAR: 'year', MONTH: 'month', DAY: 'day', CHAR: 'chr', NCHAR: 'chr',
-  UNICODE: 'unicode', ASCII: 'ascii', EOMONTH: 'last_day', DATEFROMPARTS: 'make_date', ROW_NUMBER: 'row_number', RANK: 'rank',
-  DENSE_RANK: 'dense_rank', NTILE: 'ntile', LAG: 'lag', LEAD: 'lead', FIRST_VALUE: 'first_value', LAST_VALUE: 'last_value',
-  GREATEST: 'greatest', LEAST: 'least', NEWID: 'uuid', NEWSEQUENTIALID: 'uuid', COUNT_BIG: 'count',
+  ISNULL: 'coalesce',
+  COALESCE: 'coalesce',
+  NULLIF: 'nullif',
+  CONCAT: 'concat',
+  CONCAT_WS: 'concat_ws',
+  UPPER: 'upper',
+  LOWER: 'lower',
+  LTRIM: 'ltrim',
+  RTRIM: 'rtrim',
+  TRIM: 'trim',
+  REPLACE: 'replace',
+  LEFT: 'left',
+  RIGHT: 'right',
+  SUBSTRING: 'substring',
+  REPLICATE: 'repeat',
+  REVERSE: 'reverse',
+  ABS: 'abs',
+  ROUND: 'round',
+  CEILING: 'ceil',
+  FLOOR: 'floor',
+  POWER: 'power',
+  SQRT: 'sqrt',
+  SIGN: 'sign',
+  LOG: 'ln',
+  EXP: 'exp',
+  RAND: 'random',
+  MIN: 'min',
+  MAX: 'max',
+  SUM: 'sum',
+  AVG: 'avg',
+  STDEV: 'stddev_samp',
+  VAR: 'var_samp',
+  YEAR: 'year',
+  MONTH: 'month',
+  DAY: 'day',
+  CHAR: 'chr',
+  NCHAR: 'chr',
+  UNICODE: 'unicode',
+  ASCII: 'ascii',
+  EOMONTH: 'last_day',
+  DATEFROMPARTS: 'make_date',
+  ROW_NUMBER: 'row_number',
+  RANK: 'rank',
+  DENSE_RANK: 'dense_rank',
+  NTILE: 'ntile',
+  LAG: 'lag',
+  LEAD: 'lead',
+  FIRST_VALUE: 'first_value',
+  LAST_VALUE: 'last_value',
+  GREATEST: 'greatest',
+  LEAST: 'least',
+  NEWID: 'uuid',
+  NEWSEQUENTIALID: 'uuid',
+  COUNT_BIG: 'count',
 };
 
 const PARTS: Record<string, string> = {
-  YEAR: 'year', YY: 'year', YYYY: 'year', QUARTER: 'quarter', QQ: 'quarter', Q: 'quarter', MONTH: 'month', MM: 'month', M: 'month',
-  WEEK: 'week', WK: 'week', WW: 'week', DAY: 'day', DD: 'day', D: 'day', DAYOFYEAR: 'dayofyear', DY: 'dayofyear', HOUR: 'hour',
-  HH: 'hour', MINUTE: 'minute', MI: 'minute', N: 'minute', SECOND: 'second', SS: 'second', S: 'second', MILLISECOND: 'millisecond',
-  MS: 'millisecond', MICROSECOND: 'microsecond', MCS: 'microsecond', WEEKDAY: 'dow', DW: 'dow',
+  YEAR: 'year',
+  YY: 'year',
+  YYYY: 'year',
+  QUARTER: 'quarter',
+  QQ: 'quarter',
+  Q: 'quarter',
+  MONTH: 'month',
+  MM: 'month',
+  M: 'month',
+  WEEK: 'week',
+  WK: 'week',
+  WW: 'week',
+  DAY: 'day',
+  DD: 'day',
+  D: 'day',
+  DAYOFYEAR: 'dayofyear',
+  DY: 'dayofyear',
+  HOUR: 'hour',
+  HH: 'hour',
+  MINUTE: 'minute',
+  MI: 'minute',
+  N: 'minute',
+  SECOND: 'second',
+  SS: 'second',
+  S: 'second',
+  MILLISECOND: 'millisecond',
+  MS: 'millisecond',
+  MICROSECOND: 'microsecond',
+  MCS: 'microsecond',
+  WEEKDAY: 'dow',
+  DW: 'dow',
 };
 
 /** Translates the call `word(args)`; `next` is the index after its closing parenthesis in `all`. */
@@ -43,12 +116,15 @@ export function callFunction(
     const style = parts[2] ? Number(expression(parts[2], t, scope)) : undefined;
     return { sql: convert(parts[1] ?? [], type, style ?? 0, word === 'TRY_CONVERT', t, scope), next };
   }
-  const values = parts.map((part) => (startsQuery(part) ? query(part, t, scope).sql : expression(part, t, scope)));
+  const values = parts.map((part) =>
+    startsQuery(part) ? query(part, t, scope).sql : expression(part, t, scope),
+  );
   const [a = '', b = '', c = ''] = values;
   const over = overClause(all, next, t, scope);
   const part = (): string => {
     const name = PARTS[parts[0]?.[0]?.word ?? ''];
-    if (!name) throw new SqlError(155, 15, 1, `'${parts[0]?.[0]?.text ?? ''}' is not a recognized datepart option.`);
+    if (!name)
+      throw new SqlError(155, 15, 1, `'${parts[0]?.[0]?.text ?? ''}' is not a recognized datepart option.`);
     return name;
   };
   switch (word) {
@@ -61,7 +137,10 @@ export function callFunction(
       if (type && isBinary(type)) return { sql: `CAST(octet_length(${a}) AS INTEGER)`, next };
       if (type && /^n/.test(type.name)) return { sql: `CAST(2 * length(${a}) AS INTEGER)`, next };
       if (type && isCharacter(type)) return { sql: `CAST(length(${a}) AS INTEGER)`, next };
-      return { sql: `CAST(CASE typeof(${a}) WHEN 'BLOB' THEN octet_length(TRY_CAST(${a} AS BLOB)) ELSE 2 * length(CAST(${a} AS VARCHAR)) END AS INTEGER)`, next };
+      return {
+        sql: `CAST(CASE typeof(${a}) WHEN 'BLOB' THEN octet_length(TRY_CAST(${a} AS BLOB)) ELSE 2 * length(CAST(${a} AS VARCHAR)) END AS INTEGER)`,
+        next,
+      };
     }
     case 'CHARINDEX':
       return { sql: `CAST(strpos(lower(${b}), lower(${a})) AS INTEGER)`, next };
@@ -74,9 +153,15 @@ export function callFunction(
     case 'IIF':
       return { sql: `(CASE WHEN ${a} THEN ${b} ELSE ${c} END)`, next };
     case 'DATEADD':
-      return { sql: `(${c} + (${b}) * INTERVAL 1 ${part() === 'dayofyear' || part() === 'dow' ? 'day' : part()})`, next };
+      return {
+        sql: `(${c} + (${b}) * INTERVAL 1 ${part() === 'dayofyear' || part() === 'dow' ? 'day' : part()})`,
+        next,
+      };
     case 'DATEDIFF':
-      return { sql: `CAST(date_diff('${part()}', ${datetime(parts[1], b)}, ${datetime(parts[2], c)}) AS INTEGER)`, next };
+      return {
+        sql: `CAST(date_diff('${part()}', ${datetime(parts[1], b)}, ${datetime(parts[2], c)}) AS INTEGER)`,
+        next,
+      };
     case 'DATEDIFF_BIG':
       return { sql: `date_diff('${part()}', ${datetime(parts[1], b)}, ${datetime(parts[2], c)})`, next };
     case 'DATEPART':
@@ -84,7 +169,10 @@ export function callFunction(
     case 'STRING_AGG': {
       if (all[next]?.word !== 'WITHIN') return { sql: `string_agg(${a}, ${b})`, next };
       const end = closing(all, next + 2);
-      return { sql: `string_agg(${a}, ${b} ${expression(all.slice(next + 3, end), t, scope)})`, next: end + 1 };
+      return {
+        sql: `string_agg(${a}, ${b} ${expression(all.slice(next + 3, end), t, scope)})`,
+        next: end + 1,
+      };
     }
     case 'HASHBYTES':
       if (/md5/i.test(a)) return { sql: `unhex(md5(${b}))`, next };
@@ -94,21 +182,39 @@ export function callFunction(
   const asked = t.names.ask(word, values);
   if (asked !== undefined) return { sql: asked, next };
   const renamed = RENAMED[word];
-  if (renamed === undefined) throw new SqlError(195, 15, 10, `'${word}' is not a recognized built-in function name. (stand-in: not supported)`);
+  if (renamed === undefined)
+    throw new SqlError(
+      195,
+      15,
+      10,
+      `'${word}' is not a recognized built-in function name. (stand-in: not supported)`,
+    );
   return { sql: `${renamed}(${values.join(', ')})${over.sql}`, next: over.next };
 }
 
 const datetime = (tokens: readonly Token[] | undefined, sql: string): string =>
   tokens?.length === 1 && tokens[0]?.kind === 'str' ? `CAST(${sql} AS TIMESTAMP)` : sql;
 
-function overClause(all: readonly Token[], next: number, t: Translation, scope: Scope | undefined): { sql: string; next: number } {
+function overClause(
+  all: readonly Token[],
+  next: number,
+  t: Translation,
+  scope: Scope | undefined,
+): { sql: string; next: number } {
   if (all[next]?.word !== 'OVER' || all[next + 1]?.word !== '(') return { sql: '', next };
   const end = closing(all, next + 1);
   return { sql: ` OVER (${expression(all.slice(next + 2, end), t, scope, true)})`, next: end + 1 };
 }
 
 /** CAST and CONVERT, by the types of both sides as far as they are known. */
-function convert(from: readonly Token[], to: TsqlType, style: number, tolerant: boolean, t: Translation, scope: Scope | undefined): string {
+function convert(
+  from: readonly Token[],
+  to: TsqlType,
+  style: number,
+  tolerant: boolean,
+  t: Translation,
+  scope: Scope | undefined,
+): string {
   const value = startsQuery(from) ? `(${query(from, t, scope).sql})` : expression(from, t, scope);
   const source = typeOf(from, t, scope);
   const cast = tolerant ? 'TRY_CAST' : 'CAST';
@@ -120,7 +226,8 @@ function convert(from: readonly Token[], to: TsqlType, style: number, tolerant: 
   if (isBinary(to)) {
     let bytes: string;
     if (isCharacter(source)) {
-      bytes = style === 1 ? `unhex(substring(${value}, 3))` : style === 2 ? `unhex(${value})` : `encode(${value})`;
+      bytes =
+        style === 1 ? `unhex(substring(${value}, 3))` : style === 2 ? `unhex(${value})` : `encode(${value})`;
     } else if (source?.name === 'uniqueidentifier') bytes = guidBytes(value);
     else if (source && /int$/.test(source.name)) {
       const width = { tinyint: 2, smallint: 4, int: 8, bigint: 16 }[source.name] ?? 8;
@@ -128,20 +235,32 @@ function convert(from: readonly Token[], to: TsqlType, style: number, tolerant: 
     } else bytes = `CAST(${value} AS BLOB)`;
     return to.length && to.length > 0 && !isBinary(source) ? cutBytes(bytes, to.length) : bytes;
   }
+  if (to.name === 'datetimeoffset' && isCharacter(source))
+    return `${cast}(${offsetText(value)} AS TIMESTAMPTZ)`;
   if (to.name === 'bit' && isCharacter(source)) return `${cast}(${value} AS BOOLEAN)`;
-  if (to.name === 'date' && isCharacter(source) && style === 112) return `CAST(strptime(${value}, '%Y%m%d') AS DATE)`;
+  if (to.name === 'date' && isCharacter(source) && style === 112)
+    return `CAST(strptime(${value}, '%Y%m%d') AS DATE)`;
   if (isCharacter(source) && /^(date|datetime|datetime2|smalldatetime)$/.test(to.name)) {
     return `${cast}(${cast}(regexp_replace(${value}, '^(\\d{4})(\\d{2})(\\d{2})', '\\1-\\2-\\3') AS TIMESTAMP) AS ${storedType(to)})`;
   }
   if (source?.name === 'datetimeoffset' && /^(datetime2?|date|time|smalldatetime)$/.test(to.name)) {
     return `CAST(make_timestamp(epoch_us(${value})) AS ${storedType(to)})`;
   }
-  if (/int$/.test(to.name) && (source === undefined || /^(decimal|float|real|money|smallmoney)$/.test(source.name))) {
+  if (
+    /int$/.test(to.name) &&
+    (source === undefined || /^(decimal|float|real|money|smallmoney)$/.test(source.name))
+  ) {
     const truncated = `CASE WHEN typeof(${value}) IN ('DOUBLE','FLOAT') OR typeof(${value}) LIKE 'DECIMAL%' THEN CAST(trunc(TRY_CAST(${value} AS DECIMAL(38,6))) AS VARCHAR) ELSE CAST(${value} AS VARCHAR) END`;
-    return source === undefined ? `${cast}(${value} AS ${storedType(to)})` : `${cast}(${truncated} AS ${storedType(to)})`;
+    return source === undefined
+      ? `${cast}(${value} AS ${storedType(to)})`
+      : `${cast}(${truncated} AS ${storedType(to)})`;
   }
   return `${cast}(${value} AS ${storedType(to)})`;
 }
+
+/** T-SQL writes a space before the offset. */
+export const offsetText = (value: string): string =>
+  `regexp_replace(${value}, '\\s+([+-]\\d\\d:\\d\\d)$', '\\1')`;
 
 const cutBytes = (bytes: string, length: number): string => `unhex(left(hex(${bytes}), ${2 * length}))`;
 
@@ -215,6 +334,11 @@ function dateText(value: string, digits: number, style: number, type: string): s
       if (type === 'datetime2') return `replace(${fraction(text, digits)}, ' ', 'T')`;
       return `replace(CASE WHEN strpos(${text}, '.') > 0 THEN ${fraction(text, digits)} ELSE ${text} END, ' ', 'T')`;
     default:
-      throw new SqlError(281, 16, 1, `${style} is not a valid style number when converting from ${type} to a character string. (stand-in: not supported)`);
+      throw new SqlError(
+        281,
+        16,
+        1,
+        `${style} is not a valid style number when converting from ${type} to a character string. (stand-in: not supported)`,
+      );
   }
 }

@@ -27,7 +27,13 @@ export function tokenize(text: string): Token[] {
     const match = PATTERN.exec(text);
     const groups = match?.groups;
     if (!match || !groups) {
-      if (text[at] === "'") throw new SqlError(105, 15, 1, `Unclosed quotation mark after the character string '${text.slice(at + 1, at + 60)}'.`);
+      if (text[at] === "'")
+        throw new SqlError(
+          105,
+          15,
+          1,
+          `Unclosed quotation mark after the character string '${text.slice(at + 1, at + 60)}'.`,
+        );
       throw new SqlError(102, 15, 1, `Incorrect syntax near '${text[at]}'.`);
     }
     const whole = match[0];

@@ -1,7 +1,7 @@
 /** What a translation knows about names: the session's answers, tables in reach, and the types of simple expressions. */
 import type { Column, Database, Table } from '../catalogue.js';
-import { makeType, type TsqlType } from '../types.js';
 import { SqlError } from '../errors.js';
+import { makeType, type TsqlType } from '../types.js';
 import { closing, isName, type Token } from './lexer.js';
 
 export interface Variable {
@@ -96,7 +96,11 @@ export function resolveColumn(scope: Scope | undefined, parts: readonly string[]
 }
 
 /** Reads a type as in CAST: name, then (n), (p,s) or (max). */
-export function readType(tokens: readonly Token[], at: number, castDefault?: number): { type: TsqlType; next: number } {
+export function readType(
+  tokens: readonly Token[],
+  at: number,
+  castDefault?: number,
+): { type: TsqlType; next: number } {
   let i = at;
   let name = tokens[i];
   if (name?.text.toLowerCase() === 'sys' && tokens[i + 1]?.word === '.') {
@@ -127,15 +131,22 @@ export function readType(tokens: readonly Token[], at: number, castDefault?: num
 }
 
 const TEXT_FUNCTIONS = new Set(
-  'CONCAT CONCAT_WS SUBSTRING LEFT RIGHT UPPER LOWER LTRIM RTRIM TRIM REPLACE CHAR NCHAR REPLICATE QUOTENAME FORMAT STR SPACE STUFF STRING_AGG DB_NAME SCHEMA_NAME OBJECT_NAME SUSER_SNAME TYPE_NAME'.split(' '),
+  'CONCAT CONCAT_WS SUBSTRING LEFT RIGHT UPPER LOWER LTRIM RTRIM TRIM REPLACE CHAR NCHAR REPLICATE QUOTENAME FORMAT STR SPACE STUFF STRING_AGG DB_NAME SCHEMA_NAME OBJECT_NAME SUSER_SNAME TYPE_NAME'.split(
+    ' ',
+  ),
 );
 
 /** The type of a simple expression: a column, literal, variable, CAST, CONVERT or text function; else undefined. */
-export function typeOf(tokens: readonly Token[], translation: Translation, scope: Scope | undefined): TsqlType | undefined {
+export function typeOf(
+  tokens: readonly Token[],
+  translation: Translation,
+  scope: Scope | undefined,
+): TsqlType | undefined {
   const first = tokens[0];
   if (first === undefined) return undefined;
   if (first.kind === 'op') {
-    if (first.word === '(' && closing(tokens, 0) === tokens.length - 1) return typeOf(tokens.slice(1, -1), translation, scope);
+    if (first.word === '(' && closing(tokens, 0) === tokens.length - 1)
+      return typeOf(tokens.slice(1, -1), translation, scope);
     return undefined;
   }
   const collate = tokens.findIndex((token) => token.word === 'COLLATE');
@@ -156,8 +167,10 @@ export function typeOf(tokens: readonly Token[], translation: Translation, scope
     const as = inner.findLastIndex((token) => token.word === 'AS');
     return readType(inner, as + 1, 30).type;
   }
-  if (upper === 'COUNT' || upper === 'LEN' || upper === 'DATALENGTH' || upper === 'DATEDIFF') return { name: 'int' };
-  if (upper === 'COUNT_BIG' || upper === 'ROW_NUMBER' || upper === 'RANK' || upper === 'DENSE_RANK') return { name: 'bigint' };
+  if (upper === 'COUNT' || upper === 'LEN' || upper === 'DATALENGTH' || upper === 'DATEDIFF')
+    return { name: 'int' };
+  if (upper === 'COUNT_BIG' || upper === 'ROW_NUMBER' || upper === 'RANK' || upper === 'DENSE_RANK')
+    return { name: 'bigint' };
   if (upper === 'MIN' || upper === 'MAX') return typeOf(inner, translation, scope);
   if (upper === 'SUM') return sumType(typeOf(inner, translation, scope));
   if (upper === 'ISNULL' || upper === 'COALESCE' || upper === 'NULLIF') {

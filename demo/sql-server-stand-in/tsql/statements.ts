@@ -4,10 +4,17 @@ import type { Token } from './lexer.js';
 
 export type Statement =
   | { readonly kind: 'simple'; readonly tokens: readonly Token[] }
-  | { readonly kind: 'if'; readonly condition: readonly Token[]; readonly then: Statement[]; readonly otherwise: Statement[] };
+  | {
+      readonly kind: 'if';
+      readonly condition: readonly Token[];
+      readonly then: Statement[];
+      readonly otherwise: Statement[];
+    };
 
 const STARTS = new Set(
-  'SELECT INSERT UPDATE DELETE MERGE SET USE BEGIN COMMIT ROLLBACK SAVE CREATE ALTER DROP TRUNCATE DECLARE IF PRINT EXEC EXECUTE WHILE RETURN KILL DBCC RAISERROR THROW WAITFOR CHECKPOINT GO'.split(' '),
+  'SELECT INSERT UPDATE DELETE MERGE SET USE BEGIN COMMIT ROLLBACK SAVE CREATE ALTER DROP TRUNCATE DECLARE IF PRINT EXEC EXECUTE WHILE RETURN KILL DBCC RAISERROR THROW WAITFOR CHECKPOINT GO'.split(
+    ' ',
+  ),
 );
 
 export function splitStatements(tokens: readonly Token[]): Statement[] {
@@ -95,6 +102,8 @@ function begins(first: string, word: string, before: string, seen: ReadonlySet<s
     case 'EXEC':
     case 'EXECUTE':
       return first !== 'INSERT';
+    case 'IF':
+      return !(first === 'DROP' && /^(TABLE|DATABASE|INDEX|SCHEMA|VIEW|COLUMN|CONSTRAINT)$/.test(before));
     case 'KILL':
     case 'SAVE':
     case 'THROW':
@@ -106,7 +115,11 @@ function begins(first: string, word: string, before: string, seen: ReadonlySet<s
   }
 }
 
-function skipTo(tokens: readonly Token[], cursor: { at: number }, stop: (word: string | undefined) => boolean): void {
+function skipTo(
+  tokens: readonly Token[],
+  cursor: { at: number },
+  stop: (word: string | undefined) => boolean,
+): void {
   let depth = 0;
   for (; cursor.at < tokens.length; cursor.at++) {
     const word = tokens[cursor.at]?.word;

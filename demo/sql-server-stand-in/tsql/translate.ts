@@ -7,7 +7,9 @@ import { closing, isName, splitCommas, type Token } from './lexer.js';
 import { readChain, resolveColumn, resolveTable, type Scope, type Translation, typeOf } from './scope.js';
 
 const KEYWORDS = new Set(
-  'SELECT FROM WHERE GROUP BY ORDER HAVING JOIN INNER LEFT RIGHT FULL OUTER CROSS ON AND OR NOT NULL IS IN EXISTS BETWEEN LIKE CASE WHEN THEN ELSE END AS DISTINCT ALL UNION EXCEPT INTERSECT ASC DESC VALUES SET OVER ANY SOME ESCAPE DEFAULT INTO'.split(' '),
+  'SELECT FROM WHERE GROUP BY ORDER HAVING JOIN INNER LEFT RIGHT FULL OUTER CROSS ON AND OR NOT NULL IS IN EXISTS BETWEEN LIKE CASE WHEN THEN ELSE END AS DISTINCT ALL UNION EXCEPT INTERSECT ASC DESC VALUES SET OVER ANY SOME ESCAPE DEFAULT INTO'.split(
+    ' ',
+  ),
 );
 const WINDOW_WORDS = new Set('PARTITION ROWS RANGE UNBOUNDED PRECEDING FOLLOWING CURRENT ROW'.split(' '));
 
@@ -15,7 +17,12 @@ const WINDOW_WORDS = new Set('PARTITION ROWS RANGE UNBOUNDED PRECEDING FOLLOWING
 export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /** Translates an expression, or any run of tokens that holds no SELECT of its own level. */
-export function expression(tokens: readonly Token[], t: Translation, scope: Scope | undefined, inWindow = false): string {
+export function expression(
+  tokens: readonly Token[],
+  t: Translation,
+  scope: Scope | undefined,
+  inWindow = false,
+): string {
   const out: string[] = [];
   const concat = concatenations(tokens, t, scope);
   for (let i = 0; i < tokens.length; ) {
@@ -33,12 +40,26 @@ export function expression(tokens: readonly Token[], t: Translation, scope: Scop
       if (!divisor) throw new SqlError(102, 15, 1, `Incorrect syntax near '${token.text}'.`);
       const plain = tokens[i + 1]?.kind === 'num' && Number(tokens[i + 1]?.text) !== 0;
       const sql = sign ? `(-${divisor.sql})` : divisor.sql;
-      out.push(token.word, plain ? sql : `(CASE WHEN ${sql} = 0 THEN error('SQLSERVER:8134:Divide by zero error encountered.:END') ELSE ${sql} END)`);
+      out.push(
+        token.word,
+        plain
+          ? sql
+          : `(CASE WHEN ${sql} = 0 THEN error('SQLSERVER:8134:Divide by zero error encountered.:END') ELSE ${sql} END)`,
+      );
       i = divisor.next;
       continue;
     } else if (token.word === 'COLLATE') {
       const name = tokens[i + 1]?.text ?? '';
-      out.push('COLLATE', /_BIN2?$/i.test(name) ? 'C' : /_AI/i.test(name) ? 'NOCASE.NOACCENT' : /_CS/i.test(name) ? 'C' : 'NOCASE');
+      out.push(
+        'COLLATE',
+        /_BIN2?$/i.test(name)
+          ? 'C'
+          : /_AI/i.test(name)
+            ? 'NOCASE.NOACCENT'
+            : /_CS/i.test(name)
+              ? 'C'
+              : 'NOCASE',
+      );
       i += 2;
       continue;
     } else if (token.word === 'LIKE') out.push('ILIKE');
@@ -78,8 +99,11 @@ function primary(
     case 'num':
       return { sql: token.text, next: at + 1 };
     case 'var': {
-      const known = token.text.startsWith('@@') ? t.names.ask(token.text.toUpperCase(), []) : t.names.variable(token.text)?.sql;
-      if (known === undefined) throw new SqlError(137, 15, 2, `Must declare the scalar variable "${token.text}".`);
+      const known = token.text.startsWith('@@')
+        ? t.names.ask(token.text.toUpperCase(), [])
+        : t.names.variable(token.text)?.sql;
+      if (known === undefined)
+        throw new SqlError(137, 15, 2, `Must declare the scalar variable "${token.text}".`);
       return { sql: known, next: at + 1 };
     }
     case 'op': {
@@ -91,18 +115,31 @@ function primary(
     }
     default: {
       const call = tokens[at + 1]?.word === '(' && token.kind === 'id';
-      if (call && !/^(IN|EXISTS|VALUES|AND|OR|NOT|ON|BY|OVER|ALL|ANY|SOME|FROM|JOIN|WHEN|THEN|ELSE|WHERE|AS|BETWEEN|LIKE|UNION|SELECT|DISTINCT|HAVING|CASE|EXCEPT|INTERSECT|SET)$/.test(token.word)) {
+      if (
+        call &&
+        !/^(IN|EXISTS|VALUES|AND|OR|NOT|ON|BY|OVER|ALL|ANY|SOME|FROM|JOIN|WHEN|THEN|ELSE|WHERE|AS|BETWEEN|LIKE|UNION|SELECT|DISTINCT|HAVING|CASE|EXCEPT|INTERSECT|SET)$/.test(
+          token.word,
+        )
+      ) {
         const end = closing(tokens, at + 1);
         return callFunction(token.word, tokens.slice(at + 2, end), tokens, end + 1, t, scope);
       }
-      if (token.kind === 'id' && (KEYWORDS.has(token.word) || (inWindow && WINDOW_WORDS.has(token.word)))) return undefined;
+      if (token.kind === 'id' && (KEYWORDS.has(token.word) || (inWindow && WINDOW_WORDS.has(token.word))))
+        return undefined;
       if (token.word === 'COLLATE') return undefined;
       if (/^(CURRENT_TIMESTAMP|CURRENT_USER|SESSION_USER|SYSTEM_USER|USER)$/.test(token.word)) {
         return { sql: t.names.ask(token.word, []) ?? 'NULL', next: at + 1 };
       }
       const { parts, next } = readChain(tokens, at);
-      if (tokens[next]?.word === '.' && tokens[next + 1]?.word === '*') return { sql: `${quote(parts.at(-1) ?? '')}.*`, next: next + 2 };
-      if (tokens[next]?.word === '(') throw new SqlError(4121, 16, 1, `Cannot find either column "${parts[0]}" or the user-defined function or aggregate "${parts.join('.')}", or the name is ambiguous.`);
+      if (tokens[next]?.word === '.' && tokens[next + 1]?.word === '*')
+        return { sql: `${quote(parts.at(-1) ?? '')}.*`, next: next + 2 };
+      if (tokens[next]?.word === '(')
+        throw new SqlError(
+          4121,
+          16,
+          1,
+          `Cannot find either column "${parts[0]}" or the user-defined function or aggregate "${parts.join('.')}", or the name is ambiguous.`,
+        );
       return { sql: parts.slice(-2).map(quote).join('.'), next };
     }
   }
@@ -134,7 +171,11 @@ function concatenations(tokens: readonly Token[], t: Translation, scope: Scope |
     } else if (token.word === '+') {
       endOperand();
       run.push(i);
-    } else if ((token.kind === 'op' && token.word !== '.') || (KEYWORDS.has(token.word) && !/^(LEFT|RIGHT)$/.test(token.word))) endRun();
+    } else if (
+      (token.kind === 'op' && token.word !== '.') ||
+      (KEYWORDS.has(token.word) && !/^(LEFT|RIGHT)$/.test(token.word))
+    )
+      endRun();
     else operand.push(token);
   }
   endRun();
@@ -142,11 +183,15 @@ function concatenations(tokens: readonly Token[], t: Translation, scope: Scope |
 }
 
 function isTextCase(operand: readonly Token[], t: Translation, scope: Scope | undefined): boolean {
-  return operand[0]?.word === '(' && operand.length > 2 && concatenations(operand.slice(1, -1), t, scope).size > 0;
+  return (
+    operand[0]?.word === '(' && operand.length > 2 && concatenations(operand.slice(1, -1), t, scope).size > 0
+  );
 }
 
 export const startsQuery = (tokens: readonly Token[]): boolean =>
-  tokens[0]?.word === 'SELECT' || (tokens[0]?.word === 'WITH' && isName(tokens[1])) || (tokens[0]?.word === '(' && startsQuery(tokens.slice(1)));
+  tokens[0]?.word === 'SELECT' ||
+  (tokens[0]?.word === 'WITH' && isName(tokens[1])) ||
+  (tokens[0]?.word === '(' && startsQuery(tokens.slice(1)));
 
 export interface Query {
   readonly sql: string;
@@ -221,7 +266,8 @@ function select(tokens: readonly Token[], t: Translation, parent: Scope | undefi
     const inner = query(tokens.slice(1, end), t, parent);
     return { sql: `(${inner.sql}) ${expression(tokens.slice(end + 1), t, parent)}`, columns: inner.columns };
   }
-  if (tokens[0]?.word !== 'SELECT') throw new SqlError(102, 15, 1, `Incorrect syntax near '${tokens[0]?.text ?? ''}'.`);
+  if (tokens[0]?.word !== 'SELECT')
+    throw new SqlError(102, 15, 1, `Incorrect syntax near '${tokens[0]?.text ?? ''}'.`);
   const clauses: { word: string; tokens: Token[] }[] = [{ word: 'SELECT', tokens: [] }];
   let depth = 0;
   for (const token of tokens.slice(1)) {
@@ -260,7 +306,9 @@ function select(tokens: readonly Token[], t: Translation, parent: Scope | undefi
   if (having) sql += ` HAVING ${expression(having, t, scope)}`;
   const order = clause('ORDER');
   if (order) {
-    const offset = order.findIndex((token, i) => token.word === 'OFFSET' && /^ROWS?$/.test(rowsWord(order, i)));
+    const offset = order.findIndex(
+      (token, i) => token.word === 'OFFSET' && /^ROWS?$/.test(rowsWord(order, i)),
+    );
     sql += ` ORDER ${expression(offset < 0 ? order : order.slice(0, offset), t, scope)}`;
     if (offset >= 0) {
       const rows = order.findIndex((token, i) => i > offset && /^ROWS?$/.test(token.word));
@@ -274,13 +322,22 @@ function select(tokens: readonly Token[], t: Translation, parent: Scope | undefi
   }
   if (limit !== undefined) sql += ` LIMIT ${limit}`;
   const columns = items.flatMap((item) => item.columns ?? [null]);
-  return { sql, columns: items.some((item) => item.columns === undefined) ? undefined : (columns as (OutputColumn | undefined)[]) };
+  return {
+    sql,
+    columns: items.some((item) => item.columns === undefined)
+      ? undefined
+      : (columns as (OutputColumn | undefined)[]),
+  };
 }
 
 const rowsWord = (tokens: readonly Token[], from: number): string =>
   tokens.slice(from + 1).find((token) => /^ROWS?$/.test(token.word))?.word ?? '';
 
-function selectItem(item: readonly Token[], t: Translation, scope: Scope): { sql: string; columns: (OutputColumn | undefined)[] | undefined } {
+function selectItem(
+  item: readonly Token[],
+  t: Translation,
+  scope: Scope,
+): { sql: string; columns: (OutputColumn | undefined)[] | undefined } {
   if (item.length === 0) throw new SqlError(102, 15, 1, "Incorrect syntax near ','.");
   const last = item.at(-1);
   if (last?.word === '*' && (item.length === 1 || item.at(-2)?.word === '.')) {
@@ -298,9 +355,20 @@ function selectItem(item: readonly Token[], t: Translation, scope: Scope): { sql
   } else if (item.length > 2 && item.at(-2)?.word === 'AS' && last) {
     alias = last.text;
     body = item.slice(0, -2);
-  } else if (item.length > 1 && last && (isName(last) || last.kind === 'str') && last.word !== 'END' && last.word !== 'NULL') {
+  } else if (
+    item.length > 1 &&
+    last &&
+    (isName(last) || last.kind === 'str') &&
+    last.word !== 'END' &&
+    last.word !== 'NULL'
+  ) {
     const before = item.at(-2) as Token;
-    if (before.word === ')' || before.word === 'END' || before.word === '*' || (before.kind !== 'op' && !KEYWORDS.has(before.word) && before.word !== 'COLLATE')) {
+    if (
+      before.word === ')' ||
+      before.word === 'END' ||
+      before.word === '*' ||
+      (before.kind !== 'op' && !KEYWORDS.has(before.word) && before.word !== 'COLLATE')
+    ) {
       alias = last.text;
       body = item.slice(0, -1);
     }
@@ -324,7 +392,8 @@ const output = (column: Table['columns'][number]): OutputColumn => ({
   identity: column.identity,
 });
 
-const JOIN_WORDS = /^(JOIN|INNER|LEFT|RIGHT|FULL|OUTER|CROSS|ON|APPLY|HASH|MERGE|LOOP|WHERE|PIVOT|UNPIVOT|WITH)$/;
+const JOIN_WORDS =
+  /^(JOIN|INNER|LEFT|RIGHT|FULL|OUTER|CROSS|ON|APPLY|HASH|MERGE|LOOP|WHERE|PIVOT|UNPIVOT|WITH)$/;
 
 /** FROM: tables, derived tables, joins; fills the scope's tables first so that conditions know their columns. */
 function fromClause(tokens: readonly Token[], t: Translation, scope: Scope): string {
@@ -391,7 +460,12 @@ function fromClause(tokens: readonly Token[], t: Translation, scope: Scope): str
 }
 
 /** One source after FROM, JOIN or a comma: name, hints and alias, or a derived table. */
-function tableSource(tokens: readonly Token[], at: number, t: Translation, scope: Scope): { sql: string; next: number } {
+function tableSource(
+  tokens: readonly Token[],
+  at: number,
+  t: Translation,
+  scope: Scope,
+): { sql: string; next: number } {
   const token = tokens[at];
   let sql: string;
   let next: number;
@@ -424,7 +498,10 @@ function tableSource(tokens: readonly Token[], at: number, t: Translation, scope
   let columns = '';
   if (token?.word === '(' && tokens[next]?.word === '(') {
     const end = closing(tokens, next);
-    columns = `(${tokens.slice(next + 1, end).map((one) => (one.word === ',' ? ',' : quote(one.text))).join('')})`;
+    columns = `(${tokens
+      .slice(next + 1, end)
+      .map((one) => (one.word === ',' ? ',' : quote(one.text)))
+      .join('')})`;
     next = end + 1;
   }
   next = skipHints(tokens, next);
@@ -433,7 +510,8 @@ function tableSource(tokens: readonly Token[], at: number, t: Translation, scope
   return { sql: `${sql} AS ${quote(alias)}${columns}`, next };
 }
 
-const isHint = (tokens: readonly Token[], open: number): boolean => /^(NOLOCK|READPAST|UPDLOCK|HOLDLOCK|TABLOCKX?|ROWLOCK)$/.test(tokens[open + 1]?.word ?? '');
+const isHint = (tokens: readonly Token[], open: number): boolean =>
+  /^(NOLOCK|READPAST|UPDLOCK|HOLDLOCK|TABLOCKX?|ROWLOCK)$/.test(tokens[open + 1]?.word ?? '');
 
 export function skipHints(tokens: readonly Token[], at: number): number {
   if (tokens[at]?.word === 'WITH' && tokens[at + 1]?.word === '(') return closing(tokens, at + 1) + 1;
@@ -442,9 +520,14 @@ export function skipHints(tokens: readonly Token[], at: number): number {
 }
 
 /** A table's or view's place in DuckDB; 208 where there is none. */
-export function tableName(parts: readonly string[], t: Translation, scope: Scope | undefined): { sql: string; table: Table | undefined; database: Database | undefined } {
+export function tableName(
+  parts: readonly string[],
+  t: Translation,
+  scope: Scope | undefined,
+): { sql: string; table: Table | undefined; database: Database | undefined } {
   const name = parts.at(-1) ?? '';
-  if (parts.length === 1 && scope?.ctes.has(name.toLowerCase())) return { sql: quote(name), table: undefined, database: undefined };
+  if (parts.length === 1 && scope?.ctes.has(name.toLowerCase()))
+    return { sql: quote(name), table: undefined, database: undefined };
   const schema = (parts.at(-2) ?? '').toLowerCase();
   if (schema === 'sys' || schema === 'information_schema') {
     const database = parts.length >= 3 ? t.names.findDatabase(parts.at(-3) ?? '') : t.names.database;
