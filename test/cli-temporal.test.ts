@@ -221,7 +221,7 @@ test('a run that is followed outlives an outage of Temporal', async () => {
   const status = () => handle.describe().then((found) => found.status.name);
   await expect.poll(status, { timeout: 20_000 }).toBe('RUNNING');
   await proxy.cut();
-  await new Promise((resolve) => setTimeout(resolve, 8_000));
+  await new Promise((resolve) => setTimeout(resolve, 15_000));
   await proxy.mend();
   expect((await stageswap('endless', 'abort')).exitCode).toBe(0);
   const { stdout, stderr, exitCode } = await run;

@@ -10,6 +10,7 @@ import { isTimeout, isUnavailable, workflowFailure } from './temporal.js';
 
 const POLL_MS = 500;
 const QUERY_MS_MAX = 5_000;
+const ANSWER_MS_MAX = 2_000;
 /** how long Temporal may be away before the command gives up; the run itself does not */
 const OUTAGE_MS_MAX = 120_000;
 
@@ -30,7 +31,19 @@ export async function askProgress(client: Client, handle: WorkflowHandle): Promi
     );
   } catch (error) {
     if (isUnavailable(error)) return 'no Temporal';
-    if (isTimeout(error) || isNotAnswered(error)) return 'no worker';
+    if (isTimeout(error)) return (await answers(client, handle)) ? 'no worker' : 'no Temporal';
+    if (isNotAnswered(error)) return 'no worker';
+    throw error;
+  }
+}
+
+/** Whether Temporal itself answers; a query's time also runs out when no worker takes it. */
+async function answers(client: Client, handle: WorkflowHandle): Promise<boolean> {
+  try {
+    await client.connection.withDeadline(Date.now() + ANSWER_MS_MAX, () => handle.describe());
+    return true;
+  } catch (error) {
+    if (isTimeout(error) || isUnavailable(error)) return false;
     throw error;
   }
 }
