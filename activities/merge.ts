@@ -55,7 +55,7 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  /** Proof: per chunk, rows and checksum that were sent are what MySQL stored; and no row of stage without its parent. */
+  /** Proof: per chunk, rows and checksum that were sent are what MySQL stored. */
   const verify = activity(
     async (
       ref: RunRef,
@@ -73,7 +73,6 @@ export function mergeActivities(dependencies: Dependencies) {
             sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'stage', table.live))}`,
           );
           verified[table.live] = { ...proof, rowsStaged: Number(staged[0]?.n ?? 0) };
-          await refuseOrphans(session, spec, table);
           await session.rows(sql`ANALYZE TABLE ${id(physicalTable(spec.generation, 'stage', table.live))}`);
         }
         return verified;
@@ -135,7 +134,27 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  return { reconcile, verify, guard, replay };
+  /**
+   * Looks for rows of stage without their parent. While clients write this may see a child whose parent waits in the log,
+   * so it only tells; the caller replays and looks again before it refuses.
+   */
+  const findOrphans = activity(
+    async (ref: RunRef): Promise<string | null> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        for (const table of spec.tables) {
+          for (const { parent, statement } of orphans(spec, table, 5)) {
+            const rows = await session.rows(statement);
+            if (rows.length === 0) continue;
+            const count = rows.length === 5 ? 'at least 5' : rows.length;
+            return `${count} rows of ${table.live} would have no parent in ${parent}, such as ${JSON.stringify(rows[0])}. Live is untouched. Correct the source, or keep the parent.`;
+          }
+        }
+        return null;
+      }),
+  );
+
+  return { reconcile, verify, guard, replay, findOrphans };
 }
 
 interface Boundary {
@@ -251,17 +270,6 @@ async function proveTable(
     chunksVerified += 1;
   }
   return { chunks: sent.length, chunksVerified };
-}
-
-async function refuseOrphans(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
-  for (const { parent, statement } of orphans(spec, table, 5)) {
-    const rows = await session.rows(statement);
-    if (rows.length === 0) continue;
-    throw new StageswapError(
-      'Orphans',
-      `${rows.length === 5 ? 'at least 5' : rows.length} rows of ${table.live} would have no parent in ${parent}, such as ${JSON.stringify(rows[0])}. Live is untouched. Correct the source, or keep the parent.`,
-    );
-  }
 }
 
 /** Merges pending keys of one table again; part of the caller's transaction or lock. @returns edits replayed */

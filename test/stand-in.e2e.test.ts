@@ -90,14 +90,15 @@ describe('types', () => {
       z: 'y',
       t: 'long'.repeat(2000),
     });
-    expect((row?.u as Buffer).toString('hex')).toBe('01020304');
-    expect((row?.w as Buffer).toString('hex')).toBe('00');
-    expect((row?.j as Date).toISOString()).toBe('2024-02-29T00:00:00.000Z');
-    expect((row?.k as Date).toISOString()).toBe('1970-01-01T23:59:59.123Z');
-    expect((row?.l as Date).toISOString()).toBe('2024-02-29T12:34:00.000Z');
-    expect((row?.m as Date).toISOString()).toBe('2024-02-29T12:34:56.123Z');
-    expect((row?.n as Date).toISOString()).toBe('9999-12-31T23:59:59.999Z');
-    expect((row?.o as Date).toISOString()).toBe('2024-02-29T12:00:00.123Z');
+    if (!row) throw new Error('no row came back');
+    expect((row.u as Buffer).toString('hex')).toBe('01020304');
+    expect((row.w as Buffer).toString('hex')).toBe('00');
+    expect((row.j as Date).toISOString()).toBe('2024-02-29T00:00:00.000Z');
+    expect((row.k as Date).toISOString()).toBe('1970-01-01T23:59:59.123Z');
+    expect((row.l as Date).toISOString()).toBe('2024-02-29T12:34:00.000Z');
+    expect((row.m as Date).toISOString()).toBe('2024-02-29T12:34:56.123Z');
+    expect((row.n as Date).toISOString()).toBe('9999-12-31T23:59:59.999Z');
+    expect((row.o as Date).toISOString()).toBe('2024-02-29T12:00:00.123Z');
     expect(Object.values(empty ?? {}).filter((value) => value !== null)).toEqual([2]);
     const columns = result.recordset.columns;
     expect(columns.e).toMatchObject({ precision: 18, scale: 4, nullable: true });

@@ -1,5 +1,6 @@
 import {
   ActivityCancellationType,
+  ApplicationFailure,
   CancellationScope,
   condition,
   isCancellation,
@@ -31,6 +32,7 @@ const long = proxyActivities<Activities>({
 /** A replay round that leaves no more than this many edits is short enough for the lock. */
 const TAIL_EDITS_MAX = 200;
 const REPLAY_ROUNDS_MAX = 200;
+const ORPHAN_ROUNDS_MAX = 20;
 
 type Run = Awaited<ReturnType<Activities['begin']>>;
 
@@ -199,6 +201,10 @@ async function replayUntilShort(state: RunState, run: Run): Promise<void> {
     await state.steer();
     const { replayed, pending } = await quick.replay(run);
     state.replayedBefore += replayed;
-    if (pending <= TAIL_EDITS_MAX || round >= REPLAY_ROUNDS_MAX) return;
+    if (pending > TAIL_EDITS_MAX && round < REPLAY_ROUNDS_MAX) continue;
+    const orphans = await quick.findOrphans(run);
+    if (orphans === null) return;
+    // A child may be in stage while its parent waits in the log: only what stays so after several rounds is refused.
+    if (round >= ORPHAN_ROUNDS_MAX) throw ApplicationFailure.nonRetryable(orphans, 'Orphans');
   }
 }
