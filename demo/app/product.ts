@@ -15,6 +15,13 @@ export interface Environment {
   TEMPORAL_ADDRESS: string;
 }
 
+/** What the demo reads of `status --json`. */
+interface Progress {
+  phase: string;
+  waitingFor?: string;
+  tables: { table: string; rowsDone: number }[];
+}
+
 /** A command of the product that did not end well. */
 export class CommandFailed extends Error {
   override name = 'CommandFailed';
@@ -57,6 +64,20 @@ export class Product {
         .filter(Boolean)
         .join('\n'),
     );
+  }
+
+  /** How far the pipeline's run is, in one line; empty if it does not say. */
+  async progress(): Promise<string> {
+    try {
+      const { progress } = await this.command<{ progress?: Progress | null }>('status');
+      if (!progress) return '';
+      const tables = progress.tables.map(
+        (table) => `${table.table} ${table.rowsDone.toLocaleString('en')} rows`,
+      );
+      return `${[progress.phase, ...tables].join(', ')}${progress.waitingFor ? `; waits: ${progress.waitingFor}` : ''}`;
+    } catch {
+      return ''; // a look on the way: the run's own end tells what went wrong
+    }
   }
 
   #run(words: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {

@@ -146,8 +146,13 @@ export function finalTable(findings: Findings, scene: Scene): string {
   const billingCount = (verdict: BillingVerdict) => n(billing.get(verdict)?.length ?? 0);
   const backCount = (verdict: RollbackVerdict) => n(rolledBack.get(verdict)?.length ?? 0);
   const retried = [...scene.retried].map(([number, times]) => `${times} × ${number}`).join(', ') || 'none';
-  const table = new Table({ head: ['by the demo’s own books', ''], style: { head: [], border: [] } });
-  const section = (title: string) => table.push([{ content: title, colSpan: 2, hAlign: 'left' }]);
+  const table = new Table({
+    head: ['by the demo’s own books', ''],
+    style: { head: [], border: [] },
+    // a line above each section only
+    chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
+  });
+  const section = (title: string) => table.push(['', ''], [title, '']);
   section('Clients');
   table.push(
     [

@@ -28,6 +28,8 @@ const READERS = 3;
 const WRITER_PAUSE_MS = 12;
 const TEMPORAL_PAUSE_MS = 300;
 const READER_PAUSE_MS = 6;
+/** a run that takes longer is asked how far it is */
+const PROGRESS_MS = 15_000;
 const CALM_MS = 2_000;
 
 export interface DemoOptions {
@@ -123,10 +125,16 @@ async function play(
 
   const runs: RunReport[] = [];
   const publish = async (what: string, ...words: string[]) => {
-    const report = await timed(say, what, () => product.command<RunReport>(...words));
-    runs.push(report);
+    const watch = setInterval(
+      () => void product.progress().then((line) => line && say(`    ${line}`)),
+      PROGRESS_MS,
+    );
+    try {
+      runs.push(await timed(say, what, () => product.command<RunReport>(...words)));
+    } finally {
+      clearInterval(watch);
+    }
     goOn();
-    return report;
   };
   say('first publish: stageswap run');
   await publish('live is published', 'run', '--yes');
@@ -227,7 +235,9 @@ async function play(
       books: stage.books,
       readers: readerBooks,
       runs,
-      uiUrl: engines.temporal.uiUrl && `${engines.temporal.uiUrl}/namespaces/default/workflows`,
+      uiUrl:
+        engines.temporal.uiUrl &&
+        `${engines.temporal.uiUrl}/namespaces/${client.options.namespace}/workflows`,
       engines: [
         `MySQL ${engines.mysql.version}${engines.mysql.owned ? ', started by the demo' : ' (MYSQL_URL)'}`,
         `Temporal${engines.temporal.owned ? ', started by the demo' : ' (TEMPORAL_ADDRESS)'}`,
