@@ -1,8 +1,9 @@
 /** One connection, from pre-login to its end: requests one after another. */
 import type { Socket } from 'node:net';
+import { Answer } from './answer.js';
 import { type BulkTarget, bulkTarget, runBulk } from './bulk.js';
 import { notSupported, SqlError, toSqlError } from './errors.js';
-import { Answer, runBatch, valueLiteral } from './execute.js';
+import { runBatch, valueLiteral } from './execute.js';
 import { type Isolation, Session } from './session.js';
 import type { StandIn } from './stand-in.js';
 import { insistsOnEncryption, preloginReply, readLogin } from './tds/login.js';

@@ -1,69 +1,20 @@
 /** Runs a batch: statement by statement, each with its tokens. The first error ends the batch. */
 import type { DuckDBResult } from '@duckdb/node-api';
-import { type Database, quote } from './catalogue.js';
+import type { Answer } from './answer.js';
+import { quote } from './catalogue.js';
+import { define } from './define.js';
 import { nameDuplicate, notSupported, SqlError, toSqlError } from './errors.js';
 import type { Isolation, Session } from './session.js';
-import type { MessageWriter } from './tds/packets.js';
 import { rowWriter } from './tds/rows.js';
-import {
-  DONE,
-  DONE_KIND,
-  writeColumns,
-  writeDatabaseChange,
-  writeDone,
-  writeError,
-  writeInfo,
-  writeTransactionChange,
-} from './tds/tokens.js';
-import { type DataChange, foreignKeyChecks, insert, readOnly, remove, update } from './tsql/changes.js';
-import {
-  alterTable,
-  type Change,
-  createIndex,
-  createTable,
-  dropTable,
-  existing,
-  placeOf,
-} from './tsql/definitions.js';
-import { closing, splitCommas, type Token, tokenize } from './tsql/lexer.js';
+import { DONE, writeColumns, writeDatabaseChange, writeInfo, writeTransactionChange } from './tds/tokens.js';
+import { type DataChange, foreignKeyChecks, insert, remove, update } from './tsql/changes.js';
+import { existing } from './tsql/definitions.js';
+import { splitCommas, type Token, tokenize } from './tsql/lexer.js';
 import { readChain, readType, type Translation } from './tsql/scope.js';
 import { type Statement, splitStatements } from './tsql/statements.js';
-import { expression, literal, type Query, query, skipHints } from './tsql/translate.js';
+import { placeOf } from './tsql/table-parts.js';
+import { expression, literal, type Query, query } from './tsql/translate.js';
 import { storedType, type TsqlType, typeFromDuck } from './types.js';
-
-/** Writes a batch's answer; a DONE waits until it is known whether more follows. */
-export class Answer {
-  #pending: { status: number; rows: bigint } | undefined;
-  failed = false;
-
-  constructor(
-    readonly w: MessageWriter,
-    readonly kind: number,
-  ) {}
-
-  /** Before any token but DONE. */
-  more(): void {
-    if (this.#pending) writeDone(this.w, this.kind, this.#pending.status | DONE.more, this.#pending.rows);
-    this.#pending = undefined;
-  }
-  done(status: number, rows: bigint): void {
-    this.more();
-    this.#pending = { status, rows };
-  }
-  error(error: SqlError): void {
-    this.more();
-    this.failed = true;
-    writeError(this.w, error);
-    this.done(DONE.error, 0n);
-  }
-  finish(): void {
-    if (this.kind === DONE_KIND.done) {
-      if (this.#pending) writeDone(this.w, this.kind, this.#pending.status, this.#pending.rows);
-      else writeDone(this.w, this.kind, DONE.final, 0n);
-    } else if (this.#pending) this.more();
-    this.#pending = undefined;
-  }
-}
 
 /** Runs a batch and reports its errors in the answer; false when it failed. */
 export async function runBatch(session: Session, text: string, answer: Answer): Promise<boolean> {
@@ -363,132 +314,4 @@ async function runSet(session: Session, tokens: readonly Token[]): Promise<void>
     session.identityInsert = words.at(-1) === 'ON' ? existing(place, [place.name]).stored : undefined;
   } else if (second?.word === 'IMPLICIT_TRANSACTIONS' && words[2] === 'ON')
     throw notSupported('IMPLICIT_TRANSACTIONS');
-}
-
-async function define(session: Session, tokens: readonly Token[]): Promise<void> {
-  const words = tokens.map((token) => token.word);
-  const { standIn } = session;
-  const t = translation(session);
-  const nextObjectId = (): number => standIn.catalogue.nextObjectId();
-  const apply = async (database: Database | undefined, change: Change): Promise<void> => {
-    if (database?.source) throw readOnly(database);
-    await session.writing(database, async () => {
-      for (const sql of change.statements) await session.connection.run(sql);
-      change.apply();
-    });
-  };
-  if (words[1] === 'DATABASE') return defineDatabase(session, tokens);
-  const ifExists = words[2] === 'IF' && words[3] === 'EXISTS';
-  const nameAt = ifExists ? 4 : 2;
-  if (words[0] === 'TRUNCATE') {
-    const place = placeOf(readChain(tokens, 2).parts, t, session.temporary);
-    const table = existing(place, readChain(tokens, 2).parts, 4701);
-    return apply(place.database, { statements: [`DELETE FROM ${table.stored}`], apply: () => {} });
-  }
-  if (words[1] === 'TABLE') {
-    if (words[0] === 'DROP') {
-      for (const part of splitCommas(tokens.slice(nameAt))) {
-        const place = placeOf(readChain(part, 0).parts, t, session.temporary);
-        await apply(place.database, dropTable(place, { ifExists }));
-      }
-      return;
-    }
-    const { parts, next } = readChain(tokens, 2);
-    const place = placeOf(parts, t, session.temporary);
-    if (words[0] === 'CREATE')
-      return apply(
-        place.database,
-        createTable(place, tokens.slice(next + 1, closing(tokens, next)), t, nextObjectId),
-      );
-    return apply(
-      place.database,
-      alterTable(place, parts, tokens.slice(skipHints(tokens, next)), t, nextObjectId),
-    );
-  }
-  if (words[1] === 'SCHEMA') {
-    const name = tokens[nameAt]?.text ?? '';
-    const { database } = session;
-    const known = database.schemas.has(name.toLowerCase());
-    if (words[0] === 'DROP') {
-      if (!known && ifExists) return;
-      return apply(database, {
-        statements: [`DROP SCHEMA ${quote(database.name)}.${quote(name)}`],
-        apply: () => database.schemas.delete(name.toLowerCase()),
-      });
-    }
-    if (known) throw new SqlError(2714, 16, 6, `There is already an object named '${name}' in the database.`);
-    return apply(database, {
-      statements: [`CREATE SCHEMA ${quote(database.name)}.${quote(name)}`],
-      apply: () => database.schemas.set(name.toLowerCase(), { id: 4 + database.schemas.size, name }),
-    });
-  }
-  if (words[0] === 'CREATE' && /^(UNIQUE|CLUSTERED|NONCLUSTERED|INDEX)$/.test(words[1] ?? '')) {
-    const change = createIndex(tokens, t, session.temporary);
-    return apply(change.place.database, change);
-  }
-  if (words[0] === 'DROP' && words[1] === 'INDEX') {
-    const on = words.indexOf('ON');
-    const place = placeOf(readChain(tokens, on + 1).parts, t, session.temporary);
-    const table = existing(place, [place.name]);
-    const at = table.indexes.findIndex(
-      (index) => index.name.toLowerCase() === tokens[on - 1]?.text.toLowerCase(),
-    );
-    const index = table.indexes[at];
-    if (!index)
-      throw new SqlError(
-        3701,
-        11,
-        7,
-        `Cannot drop the index '${tokens[on - 1]?.text}', because it does not exist or you do not have permission.`,
-      );
-    const path = place.database ? `${quote(place.database.name)}.${quote(place.schema)}.` : 'temp.main.';
-    return apply(place.database, {
-      statements: index.unique ? [`DROP INDEX IF EXISTS ${path}${quote(`${place.name} ${index.name}`)}`] : [],
-      apply: () => table.indexes.splice(at, 1),
-    });
-  }
-  throw notSupported(`${tokens[0]?.text} ${tokens[1]?.text ?? ''}`);
-}
-
-async function defineDatabase(session: Session, tokens: readonly Token[]): Promise<void> {
-  const words = tokens.map((token) => token.word);
-  const { standIn } = session;
-  if (session.transaction)
-    throw new SqlError(
-      226,
-      16,
-      5,
-      `${words[0]} DATABASE statement not allowed within multi-statement transaction.`,
-    );
-  if (words[0] === 'CREATE') {
-    const name = tokens[2]?.text ?? '';
-    const as = words.findIndex((word, i) => word === 'AS' && words[i + 1] === 'SNAPSHOT');
-    if (as >= 0) {
-      if (words[3] !== 'ON') throw new SqlError(102, 15, 1, "Incorrect syntax near 'AS'.");
-      return standIn.createSnapshot(name, tokens[as + 3]?.text ?? '');
-    }
-    await standIn.createDatabase(name);
-    return;
-  }
-  if (words[0] === 'DROP') {
-    const ifExists = words[2] === 'IF';
-    for (const part of splitCommas(tokens.slice(ifExists ? 4 : 2)))
-      await standIn.dropDatabase(part[0]?.text ?? '', { ifExists, by: session });
-    return;
-  }
-  const name = tokens[2]?.text ?? '';
-  const database = words[2] === 'CURRENT' ? session.database : session.findDatabase(name);
-  if (!database)
-    throw new SqlError(
-      5011,
-      14,
-      5,
-      `User does not have permission to alter database '${name}', the database does not exist, or the database is not in a state that allows access checks.`,
-    );
-  if (words[3] !== 'SET') throw notSupported('ALTER DATABASE');
-  const on = words[5] === 'ON';
-  if (words[4] === 'ALLOW_SNAPSHOT_ISOLATION') database.allowSnapshot = on;
-  else if (words[4] === 'READ_COMMITTED_SNAPSHOT') database.readCommittedSnapshot = on;
-  else if (!/^(SINGLE_USER|MULTI_USER|RECOVERY|AUTO_\w+)$/.test(words[4] ?? ''))
-    throw notSupported(`ALTER DATABASE SET ${tokens[4]?.text ?? ''}`);
 }

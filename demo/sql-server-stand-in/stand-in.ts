@@ -3,7 +3,7 @@ import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { Catalogue, copyTables, type Database, quote, type Table } from './catalogue.js';
 import { SqlError } from './errors.js';
 import type { Session } from './session.js';
-import { columnSql } from './tsql/definitions.js';
+import { columnSql } from './tsql/table-parts.js';
 
 export interface StandInOptions {
   readonly port: number;

@@ -2,10 +2,11 @@
 import { type Database, quote, type Table, tableKey } from '../catalogue.js';
 import { notSupported, SqlError } from '../errors.js';
 import { isBinary, isCharacter } from '../types.js';
+import { skipHints, tableName } from './from.js';
 import { offsetText } from './functions.js';
 import { closing, isName, splitCommas, type Token } from './lexer.js';
 import { readChain, type Scope, type Translation } from './scope.js';
-import { expression, type Query, query, skipHints, startsQuery, tableName } from './translate.js';
+import { expression, type Query, query, startsQuery } from './translate.js';
 
 export interface DataChange {
   readonly sql: string;
