@@ -4,9 +4,10 @@ import type { Config } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec } from '../src/model/spec.js';
-import { Session } from '../src/mysql/connection.js';
+import { isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
+import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js';
 
 /** What activities work with; made by the composition root. */
 export interface Dependencies {
@@ -94,6 +95,28 @@ export async function setPhase(session: Session, ref: RunRef, phase: string): Pr
   );
 }
 
+/** What is neither of the list nor passing trouble of an engine is tried again a few times; then a person must look. */
+const UNEXPECTED_ATTEMPTS_MAX = 5;
+
+function failureOf(error: unknown, attempt: number): unknown {
+  if (error instanceof StageswapError)
+    return ApplicationFailure.create({
+      message: error.message,
+      type: error.type,
+      nonRetryable: !error.retry,
+      cause: error,
+    });
+  if (isPassingAtTarget(error) || isPassingAtSource(error)) return error;
+  if (attempt < UNEXPECTED_ATTEMPTS_MAX) return error;
+  const { name, message } = error as Error;
+  return ApplicationFailure.create({
+    message: `${name}: ${message}`,
+    type: 'Unexpected',
+    nonRetryable: true,
+    cause: error as Error,
+  });
+}
+
 /** Wraps an activity: heartbeats while it works, and failures of the list under their own type. */
 export function activity<A extends unknown[], R>(
   work: (...input: A) => Promise<R>,
@@ -105,15 +128,7 @@ export function activity<A extends unknown[], R>(
       return await work(...input);
     } catch (error) {
       if (context.cancellationSignal.aborted) throw new CancelledFailure('cancelled', [], error as Error);
-      if (error instanceof StageswapError) {
-        throw ApplicationFailure.create({
-          message: error.message,
-          type: error.type,
-          nonRetryable: !error.retry,
-          cause: error,
-        });
-      }
-      throw error;
+      throw failureOf(error, context.info.attempt);
     } finally {
       clearInterval(beat);
     }

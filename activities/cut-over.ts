@@ -1,8 +1,9 @@
+import { Context } from '@temporalio/activity';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { Session } from '../src/mysql/connection.js';
-import { definitionOf } from '../src/mysql/fingerprint.js';
+import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
 import { orphansOfReplay, tablesOfCutOver } from '../src/sql/cut-over.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
@@ -17,15 +18,25 @@ import {
   tableExists,
   target,
 } from './context.js';
-import { pendingEdits, replayTable } from './merge.js';
+import { pendingEdits, replayRounds, replayTable } from './merge.js';
 import { markerOf } from './tables.js';
 
 export interface CutOver {
   attempts: number;
   heldMs: number;
   queuedMs: number;
+  /** edits replayed right before the lock */
+  replayedBefore: number;
   replayedUnderLock: number;
+  /** milliseconds under the lock: checks, drain, RENAME */
+  checkMs: number;
+  drainMs: number;
+  swapMs: number;
 }
+
+/** So few edits are drained under the lock that it is held hardly longer than the RENAME takes. */
+const DRAIN_EDITS_MAX = 10;
+const TAIL_MS_MAX = 5_000;
 
 /** A session that holds the lock must not outlive its worker: MySQL closes it after this. */
 const CUT_OVER_WAIT_TIMEOUT_SECONDS = 20;
@@ -64,9 +75,9 @@ export function cutOverActivities(dependencies: Dependencies) {
           const address = target(dependencies.config(ref.pipeline));
           const watchdog = await Session.open(address);
           try {
-            for (const table of spec.tables) await carryAutoIncrement(session, spec, table);
+            const counters = await carryAutoIncrement(session, spec);
             await raiseBarrier(session, spec);
-            const result = await swapUnderLock(session, watchdog, spec);
+            const result = await swapUnderLock(session, watchdog, spec, counters);
             await rememberCutOver(watchdog, ref, result);
             return result;
           } catch (error) {
@@ -115,15 +126,27 @@ export function cutOverActivities(dependencies: Dependencies) {
   return { backup, cutOver, finalSync };
 }
 
-async function swapUnderLock(session: Session, watchdog: Session, spec: RunSpec): Promise<CutOver> {
+async function swapUnderLock(
+  session: Session,
+  watchdog: Session,
+  spec: RunSpec,
+  counters: Counters,
+): Promise<CutOver> {
+  const signal = Context.current().cancellationSignal;
   await session.run(sql`SET SESSION lock_wait_timeout = 1`);
   await session.run(sql`SET SESSION autocommit = 0`);
+  let replayedBefore = 0;
   const locks = await lockWithBackOff(
     session,
     watchdog,
     locksOf(spec),
     { attemptMs: spec.cutOver.lockAttemptMsMax, attemptsMax: spec.cutOver.attemptsMax },
-    () => waitForOpenTransactions(watchdog, spec),
+    async () => {
+      signal.throwIfAborted();
+      await waitForOpenTransactions(watchdog, spec);
+      const limits = { pendingMax: DRAIN_EDITS_MAX, workMsMax: TAIL_MS_MAX };
+      replayedBefore += (await replayRounds(session, spec, spec, limits)).replayed;
+    },
   );
   if (!locks) {
     throw new StageswapError(
@@ -133,34 +156,26 @@ async function swapUnderLock(session: Session, watchdog: Session, spec: RunSpec)
   }
   const granted = performance.now();
   try {
-    const owner = await session.rows<{ generation: number }>(
-      sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${spec.pipeline}`,
-    );
-    if (Number(owner[0]?.generation) !== spec.generation)
-      throw new StageswapError(
-        'Fenced',
-        `a newer run of ${spec.pipeline} owns its tables; run ${spec.generation} changes nothing more`,
-      );
-    for (const table of spec.tables) {
-      const live = await definitionOf(session, table.live);
-      if (live.fingerprint !== table.fingerprint) {
-        throw new StageswapError(
-          'LiveChanged',
-          `the definition of ${table.live} changed while the run worked (a migration?). Live is untouched. Run again.`,
-        );
-      }
-      await carryAutoIncrement(session, spec, table, live.autoIncrement);
-    }
+    await refuseIfNotOurs(session, spec);
+    await refuseIfChanged(session, spec, counters);
+    const checked = performance.now();
     let replayedUnderLock = 0;
     for (const table of spec.tables) replayedUnderLock += await replayTable(session, spec, table, 'all');
     if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
     await session.connection.query('COMMIT');
+    if (replayedUnderLock > 0 && (await olderSnapshotLives(session))) await raiseBarrier(session, spec);
+    const drained = performance.now();
     await session.run(renameOf(spec));
+    const swapped = performance.now();
     await session.connection.query('UNLOCK TABLES');
     return {
       attempts: locks.attempts,
       queuedMs: round(locks.queuedMs),
       heldMs: round(performance.now() - granted),
+      checkMs: round(checked - granted),
+      drainMs: round(drained - checked),
+      swapMs: round(swapped - drained),
+      replayedBefore,
       replayedUnderLock,
     };
   } catch (error) {
@@ -168,6 +183,39 @@ async function swapUnderLock(session: Session, watchdog: Session, spec: RunSpec)
     await session.connection.query('UNLOCK TABLES').catch(() => {});
     throw error;
   }
+}
+
+/** The fence, read under its lock: a newer run would have raised the generation. */
+async function refuseIfNotOurs(session: Session, spec: RunSpec): Promise<void> {
+  const owner = await session.rows<{ generation: number }>(
+    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${spec.pipeline}`,
+  );
+  if (Number(owner[0]?.generation) === spec.generation) return;
+  throw new StageswapError(
+    'Fenced',
+    `a newer run of ${spec.pipeline} owns its tables; run ${spec.generation} changes nothing more`,
+  );
+}
+
+/** A migration of live would be lost by the swap. Carries the counters that moved since they were carried last. */
+async function refuseIfChanged(session: Session, spec: RunSpec, counters: Counters): Promise<void> {
+  const names = spec.tables.map((table) => table.live);
+  const definitions = await definitionsOf(session, names);
+  for (const table of spec.tables) {
+    const live = definitions.get(table.live);
+    if (live?.fingerprint !== table.fingerprint)
+      throw new StageswapError(
+        'LiveChanged',
+        `the definition of ${table.live} changed while the run worked (a migration?). Live is untouched. Run again.`,
+      );
+    await raiseCounter(session, spec, table, live.autoIncrement, counters.get(table.live) ?? null);
+  }
+  const outside = await pointingFromOutside(session, names);
+  if (outside.length > 0)
+    throw new StageswapError(
+      'LiveChanged',
+      `a foreign key from outside of the group points at it since the run began: ${outside.join(', ')}. Live is untouched. Drop it, or take that table into the pipeline.`,
+    );
 }
 
 const round = (ms: number) => Math.round(ms * 10) / 10;
@@ -206,18 +254,51 @@ async function waitForOpenTransactions(session: Session, spec: RunSpec): Promise
   }
 }
 
-async function carryAutoIncrement(
+/** Next AUTO_INCREMENT of each stage table, by live's name; null where there is none. */
+type Counters = Map<string, string | null>;
+
+/** Gives stage live's counters, so that under the lock only those that move meanwhile are left. */
+async function carryAutoIncrement(session: Session, spec: RunSpec): Promise<Counters> {
+  const stageOf = (table: TableSpec) => physicalTable(spec.generation, 'stage', table.live);
+  const definitions = await definitionsOf(
+    session,
+    spec.tables.flatMap((table) => [table.live, stageOf(table)]),
+  );
+  const counters: Counters = new Map();
+  for (const table of spec.tables) {
+    const next = definitions.get(table.live)?.autoIncrement ?? null;
+    const current = definitions.get(stageOf(table))?.autoIncrement ?? null;
+    counters.set(table.live, await raiseCounter(session, spec, table, next, current));
+  }
+  return counters;
+}
+
+/** Raises stage's counter to `next` if it is lower. @returns what it is then */
+async function raiseCounter(
   session: Session,
   spec: RunSpec,
   table: TableSpec,
-  known?: string | null,
-): Promise<void> {
-  const next = known === undefined ? (await definitionOf(session, table.live)).autoIncrement : known;
-  if (next === null) return;
-  const stage = physicalTable(spec.generation, 'stage', table.live);
-  const current = (await definitionOf(session, stage)).autoIncrement;
-  if (current === null || BigInt(current) < BigInt(next))
-    await session.run(sql`ALTER TABLE ${id(stage)} AUTO_INCREMENT = ${raw(next)}`);
+  next: string | null,
+  current: string | null,
+): Promise<string | null> {
+  if (next === null || (current !== null && BigInt(current) >= BigInt(next))) return current;
+  await session.run(
+    sql`ALTER TABLE ${id(physicalTable(spec.generation, 'stage', table.live))} AUTO_INCREMENT = ${raw(next)}`,
+  );
+  return next;
+}
+
+/**
+ * Does a transaction see a state from before the drain's commit? Only one that repeats its reads can. Where nobody may
+ * ask (PROCESS is missing) the answer is yes: the barrier costs milliseconds, an old value read without an error is wrong.
+ */
+async function olderSnapshotLives(session: Session): Promise<boolean> {
+  const others = await session
+    .rows(
+      sql`SELECT 1 AS found FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> CONNECTION_ID() AND trx_isolation_level IN ('REPEATABLE READ', 'SERIALIZABLE') LIMIT 1`,
+    )
+    .catch(() => [{}]);
+  return others.length > 0;
 }
 
 /**
@@ -256,6 +337,16 @@ async function rememberedCutOver(session: Session, ref: RunRef): Promise<CutOver
     sql`SELECT cut_over FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
   );
   const found = rows[0]?.cut_over;
-  if (!found) return { attempts: 1, heldMs: 0, queuedMs: 0, replayedUnderLock: 0 };
+  if (!found)
+    return {
+      attempts: 1,
+      heldMs: 0,
+      queuedMs: 0,
+      checkMs: 0,
+      drainMs: 0,
+      swapMs: 0,
+      replayedBefore: 0,
+      replayedUnderLock: 0,
+    };
   return typeof found === 'string' ? (JSON.parse(found) as CutOver) : found;
 }

@@ -1,16 +1,23 @@
 import { Context } from '@temporalio/activity';
 import type mssql from 'mssql';
 import { StageswapError } from '../src/model/failures.js';
-import { control, physicalTable, snapshotDatabase } from '../src/model/names.js';
+import {
+  control,
+  isSnapshotUpTo,
+  physicalTable,
+  snapshotDatabase,
+  snapshotDatabasePrefix,
+} from '../src/model/names.js';
 import { type Moment, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
 import { id, sql } from '../src/sql/text.js';
-import { quoted, withSource } from '../src/sql-server/connection.js';
+import { isPassing, quoted, withSource } from '../src/sql-server/connection.js';
 import { type KeyText, nextLimit, quotedTable } from '../src/sql-server/keys.js';
 import {
   beginSnapshotTransaction,
   createDatabaseSnapshot,
+  databasesNamed,
   dropDatabaseSnapshot,
 } from '../src/sql-server/moment.js';
 import { countRows, type Reader, readRange, requestOn } from '../src/sql-server/read.js';
@@ -56,12 +63,14 @@ export function ingestActivities(dependencies: Dependencies) {
         if (spec.moment === 'transaction') return { moment: 'transaction' };
         const address = source(dependencies.config(ref.pipeline));
         try {
-          await withSource(address, (pool) =>
-            createDatabaseSnapshot(pool, address.database, snapshotOf(spec)),
-          );
+          await withSource(address, async (pool) => {
+            await dropSnapshots(pool, address.database, ref.pipeline, ref.generation - 1);
+            await createDatabaseSnapshot(pool, address.database, snapshotOf(spec));
+          });
           return { moment: 'snapshot' };
         } catch (error) {
-          if (error instanceof StageswapError && error.type === 'Unreachable') throw error;
+          if (isPassing(error) || (error instanceof StageswapError && error.type === 'Unreachable'))
+            throw error;
           const because = error instanceof Error ? error.message : String(error);
           if (spec.moment === 'snapshot')
             throw new StageswapError(
@@ -74,13 +83,15 @@ export function ingestActivities(dependencies: Dependencies) {
       }),
   );
 
-  /** Drops the run's database snapshot; nothing happens where there is none. */
+  /** Drops the database snapshots of the pipeline, this run's and those that a terminated one has left. */
   const closeMoment = activity(
     async (ref: RunRef): Promise<void> =>
       onTarget(dependencies, ref.pipeline, async (session) => {
         const spec = await loadSpec(session, ref);
-        await withSource(source(dependencies.config(ref.pipeline)), (pool) =>
-          dropDatabaseSnapshot(pool, snapshotOf(spec)),
+        if (spec.moment === 'transaction') return;
+        const address = source(dependencies.config(ref.pipeline));
+        await withSource(address, (pool) =>
+          dropSnapshots(pool, address.database, ref.pipeline, ref.generation),
         );
       }),
   );
@@ -177,6 +188,23 @@ export function ingestActivities(dependencies: Dependencies) {
   );
 
   return { openMoment, closeMoment, planIngest, ingestChunks, ingestTransaction };
+}
+
+/** Drops the pipeline's database snapshots up to a generation; an engine that does not list its databases has none. */
+async function dropSnapshots(
+  pool: mssql.ConnectionPool,
+  database: string,
+  pipeline: string,
+  generation: number,
+): Promise<void> {
+  const prefix = snapshotDatabasePrefix(database, pipeline);
+  const names = await databasesNamed(pool, prefix).catch((error: unknown) => {
+    if (isPassing(error)) throw error;
+    return [];
+  });
+  for (const name of names) {
+    if (isSnapshotUpTo(name, prefix, generation)) await dropDatabaseSnapshot(pool, name);
+  }
 }
 
 async function planChunks(

@@ -26,6 +26,7 @@ import {
 
 const WORK_MS_MAX = 20_000;
 const REPLAY_EDITS_MAX = 5_000;
+const TAIL_EDITS_MAX = 100;
 
 export interface MergeCounts {
   inserted: number;
@@ -114,23 +115,13 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  /** One round of replay: merges the logged keys again. @returns edits replayed, and how many wait now */
+  /** Merges the logged keys again, in rounds, until few edits wait. @returns edits replayed, and how many wait now */
   const replay = activity(
-    async (ref: RunRef): Promise<{ replayed: number; pending: number }> =>
+    async (ref: RunRef): Promise<Replayed> =>
       onTarget(dependencies, ref.pipeline, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'replay');
-        let replayed = 0;
-        for (const table of spec.tables) {
-          replayed += await session.transaction(async () => {
-            await holdFence(session, ref);
-            const ids = (await session.rows<{ id: string }>(pendingIds(spec, table, REPLAY_EDITS_MAX))).map(
-              (row) => row.id,
-            );
-            return ids.length === 0 ? 0 : replayTable(session, spec, table, ids);
-          });
-        }
-        return { replayed, pending: await pendingEdits(session, spec) };
+        return replayRounds(session, ref, spec, { pendingMax: TAIL_EDITS_MAX, workMsMax: WORK_MS_MAX });
       }),
   );
 
@@ -270,6 +261,37 @@ async function proveTable(
     chunksVerified += 1;
   }
   return { chunks: sent.length, chunksVerified };
+}
+
+export interface Replayed {
+  /** edits that were merged again */
+  replayed: number;
+  /** edits that wait in the log */
+  pending: number;
+}
+
+/** Replays round after round, a transaction a table, until at most `pendingMax` edits wait or the time is over. */
+export async function replayRounds(
+  session: Session,
+  ref: RunRef,
+  spec: RunSpec,
+  limits: { pendingMax: number; workMsMax: number },
+): Promise<Replayed> {
+  const until = Date.now() + limits.workMsMax;
+  let replayed = 0;
+  for (;;) {
+    for (const table of spec.tables) {
+      replayed += await session.transaction(async () => {
+        await holdFence(session, ref);
+        const ids = (await session.rows<{ id: string }>(pendingIds(spec, table, REPLAY_EDITS_MAX))).map(
+          (row) => row.id,
+        );
+        return ids.length === 0 ? 0 : replayTable(session, spec, table, ids);
+      });
+    }
+    const pending = await pendingEdits(session, spec);
+    if (pending <= limits.pendingMax || Date.now() > until) return { replayed, pending };
+  }
 }
 
 /** Merges pending keys of one table again; part of the caller's transaction or lock. @returns edits replayed */

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { Context } from '@temporalio/activity';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import {
@@ -9,7 +10,7 @@ import {
   Worker,
   type WorkflowBundleWithSourceMap,
 } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import type { Activities } from '../activities/index.js';
 import type { EditBatch } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
@@ -40,7 +41,7 @@ const RUN = {
   generation: 1,
   runId: 'r',
   tables: ['customer'],
-  parallel: 2,
+  parallel: 1,
   firstPublish: true,
   asksFirst: false,
 };
@@ -70,7 +71,16 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
     replay: note('replay', { replayed: 2, pending: 0 }),
     findOrphans: note('findOrphans', null),
     backup: note('backup', { backups: [] }),
-    cutOver: note('cutOver', { attempts: 1, heldMs: 5, queuedMs: 1, replayedUnderLock: 1 }),
+    cutOver: note('cutOver', {
+      attempts: 1,
+      heldMs: 5,
+      queuedMs: 1,
+      checkMs: 1,
+      drainMs: 1,
+      swapMs: 3,
+      replayedBefore: 4,
+      replayedUnderLock: 1,
+    }),
     finalSync: note('finalSync', { captured: 3, left: 0 }),
     countConflicts: note('countConflicts', {}),
     cleanup: note('cleanup', { dropped: [] }),
@@ -99,6 +109,14 @@ async function withRun<T>(
     });
     return work(handle);
   });
+}
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve: () => void = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
 }
 
 const edit = (editId: string) => ({ editId, table: 'customer', key: { id: '1' }, set: { email: 'x' } });
@@ -130,7 +148,7 @@ describe('a run', () => {
     expect(report).toMatchObject({
       outcome: 'published',
       moment: 'snapshot',
-      edits: { captured: 3, replayedBefore: 2, replayedUnderLock: 1 },
+      edits: { captured: 3, replayedBefore: 6, replayedUnderLock: 1 },
       cutOver: { attempts: 1, heldMs: 5 },
     });
     expect(report.tables[0]).toMatchObject({
@@ -150,8 +168,9 @@ describe('a run', () => {
         throw ApplicationFailure.nonRetryable('sent 5, stored 4', 'ProofFailed');
       },
     });
-    const report = (await withRun(activities, 'sync', (handle) => handle.result())) as Report;
-    expect(report).toMatchObject({
+    const failed = await withRun(activities, 'sync', (handle) => handle.result()).catch((error) => error);
+    expect(failed.cause).toMatchObject({ type: 'ProofFailed', message: 'sent 5, stored 4' });
+    expect(failed.cause.details[0]).toMatchObject({
       outcome: 'failed',
       problem: 'sent 5, stored 4',
       problemType: 'ProofFailed',
@@ -211,6 +230,111 @@ describe('a run', () => {
     expect(notes).toContain('undo');
     expect(notes).not.toContain('cutOver');
   });
+
+  it('gives up what it is at when it is paused, and does it again after resume', async () => {
+    const notes: string[] = [];
+    const working = withResolvers();
+    const activities = noting(notes, {
+      ingestChunks: async () => {
+        notes.push('ingestChunks');
+        if (notes.filter((name) => name === 'ingestChunks').length === 1) {
+          working.resolve();
+          await untilCancelled();
+        }
+        return { rows: 1, chunksDone: 1, chunks: 1, finished: true };
+      },
+    });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      await working.promise;
+      await handle.executeUpdate('pause');
+      await vi.waitFor(() => expect(notes).toContain('cancelled'), 10_000);
+      expect(notes.filter((name) => name === 'ingestChunks')).toHaveLength(1);
+      await handle.executeUpdate('resume');
+      return handle.result();
+    })) as Report;
+    expect(report.outcome).toBe('published');
+    expect(notes.filter((name) => name === 'ingestChunks')).toHaveLength(2);
+
+    async function untilCancelled(): Promise<void> {
+      const context = Context.current();
+      const beat = setInterval(() => context.heartbeat(), 50);
+      try {
+        await context.cancelled;
+      } finally {
+        clearInterval(beat);
+        notes.push('cancelled');
+      }
+    }
+  });
+
+  it('goes forward when an abort comes while the swap is executed: the tables decide', async () => {
+    const notes: string[] = [];
+    const working = withResolvers();
+    const swap = {
+      attempts: 1,
+      heldMs: 5,
+      queuedMs: 1,
+      checkMs: 1,
+      drainMs: 1,
+      swapMs: 3,
+      replayedBefore: 0,
+      replayedUnderLock: 0,
+    };
+    const activities = noting(notes, {
+      cutOver: async () => {
+        notes.push('cutOver');
+        if (notes.filter((name) => name === 'cutOver').length > 1) return swap;
+        const context = Context.current();
+        const beat = setInterval(() => context.heartbeat(), 50);
+        working.resolve();
+        await context.cancelled.finally(() => clearInterval(beat));
+        return swap;
+      },
+      undo: async () => {
+        notes.push('undo');
+        return { undone: false };
+      },
+    });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      await working.promise;
+      await handle.executeUpdate('abort', { args: ['too late'] });
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'published', cutOver: { heldMs: 5 } });
+    expect(notes.slice(-5)).toEqual(['cutOver', 'finalSync', 'countConflicts', 'cleanup', 'end']);
+  });
+
+  it('keeps every history under 10,000 events at any number of rows, and loses nothing between executions', async () => {
+    // ARCHITECTURE "History" has the arithmetic; here more activities than one history may hold.
+    const activitiesAStep = 900;
+    const called = { ingest: 0, reconcile: 0 };
+    const notes: string[] = [];
+    const counts = { updated: 0, deleted: 0, keptLive: 0, rows: 1, chunksDone: 1 };
+    const activities = noting(notes, {
+      ingestChunks: async () => {
+        called.ingest += 1;
+        return { rows: called.ingest, chunksDone: 1, chunks: 1, finished: called.ingest >= activitiesAStep };
+      },
+      reconcile: async () => {
+        called.reconcile += 1;
+        return { ...counts, inserted: called.reconcile, finished: called.reconcile >= activitiesAStep };
+      },
+    });
+    const { report, histories } = await withRun(activities, 'sync', async (handle) => {
+      const report = (await handle.result()) as Report;
+      const histories: number[] = [];
+      for await (const execution of client.workflow.list({ query: `WorkflowId = '${handle.workflowId}'` }))
+        histories.push(execution.historyLength ?? 0);
+      return { report, histories };
+    });
+    expect(report).toMatchObject({ outcome: 'published', moment: 'snapshot' });
+    expect(report.tables[0]).toMatchObject({ rowsRead: activitiesAStep, inserted: activitiesAStep });
+    expect(histories.length).toBeGreaterThan(1);
+    expect(Math.max(...histories)).toBeGreaterThan(8_000);
+    expect(Math.max(...histories)).toBeLessThan(10_000);
+    for (const name of ['begin', 'prepare', 'capture', 'verify', 'cutOver', 'cleanup', 'end'])
+      expect(notes.filter((note) => note === name)).toEqual([name]);
+  }, 240_000);
 
   it('rolls back through the same cut-over', async () => {
     const notes: string[] = [];

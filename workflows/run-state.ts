@@ -1,29 +1,98 @@
-import { condition } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  continueAsNew,
+  isCancellation,
+  setCurrentDetails,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Begun } from '../activities/runs.js';
 import type { Progress, TableProgress } from '../src/model/messages.js';
 import type { PhaseReport, Report, TableReport } from '../src/model/report.js';
+import { storyOf } from './story.js';
 
-/** What a run knows about itself: its progress for the query, its report for the end. */
+/** Temporal ends a history at 51,200 events; ours goes on as a new execution long before. */
+export const HISTORY_EVENTS_MAX = 8_000;
+
+/** Thrown inside a run that was aborted. */
+export class Aborted extends Error {}
+
+/** What travels to the next execution when a run goes on as a new one: counts and names, never rows. */
+export interface Continued {
+  run: Begun | undefined;
+  done: string[];
+  phases: PhaseReport[];
+  tables: { progress: TableProgress; report: TableReport }[];
+  figures: Figures;
+  paused: boolean;
+  approved: boolean;
+  startedAt: number;
+}
+
+interface Figures {
+  moment: string;
+  handedIn: number;
+  captured: number;
+  replayedBefore: number;
+  replayedUnderLock: number;
+  cutOver: Report['cutOver'];
+}
+
+/** What a run knows about itself: how far it is, what steers it, its report for the end. */
 export class RunState {
   paused = false;
-  abortReason: string | undefined;
   approved = false;
-  waitingFor: string | undefined;
-  generation = 0;
-  moment = '';
-  handedIn = 0;
-  replayedBefore = 0;
-  captured = 0;
-  cutOver = { attempts: 0, heldMs: 0, queuedMs: 0 };
-  replayedUnderLock = 0;
-  readonly phases: PhaseReport[] = [];
-  readonly #startedAt = Date.now();
+  abortReason: string | undefined;
+  /** the tables say that the RENAME was executed: from here on only forward */
+  swapped = false;
+  figures: Figures = {
+    moment: '',
+    handedIn: 0,
+    captured: 0,
+    replayedBefore: 0,
+    replayedUnderLock: 0,
+    cutOver: { attempts: 0, heldMs: 0, queuedMs: 0 },
+  };
+  #waitingFor: string | undefined;
+  #run: Begun | undefined;
+  #done: string[] = [];
+  #phases: PhaseReport[] = [];
+  #startedAt = Date.now();
   readonly #tables = new Map<string, { progress: TableProgress; report: TableReport }>();
+  /** everything up to the swap: what abort and cancel end */
+  readonly #work = new CancellationScope();
+  /** what a pause interrupts */
+  readonly #interruptible = new Set<CancellationScope>();
 
-  constructor(readonly pipeline: string) {}
+  /** @param settled resolves when no edit waits and no handler runs: only then may the execution end */
+  constructor(
+    readonly input: { pipeline: string; continued?: Continued },
+    readonly settled: () => Promise<void>,
+  ) {
+    const { continued } = input;
+    if (!continued) return;
+    this.paused = continued.paused;
+    this.approved = continued.approved;
+    this.figures = continued.figures;
+    this.#run = continued.run;
+    this.#done = continued.done;
+    this.#phases = continued.phases;
+    this.#startedAt = continued.startedAt;
+    for (const table of continued.tables) this.#tables.set(table.progress.table, table);
+  }
 
-  begin(tables: string[], generation: number): void {
-    this.generation = generation;
-    for (const table of tables) {
+  /** The run that `begin` has begun. @throws {Error} asked too early: a bug */
+  get run(): Begun {
+    if (!this.#run) throw new Error('the run has not begun');
+    return this.#run;
+  }
+  get hasBegun(): boolean {
+    return this.#run !== undefined;
+  }
+
+  begin(run: Begun): void {
+    this.#run = run;
+    for (const table of run.tables) {
       this.#tables.set(table, {
         progress: { table, phase: 'waiting', rowsDone: 0, chunksDone: 0, chunks: 0 },
         report: {
@@ -47,57 +116,141 @@ export class RunState {
     if (!known) return;
     Object.assign(known.progress, progress);
     Object.assign(known.report, report);
+    this.#tell();
   }
 
-  /** Runs one phase: it begins only when nobody has paused, and its time goes into the report. */
-  async phase<T>(name: string, work: () => Promise<T>): Promise<T> {
+  /** Runs one phase: it begins only when nobody has paused, and its time goes into the report. A continued run passes over what is done. */
+  async phase(name: string, work: () => Promise<void>): Promise<void> {
+    if (this.#done.includes(name)) return;
     await this.steer();
     const startedAt = Date.now();
-    const entry: PhaseReport = { name, startedAt: new Date(startedAt).toISOString(), ms: 0 };
-    this.phases.push(entry);
+    let entry = this.#phases.find((phase) => phase.name === name);
+    if (!entry) {
+      entry = { name, startedAt: new Date(startedAt).toISOString(), ms: 0 };
+      this.#phases.push(entry);
+    }
+    const before = entry.ms;
+    this.#tell();
     try {
-      return await work();
+      await work();
+      this.#done.push(name);
     } finally {
-      entry.ms = Date.now() - startedAt;
+      entry.ms = before + Date.now() - startedAt;
     }
   }
 
-  /** Waits while paused. @throws {Aborted} somebody aborted the run */
+  /** Runs everything up to the swap in the scope that abort and cancel end. */
+  async untilSwap(work: () => Promise<void>): Promise<void> {
+    await this.#work.run(work);
+  }
+
+  abort(reason: string): void {
+    this.abortReason = reason;
+    this.#work.cancel();
+  }
+
+  /** Capture goes on; what was begun is given up, locks and source transactions included, and is done again later. */
+  pause(): void {
+    this.paused = true;
+    for (const scope of this.#interruptible) scope.cancel();
+    this.#tell();
+  }
+  resume(): void {
+    this.paused = false;
+    this.#tell();
+  }
+
+  /** Waits while paused; after the swap there is only the way forward. @throws {Aborted} somebody aborted the run */
   async steer(): Promise<void> {
-    await condition(() => !this.paused || this.abortReason !== undefined);
+    if (this.swapped) return;
+    while (this.paused && this.abortReason === undefined) {
+      await condition(() => !this.paused || this.abortReason !== undefined || this.historyIsLong());
+      if (this.paused) await this.checkpoint();
+    }
     if (this.abortReason !== undefined) throw new Aborted(this.abortReason);
+  }
+
+  /** Runs work that a pause may interrupt. The ledger knows what was finished, so that nothing is done twice. */
+  async interruptible<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      await this.steer();
+      const scope = new CancellationScope();
+      this.#interruptible.add(scope);
+      try {
+        return await scope.run(work);
+      } catch (error) {
+        if (!this.paused || !isCancellation(error)) throw error;
+      } finally {
+        this.#interruptible.delete(scope);
+      }
+    }
+  }
+
+  /** Waits for a human, and says for what. */
+  async waitFor(what: string, until: () => boolean): Promise<void> {
+    this.#waitingFor = what;
+    this.#tell();
+    while (!until() && this.abortReason === undefined) {
+      await condition(() => until() || this.abortReason !== undefined || this.historyIsLong());
+      await this.checkpoint();
+    }
+    this.#waitingFor = undefined;
+    this.#tell();
+  }
+  get waits(): boolean {
+    return this.#waitingFor !== undefined;
+  }
+
+  historyIsLong(): boolean {
+    const { historyLength, continueAsNewSuggested } = workflowInfo();
+    return continueAsNewSuggested || historyLength > HISTORY_EVENTS_MAX;
+  }
+
+  /** Goes on as a new execution if the history is long. Only where no activity of the run is under way. */
+  async checkpoint(): Promise<void> {
+    if (!this.historyIsLong()) return;
+    await this.settled();
+    const continued: Continued = {
+      run: this.#run,
+      done: this.#done,
+      phases: this.#phases,
+      tables: [...this.#tables.values()],
+      figures: this.figures,
+      paused: this.paused,
+      approved: this.approved,
+      startedAt: this.#startedAt,
+    };
+    await continueAsNew({ ...this.input, continued });
   }
 
   progress(): Progress {
     return {
-      phase: this.phases.at(-1)?.name ?? 'waiting',
+      phase: this.#phases.at(-1)?.name ?? 'waiting',
       tables: [...this.#tables.values()].map(({ progress }) => progress),
-      ...(this.waitingFor === undefined ? {} : { waitingFor: this.waitingFor }),
+      ...(this.#waitingFor === undefined ? {} : { waitingFor: this.#waitingFor }),
       paused: this.paused,
-      generation: this.generation,
+      generation: this.#run?.generation ?? 0,
     };
   }
 
   report(runId: string, outcome: Report['outcome'], problem?: { type: string; message: string }): Report {
+    const { moment, captured, replayedBefore, replayedUnderLock, handedIn, cutOver } = this.figures;
     return {
-      pipeline: this.pipeline,
+      pipeline: this.input.pipeline,
       runId,
       outcome,
-      moment: this.moment,
+      moment,
       ms: Date.now() - this.#startedAt,
       tables: [...this.#tables.values()].map(({ report }) => report),
-      edits: {
-        captured: this.captured,
-        replayedBefore: this.replayedBefore,
-        replayedUnderLock: this.replayedUnderLock,
-        handedIn: this.handedIn,
-      },
-      cutOver: this.cutOver,
-      phases: this.phases,
+      edits: { captured, replayedBefore, replayedUnderLock, handedIn },
+      cutOver,
+      phases: this.#phases,
       ...(problem ? { problem: problem.message, problemType: problem.type } : {}),
     };
   }
-}
 
-/** Thrown inside a run that was aborted. */
-export class Aborted extends Error {}
+  /** The story of the run, where the Temporal UI shows it. */
+  #tell(): void {
+    setCurrentDetails(storyOf(this.progress(), this.report('', 'waiting')));
+  }
+}

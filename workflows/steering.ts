@@ -9,7 +9,7 @@ import {
 import type { Activities } from '../activities/index.js';
 import type { ClientEdit, EditBatch, EditOutcome } from '../src/model/messages.js';
 import * as messages from './messages.js';
-import type { RunState } from './run-state.js';
+import { type Continued, RunState } from './run-state.js';
 
 const EDITS_A_BATCH = 200;
 
@@ -18,25 +18,22 @@ const { applyEdits } = proxyActivities<Pick<Activities, 'applyEdits'>>({
   startToCloseTimeout: '1 minute',
   heartbeatTimeout: '20 seconds',
   retry: { initialInterval: '200 milliseconds', maximumInterval: '5 seconds' },
+  summary: 'edits handed in through Temporal → live',
 });
 
-export interface Steering {
-  /** after this the run can no longer be aborted: the RENAME may have been sent */
-  pastTheSwap(): void;
-  /** the buffer is empty and every handler has returned; return from the workflow without an await in between */
-  settled(): Promise<void>;
-}
-
-/** Handlers of every signal, update and query of a run. */
-export function steer(state: RunState, scope: () => CancellationScope | undefined): Steering {
-  let swapped = false;
+/** The state of a run, with a handler for every signal, update and query that steers it. */
+export function steeredRun(input: { pipeline: string; continued?: Continued }): RunState {
   const buffer: ClientEdit[] = [];
   let writing: Promise<void> | undefined;
+  // Return from the workflow without an await after this, so that no signal comes in between.
+  const settled = () =>
+    condition(() => writing === undefined && buffer.length === 0 && allHandlersFinished());
+  const state = new RunState(input, settled);
 
   const write = (edits: ClientEdit[]) =>
     CancellationScope.nonCancellable(async (): Promise<EditOutcome[]> => {
-      const outcomes = await applyEdits(state.pipeline, edits);
-      state.handedIn += outcomes.filter((outcome) => outcome.outcome === 'applied').length;
+      const outcomes = await applyEdits(input.pipeline, edits);
+      state.figures.handedIn += outcomes.filter((outcome) => outcome.outcome === 'applied').length;
       return outcomes;
     });
   const drain = async () => {
@@ -45,17 +42,16 @@ export function steer(state: RunState, scope: () => CancellationScope | undefine
   };
 
   const abort = (reason?: string) => {
-    if (swapped) return 'the swap has been executed: use rollback';
-    state.abortReason = reason ?? 'aborted by an operator';
-    scope()?.cancel();
-    return 'aborting';
+    if (state.swapped) return 'the swap has been executed: use stageswap rollback';
+    state.abort(reason ?? 'aborted by an operator');
+    return 'aborting: what the run made is taken back, unless the swap is executed at this moment';
   };
   const pause = () => {
-    state.paused = true;
-    return 'paused: the run stops before its next step; capture goes on';
+    state.pause();
+    return 'paused: the run gives up what it was at and stops; capture goes on';
   };
   const resume = () => {
-    state.paused = false;
+    state.resume();
     return 'resumed';
   };
 
@@ -68,13 +64,17 @@ export function steer(state: RunState, scope: () => CancellationScope | undefine
   setHandler(messages.resumeSignal, () => void resume());
   setHandler(messages.abortSignal, (reason) => void abort(reason));
   setHandler(messages.pauseUpdate, pause, {
-    validator: () => refuse(state.paused, 'the run is paused already'),
+    validator: () => {
+      refuse(state.paused, 'the run is paused already');
+      refuse(state.swapped, 'the swap has been executed: what is left cannot be paused');
+    },
   });
   setHandler(messages.resumeUpdate, resume, {
     validator: () => refuse(!state.paused, 'the run is not paused'),
   });
   setHandler(messages.abortUpdate, (reason?: string) => abort(reason), {
-    validator: (_reason?: string) => refuse(swapped, 'the swap has been executed: use stageswap rollback'),
+    validator: (_reason?: string) =>
+      refuse(state.swapped, 'the swap has been executed: use stageswap rollback'),
   });
   setHandler(
     messages.approve,
@@ -82,16 +82,10 @@ export function steer(state: RunState, scope: () => CancellationScope | undefine
       state.approved = true;
       return 'approved';
     },
-    { validator: () => refuse(state.waitingFor === undefined, 'the run does not wait for an approval') },
+    { validator: () => refuse(!state.waits, 'the run does not wait for an approval') },
   );
   setHandler(messages.progress, () => state.progress());
-
-  return {
-    pastTheSwap: () => {
-      swapped = true;
-    },
-    settled: () => condition(() => writing === undefined && buffer.length === 0 && allHandlersFinished()),
-  };
+  return state;
 }
 
 function refuse(when: boolean, reason: string): void {
@@ -112,8 +106,13 @@ function refuseMalformed(batch: EditBatch): void {
   }
 }
 
+export interface Problem {
+  type: string;
+  message: string;
+}
+
 /** The innermost cause of a failed activity: what a person can act on. */
-export function problemOf(error: unknown): { type: string; message: string } {
+export function problemOf(error: unknown): Problem {
   const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
   return {
     type: (cause as { type?: string }).type ?? (cause as Error).name ?? 'Error',

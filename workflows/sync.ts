@@ -1,210 +1,193 @@
 import {
   ActivityCancellationType,
   ApplicationFailure,
-  CancellationScope,
-  condition,
-  isCancellation,
   proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { RollbackInput, SyncInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
-import { Aborted, RunState } from './run-state.js';
-import { problemOf, steer } from './steering.js';
+import { governed, type Undo } from './governed.js';
+import type { Continued, RunState } from './run-state.js';
 
-// An aborted activity has ended before what it made is taken back.
-const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
-
-const quick = proxyActivities<Activities>({
-  startToCloseTimeout: '10 minutes',
-  heartbeatTimeout: '20 seconds',
-  cancellationType,
-  retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
-});
-const long = proxyActivities<Activities>({
-  startToCloseTimeout: '24 hours',
-  heartbeatTimeout: '20 seconds',
-  cancellationType,
-  retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
-});
-
-/** A replay round that leaves no more than this many edits is short enough for the lock. */
-const TAIL_EDITS_MAX = 200;
-const REPLAY_ROUNDS_MAX = 200;
+/** An edit tail of this length is short enough for the cut-over, which shortens it further before it locks. */
+const TAIL_EDITS_MAX = 100;
+const REPLAY_ROUNDS_MAX = 60;
 const ORPHAN_ROUNDS_MAX = 20;
 
-type Run = Awaited<ReturnType<Activities['begin']>>;
+/** Activities under a summary that the Temporal UI shows beside each. They heartbeat, so a dead worker is noticed soon. */
+const step = (summary: string) =>
+  proxyActivities<Activities>({
+    summary,
+    startToCloseTimeout: '24 hours',
+    heartbeatTimeout: '10 seconds',
+    // An aborted activity has ended before what it made is taken back.
+    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
+  });
 
 /** One run: the source's rows, merged with what clients changed, become live. */
-export async function sync(input: SyncInput): Promise<Report> {
-  return runUnder(input.pipeline, async (state, undo, swapped) => {
-    const run = await state.phase('preflight', () => quick.begin(input.pipeline, workflowInfo().runId));
-    state.begin(run.tables, run.generation);
-    undo(run, () => quick.undo(run));
-    await state.phase('prepare', () => quick.prepare(run));
-    await state.phase('ingest', () => ingest(state, run, undo));
-    await state.phase('capture', () => quick.capture(run));
-    await state.phase('reconcile', () => reconcile(state, run));
-    await state.phase('verify', () => verify(state, run));
-    await approval(state, run, input.approveFirst);
-    await publish(state, run, swapped);
-    return { run, outcome: 'published' };
+export async function sync(input: SyncInput & { continued?: Continued }): Promise<Report> {
+  return governed(input, 'published', finish, async (state, undo) => {
+    await state.phase('preflight', async () =>
+      state.begin(
+        await step('check both sides, claim the tables').begin(
+          input.pipeline,
+          workflowInfo().firstExecutionRunId,
+        ),
+      ),
+    );
+    undo(() => takeBack(state));
+    await state.phase('prepare', () => step('make stage, base and log').prepare(state.run));
+    await state.phase('ingest', () => ingest(state, undo));
+    await state.phase('capture', () => capture(state));
+    await state.phase('reconcile', () => reconcile(state));
+    await state.phase('verify', () => verify(state));
+    await approval(state, input.approveFirst);
+    await publish(state);
   });
 }
 
 /** The way back: live as it was before the last published run, with what clients changed since. */
-export async function rollback(input: RollbackInput): Promise<Report> {
-  return runUnder(input.pipeline, async (state, undo, swapped) => {
-    const run = await state.phase('preflight', () =>
-      quick.beginRollback(input.pipeline, workflowInfo().runId),
+export async function rollback(input: RollbackInput & { continued?: Continued }): Promise<Report> {
+  return governed(input, 'rolledBack', finish, async (state, undo) => {
+    await state.phase('preflight', async () =>
+      state.begin(
+        await step('find the backup').beginRollback(input.pipeline, workflowInfo().firstExecutionRunId),
+      ),
     );
-    state.begin(run.tables, run.generation);
-    undo(run, () => quick.undo(run));
-    await state.phase('prepare', () => quick.prepare(run));
-    await state.phase('capture', () => quick.capture(run));
-    await state.phase('reconcile', () => reconcile(state, run));
-    await state.phase('verify', () => verify(state, run));
-    await publish(state, run, swapped);
-    return { run, outcome: 'rolledBack' };
+    undo(() => takeBack(state));
+    await state.phase('prepare', () => step('make stage and log').prepare(state.run));
+    await state.phase('capture', () => capture(state));
+    await state.phase('reconcile', () => reconcile(state));
+    await state.phase('verify', () => verify(state));
+    await publish(state);
   });
 }
 
-/** replay → backup → cut-over → final sync → cleanup: what publishing and rollback share. */
-async function publish(state: RunState, run: Run, swapped: () => void): Promise<void> {
-  await state.phase('replay', () => replayUntilShort(state, run));
-  await state.phase('backup', () => quick.backup(run));
-  await state.phase('cutOver', async () => {
-    swapped();
-    const { replayedUnderLock, ...cutOver } = await quick.cutOver(run);
-    state.cutOver = cutOver;
-    state.replayedUnderLock = replayedUnderLock;
+/** replay → backup → cut-over: what publishing and rollback share up to the swap. */
+async function publish(state: RunState): Promise<void> {
+  await state.phase('replay', () => replayUntilShort(state));
+  await state.phase('backup', async () => {
+    await step('make sure that the swap can make the backup').backup(state.run);
   });
-  await CancellationScope.nonCancellable(async () => {
-    await state.phase('finalSync', async () => {
-      state.captured = (await quick.finalSync(run)).captured;
-    });
-    await state.phase('cleanup', async () => {
-      for (const [table, conflicts] of Object.entries(await quick.countConflicts(run)))
-        state.table(table, {}, { conflicts });
-      await quick.cleanup(run);
-    });
+  await state.phase('cutOver', () => cutOver(state));
+}
+
+/** final sync → cleanup: what is left after the swap, whatever ended the steps before it. */
+async function finish(state: RunState): Promise<void> {
+  await state.phase('cutOver', () => cutOver(state)); // nothing, unless an abort came while the swap was executed
+  await state.phase('finalSync', async () => {
+    const { captured } = await step('prove that no edit is left in the log').finalSync(state.run);
+    state.figures.captured = captured;
+  });
+  await state.phase('cleanup', async () => {
+    const conflicts = await step('count the conflicts').countConflicts(state.run);
+    for (const [table, count] of Object.entries(conflicts)) state.table(table, {}, { conflicts: count });
+    await step('drop what no rollback needs').cleanup(state.run);
   });
 }
 
-type Undo = (run: Run | undefined, step: () => Promise<unknown>) => void;
-type Steps = (
-  state: RunState,
-  undo: Undo,
-  swapped: () => void,
-) => Promise<{ run: Run; outcome: Report['outcome'] }>;
+/** Compensation of everything before the swap. The tables decide: after the RENAME nothing is taken back. */
+async function takeBack(state: RunState): Promise<void> {
+  state.swapped = !(await step('take back what the run made').undo(state.run)).undone;
+}
 
-/** Runs the steps; on abort, cancel or failure takes back what they registered, newest first; the report stays in MySQL. */
-async function runUnder(pipeline: string, steps: Steps): Promise<Report> {
-  const state = new RunState(pipeline);
-  const compensations: (() => Promise<unknown>)[] = [];
-  let begun: Run | undefined;
-  let work: CancellationScope | undefined;
-  const steering = steer(state, () => work);
-  const undo: Undo = (run, step) => {
-    begun ??= run;
-    compensations.push(step);
-  };
-  let outcome: Report['outcome'];
-  let problem: { type: string; message: string } | undefined;
-  try {
-    outcome = await CancellationScope.cancellable(async () => {
-      work = CancellationScope.current();
-      return (await steps(state, undo, steering.pastTheSwap)).outcome;
-    });
-  } catch (error) {
-    const aborted = error instanceof Aborted || isCancellation(error);
-    problem = aborted ? { type: 'Aborted', message: state.abortReason ?? 'cancelled' } : problemOf(error);
-    outcome = aborted ? 'aborted' : 'failed';
-    await CancellationScope.nonCancellable(async () => {
-      for (const step of compensations.reverse()) await step();
-    });
+async function ingest(state: RunState, undo: Undo): Promise<void> {
+  const { run } = state;
+  undo(() => step('give up the moment of the source').closeMoment(run));
+  const { moment } = await step('open one moment of the source').openMoment(run);
+  state.figures.moment = moment;
+  if (moment === 'transaction') await ingestTransaction(state);
+  else for (const table of run.tables) await ingestTable(state, table);
+  await step('give up the moment of the source').closeMoment(run);
+}
+
+async function ingestTransaction(state: RunState): Promise<void> {
+  const read = () => step('read the group in one transaction').ingestTransaction(state.run);
+  for (const [table, done] of Object.entries(await state.interruptible(read))) {
+    const { rows, chunksDone, chunks } = done;
+    state.table(table, { phase: 'ingest', rowsDone: rows, chunksDone, chunks }, { rowsRead: rows });
   }
-  return CancellationScope.nonCancellable(async () => {
-    const report = state.report(workflowInfo().runId, outcome, problem);
-    if (begun) await quick.end(begun, report);
-    await steering.settled();
-    return report;
-  });
 }
 
-async function ingest(state: RunState, run: Run, undo: Undo): Promise<void> {
-  undo(run, () => quick.closeMoment(run));
-  const { moment } = await quick.openMoment(run);
-  state.moment = moment;
-  if (moment === 'transaction') {
-    for (const [table, done] of Object.entries(await long.ingestTransaction(run))) {
-      state.table(
-        table,
-        { phase: 'ingest', rowsDone: done.rows, chunksDone: done.chunksDone, chunks: done.chunks },
-        { rowsRead: done.rows },
+/** Reads a table by its chunks, dealt to as many activities at a time as `parallel` says. */
+async function ingestTable(state: RunState, table: string): Promise<void> {
+  const { run } = state;
+  const plan = () => step(`divide ${table} into chunks`).planIngest(run, table);
+  const { chunks } = await state.interruptible(plan);
+  state.table(table, { phase: 'ingest', chunks });
+  const slots = Math.min(run.parallel, chunks);
+  const ingestSlot = async (_: unknown, slot: number) => {
+    const read = () => step(`${table}: source → base`).ingestChunks(run, table, slot, slots);
+    for (let finished = false; !finished && !state.historyIsLong(); ) {
+      const done = await state.interruptible(read);
+      state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
+      finished = done.finished;
+    }
+  };
+  await Promise.all(Array.from({ length: slots }, ingestSlot));
+  await state.checkpoint();
+}
+
+async function capture(state: RunState): Promise<void> {
+  await state.interruptible(() => step('log every edit of live from now on').capture(state.run));
+}
+
+async function reconcile(state: RunState): Promise<void> {
+  for (const table of state.run.tables) {
+    const merge = () => step(`${table}: merge live and base → stage`).reconcile(state.run, table);
+    for (let done = false; !done; ) {
+      const { finished, rows, chunksDone, ...counts } = await state.interruptible(merge);
+      state.table(table, { phase: 'reconcile', rowsDone: rows, chunksDone }, counts);
+      done = finished;
+      await state.checkpoint();
+    }
+  }
+}
+
+async function verify(state: RunState): Promise<void> {
+  const prove = () => step('prove that what was sent is what MySQL stored').verify(state.run);
+  for (const [table, proof] of Object.entries(await state.interruptible(prove)))
+    state.table(table, { phase: 'verify' }, proof);
+  await state.interruptible(() => step('look at the guards').guard(state.run));
+}
+
+async function approval(state: RunState, approveFirst: boolean): Promise<void> {
+  if (!state.run.asksFirst || approveFirst || state.approved) return;
+  await state.waitFor(
+    'approval of the first publish: live has rows of its own, look at the counts, then stageswap approve',
+    () => state.approved,
+  );
+}
+
+async function replayUntilShort(state: RunState): Promise<void> {
+  for (let round = 1; ; round += 1) {
+    const replay = () => step(`replay edits, round ${round}`).replay(state.run);
+    const { replayed, pending } = await state.interruptible(replay);
+    state.figures.replayedBefore += replayed;
+    await state.checkpoint();
+    if (pending > TAIL_EDITS_MAX) {
+      if (round < REPLAY_ROUNDS_MAX) continue;
+      throw ApplicationFailure.nonRetryable(
+        `clients write faster than replay catches up: ${pending} edits wait after ${round} rounds. Live is untouched. Run at a quieter time.`,
+        'ReplayOutrun',
       );
     }
-  } else {
-    for (const table of run.tables) {
-      await state.steer();
-      const { chunks } = await long.planIngest(run, table);
-      state.table(table, { phase: 'ingest', chunks });
-      const slots = Array.from({ length: Math.min(run.parallel, chunks) }, (_, slot) => slot);
-      await Promise.all(slots.map((slot) => ingestSlot(state, run, table, slot, slots.length)));
-    }
-  }
-  await quick.closeMoment(run);
-}
-
-async function ingestSlot(
-  state: RunState,
-  run: Run,
-  table: string,
-  slot: number,
-  slots: number,
-): Promise<void> {
-  for (;;) {
-    await state.steer();
-    const done = await quick.ingestChunks(run, table, slot, slots);
-    state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
-    if (done.finished) return;
-  }
-}
-
-async function reconcile(state: RunState, run: Run): Promise<void> {
-  for (const table of run.tables) {
-    for (;;) {
-      await state.steer();
-      const { finished, rows, chunksDone, ...counts } = await long.reconcile(run, table);
-      state.table(table, { phase: 'reconcile', rowsDone: rows, chunksDone }, counts);
-      if (finished) break;
-    }
-  }
-}
-
-async function verify(state: RunState, run: Run): Promise<void> {
-  for (const [table, proof] of Object.entries(await long.verify(run)))
-    state.table(table, { phase: 'verify' }, proof);
-  await quick.guard(run);
-}
-
-async function approval(state: RunState, run: Run, approveFirst: boolean): Promise<void> {
-  if (!run.asksFirst || approveFirst || state.approved) return;
-  state.waitingFor = `approval of the first publish: live has rows of its own, look at the counts, then stageswap approve`;
-  await condition(() => state.approved || state.abortReason !== undefined);
-  state.waitingFor = undefined;
-}
-
-async function replayUntilShort(state: RunState, run: Run): Promise<void> {
-  for (let round = 1; ; round += 1) {
-    await state.steer();
-    const { replayed, pending } = await quick.replay(run);
-    state.replayedBefore += replayed;
-    if (pending > TAIL_EDITS_MAX && round < REPLAY_ROUNDS_MAX) continue;
-    const orphans = await quick.findOrphans(run);
+    const orphans = await state.interruptible(() =>
+      step('look for rows without parents').findOrphans(state.run),
+    );
     if (orphans === null) return;
     // A child may be in stage while its parent waits in the log: only what stays so after several rounds is refused.
     if (round >= ORPHAN_ROUNDS_MAX) throw ApplicationFailure.nonRetryable(orphans, 'Orphans');
   }
+}
+
+async function cutOver(state: RunState): Promise<void> {
+  const swap = () => step('lock → drain → swap → unlock').cutOver(state.run);
+  const { replayedUnderLock, replayedBefore, ...figures } = await state.interruptible(swap);
+  state.swapped = true;
+  state.figures.cutOver = figures;
+  state.figures.replayedUnderLock = replayedUnderLock;
+  state.figures.replayedBefore += replayedBefore;
 }

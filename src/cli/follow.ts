@@ -6,7 +6,7 @@ import { CommandError } from './failure.js';
 import { note, print, printJson } from './output.js';
 import { progressView } from './progress-view.js';
 import { reportText } from './report-text.js';
-import { isTimeout, isUnavailable, workflowFailure } from './temporal.js';
+import { isTimeout, isUnavailable, reportOfFailure, workflowFailure } from './temporal.js';
 
 const POLL_MS = 500;
 const QUERY_MS_MAX = 5_000;
@@ -64,6 +64,8 @@ async function awaitReport(handle: WorkflowHandle, signal: AbortSignal): Promise
     try {
       return (await handle.result()) as Report;
     } catch (error) {
+      const report = reportOfFailure(error);
+      if (report) return report;
       if (!isUnavailable(error) || signal.aborted) throw error;
       // an attempt that lasted shows that Temporal was back in between
       if (lostAt === undefined || Date.now() - askedAt > OUTAGE_MS_MAX) lostAt = Date.now();

@@ -1,4 +1,5 @@
 import {
+  ApplicationFailure,
   Client,
   Connection,
   isGrpcServiceError,
@@ -7,7 +8,7 @@ import {
   WorkflowNotFoundError,
   type WorkflowUpdateFailedError,
 } from '@temporalio/client';
-import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/report.js';
+import { EXIT, type ExitCode, exitCodeOfFailure, type Report } from '../model/report.js';
 import { CommandError } from './failure.js';
 
 export interface TemporalPlace {
@@ -119,4 +120,14 @@ export function workflowFailure(error: WorkflowFailedError | WorkflowUpdateFaile
   }
   const { type, message } = rootCause(error);
   return { exitCode: exitCodeOfFailure(type), type: type ?? 'Unexpected', message };
+}
+
+/** The report that a failed run left as its failure's detail; undefined if it ended in another way. */
+export function reportOfFailure(error: unknown): Report | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const report =
+      at instanceof ApplicationFailure ? (at.details?.[0] as Partial<Report> | undefined) : undefined;
+    if (report?.outcome && report.tables) return report as Report;
+  }
+  return undefined;
 }

@@ -26,9 +26,11 @@ export const FAILURES = {
     meaning: 'a newer run owns the pipeline; this one changes nothing more',
   },
   LiveChanged: { retry: false, acts: 'operator', meaning: "live's definition changed while the run worked" },
+  ReplayOutrun: { retry: false, acts: 'operator', meaning: 'clients write faster than replay catches up' },
   LockNotGranted: { retry: false, acts: 'operator', meaning: 'the cut-over got no lock within its attempts' },
   Unreachable: { retry: true, acts: 'nobody', meaning: 'an engine does not answer' },
   NothingToRollBack: { retry: false, acts: 'operator', meaning: 'no backup of a published run is left' },
+  Unexpected: { retry: false, acts: 'developer', meaning: 'an engine refused a statement, or a bug' },
   Held: {
     retry: false,
     acts: 'operator',

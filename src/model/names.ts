@@ -98,7 +98,16 @@ export const control = {
   edit: '_stageswap_edit',
 } as const;
 
+/** What the names of all database snapshots of a pipeline begin with; the generation follows. */
+export function snapshotDatabasePrefix(database: string, pipeline: string): string {
+  return `${database}_stageswap_${pipeline}_`;
+}
 /** Name of the database snapshot that a run makes on the source. */
 export function snapshotDatabase(database: string, pipeline: string, generation: number): string {
-  return `${database}_stageswap_${pipeline}_${generation}`;
+  return `${snapshotDatabasePrefix(database, pipeline)}${generation}`;
+}
+/** Is this the name of a snapshot that a run up to `generation` made? Other digits than a generation's are somebody else's. */
+export function isSnapshotUpTo(name: string, prefix: string, generation: number): boolean {
+  const digits = name.startsWith(prefix) ? name.slice(prefix.length) : '';
+  return /^\d{1,7}$/.test(digits) && Number(digits) <= generation;
 }

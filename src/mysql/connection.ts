@@ -115,6 +115,25 @@ export function errorNumber(error: unknown): number | undefined {
   return typeof errno === 'number' ? errno : undefined;
 }
 
+/** Too many connections, shutdown, lock wait, deadlock, interrupted, changed definition, session killed or idle too long. */
+const PASSING = new Set([1040, 1053, 1077, 1158, 1159, 1160, 1161, 1205, 1213, 1317, 1412, 1927, 3169, 4031]);
+const CUT = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'PROTOCOL_CONNECTION_LOST',
+  'PROTOCOL_ENQUEUE_AFTER_FATAL_ERROR',
+]);
+
+/** Trouble that passes: a cut connection, a server that starts again, a lock that somebody else had. Repeating may help. */
+export function isPassing(error: unknown): boolean {
+  const { code, fatal, message } = error as { code?: string; fatal?: boolean; message?: string };
+  const number = errorNumber(error);
+  if (number !== undefined && PASSING.has(number)) return true;
+  return (code !== undefined && CUT.has(code)) || fatal === true || /closed state/.test(message ?? '');
+}
+
 const REFUSED_LOGIN = new Set([1044, 1045, 1049, 1698]);
 
 function unreachable(address: MysqlAddress, error: unknown): Error {

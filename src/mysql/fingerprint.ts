@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { originalConstraintName } from '../model/names.js';
-import { id, sql } from '../sql/text.js';
+import { id, join, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 
 /** What a table's definition is at one moment. */
@@ -11,23 +11,50 @@ export interface Definition {
   autoIncrement: string | null;
 }
 
-/** Reads a table's definition in two quick statements, which also work under LOCK TABLES on that table. */
-export async function definitionOf(session: Session, table: string): Promise<Definition> {
-  const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
-  const create = shown[0]?.['Create Table'] ?? '';
-  const triggers = await session.rows<{ name: string; event: string; timing: string; body: string }>(
-    sql`SELECT trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table = ${table} AND trigger_name NOT LIKE ${'\\_ss%'} ORDER BY trigger_name`,
+/** Reads the definitions of tables, quickly enough for the lock: a statement a table, and one for all triggers. */
+export async function definitionsOf(session: Session, tables: string[]): Promise<Map<string, Definition>> {
+  const triggers = await session.rows<Record<'on_table' | 'name' | 'event' | 'timing' | 'body', string>>(
+    sql`SELECT event_object_table AS on_table, trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table IN (${join(tables.map((table) => sql`${table}`))}) AND trigger_name NOT LIKE ${'\\_ss%'} ORDER BY trigger_name`,
   );
-  const plain = create
+  const definitions = new Map<string, Definition>();
+  for (const table of tables) {
+    const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
+    const create = shown[0]?.['Create Table'] ?? '';
+    const own = triggers
+      .filter((trigger) => trigger.on_table === table)
+      .map(({ name, event, timing, body }) => ({ name, event, timing, body }));
+    definitions.set(table, {
+      fingerprint: createHash('sha256')
+        .update(JSON.stringify([withoutGeneration(create), own]))
+        .digest('hex'),
+      autoIncrement: / AUTO_INCREMENT=(\d+)/.exec(create)?.[1] ?? null,
+    });
+  }
+  return definitions;
+}
+
+/** The definition of one table. */
+export async function definitionOf(session: Session, table: string): Promise<Definition> {
+  const definition = (await definitionsOf(session, [table])).get(table);
+  if (!definition) throw new Error(`no definition of ${table}`);
+  return definition;
+}
+
+/** What a published generation adds to an application's table, taken out: constraint names, and the counter's place. */
+function withoutGeneration(create: string): string {
+  return create
     .replace(/ AUTO_INCREMENT=\d+/, '')
     .replace(
       /CONSTRAINT `([^`]+__ss\d+)`/g,
       (_, name: string) => `CONSTRAINT \`${originalConstraintName(name)}\``,
     );
-  return {
-    fingerprint: createHash('sha256')
-      .update(JSON.stringify([plain, triggers]))
-      .digest('hex'),
-    autoIncrement: / AUTO_INCREMENT=(\d+)/.exec(create)?.[1] ?? null,
-  };
+}
+
+/** Foreign keys of tables outside of the group that point at it: they would follow live to the backup's name. */
+export async function pointingFromOutside(session: Session, tables: string[]): Promise<string[]> {
+  const group = join(tables.map((table) => sql`${table}`));
+  const rows = await session.rows<{ name: string }>(
+    sql`SELECT CONCAT(table_name, '.', constraint_name) AS name FROM information_schema.referential_constraints WHERE unique_constraint_schema = DATABASE() AND referenced_table_name IN (${group}) AND (constraint_schema <> DATABASE() OR (table_name NOT IN (${group}) AND table_name NOT LIKE ${'\\_ss%'}))`,
+  );
+  return rows.map((row) => row.name);
 }

@@ -72,3 +72,15 @@ export function errorNumber(error: unknown): number | undefined {
   const number = (error as { number?: unknown })?.number;
   return typeof number === 'number' ? number : undefined;
 }
+
+const CUT = new Set(['ESOCKET', 'ECONNCLOSED', 'ECONNRESET', 'ETIMEOUT', 'ENOTOPEN', 'ENOCONN', 'EPIPE']);
+/** Deadlock victim, lock timeout. */
+const PASSING = new Set([1205, 1222]);
+
+/** Trouble that passes: a cut connection, a deadlock. Repeating may help. */
+export function isPassing(error: unknown): boolean {
+  const { code, name } = error as { code?: string; name?: string };
+  const number = errorNumber(error);
+  if (number !== undefined && PASSING.has(number)) return true;
+  return name === 'ConnectionError' || (code !== undefined && CUT.has(code));
+}

@@ -37,9 +37,17 @@ export async function createDatabaseSnapshot(
   }
 }
 
-/** Drops the run's database snapshot if it is there. */
+/** Names of the databases that begin with `prefix`, as far as the login may see them. */
+export async function databasesNamed(pool: mssql.ConnectionPool, prefix: string): Promise<string[]> {
+  const databases = await pool.request().query('SELECT name FROM sys.databases');
+  return (databases.recordset as { name: string }[])
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith(prefix));
+}
+
+/** Drops a database snapshot of a run. The caller has seen that it is there. */
 export async function dropDatabaseSnapshot(pool: mssql.ConnectionPool, snapshot: string): Promise<void> {
-  await pool.request().batch(`DROP DATABASE IF EXISTS ${quoted(snapshot)}`);
+  await pool.request().batch(`DROP DATABASE ${quoted(snapshot)}`);
 }
 
 /**

@@ -120,3 +120,17 @@ export function nextBoundary(table: TableSpec, tableName: string, from: KeyText,
   const order = join(columns.map((column) => at(table, 'i', column.name)));
   return sql`SELECT ${keys} FROM ${id(tableName)} AS ${raw(aliasOf(table, 'i'))} WHERE ${inRange(table, 'i', from, null)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
 }
+
+/** Collations of UCA 9.0.0 and of binary strings do not pad; for all others trailing spaces are no part of a key. */
+const NO_PAD = /_0900_|^binary$/;
+
+/** A hash of the key, equal for what MySQL's primary key calls one key: by collation, not by bytes. */
+export function keyHash(table: TableSpec, alias: string): Fragment {
+  const parts = keyColumns(table).map((column) => {
+    const value = at(table, alias, column.name);
+    if (!isText(column)) return asText(column, value);
+    const padded = !NO_PAD.test(column.collation ?? '');
+    return sql`HEX(WEIGHT_STRING(${padded ? sql`TRIM(TRAILING ' ' FROM ${value})` : value}))`;
+  });
+  return sql`UNHEX(MD5(CONCAT_WS(_utf8mb4 x'1f', ${join(parts)})))`;
+}

@@ -49,13 +49,14 @@ export function createControlTables(): Fragment[] {
        generation INT UNSIGNED NOT NULL,
        live VARCHAR(64) NOT NULL,
        row_key JSON NOT NULL,
+       key_hash BINARY(16) NOT NULL,
        kind VARCHAR(20) NOT NULL,
        columns_json JSON NOT NULL,
        base_json JSON NULL,
        source_json JSON NULL,
        live_json JSON NULL,
        found_at DATETIME(6) NOT NULL,
-       KEY by_run (pipeline, generation, live)
+       KEY by_key (pipeline, generation, live, key_hash)
      )`,
     `CREATE TABLE IF NOT EXISTS ${control.edit} (
        pipeline VARCHAR(40) NOT NULL,

@@ -7,7 +7,7 @@ import {
   type TableSpec,
   writtenNames,
 } from '../model/spec.js';
-import { aliasOf, asText, at, inRange, type KeyText, keyColumns, same, sameKey } from './columns.js';
+import { aliasOf, asText, at, inRange, type KeyText, keyColumns, keyHash, same, sameKey } from './columns.js';
 import { type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
@@ -230,7 +230,7 @@ export function forgetReplayed(spec: RunSpec, table: TableSpec): Fragment[] {
   return [
     sql`DELETE ${as(table, 's')} FROM ${keys} AS ${as(table, 'k')} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${sameKey(table, 's', 'k')}`,
     sql`DELETE ${as(table, 'hk')} FROM ${keys} AS ${as(table, 'k')} STRAIGHT_JOIN ${held} AS ${as(table, 'hk')} ON ${sameKey(table, 'hk', 'k')}`,
-    sql`DELETE ${id(control.conflict)} FROM ${keys} AS ${as(table, 'k')} JOIN ${id(control.conflict)} ON pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND row_key = CAST(${keyJson(table, 'k')} AS JSON)`,
+    sql`DELETE ${id(control.conflict)} FROM ${keys} AS ${as(table, 'k')} STRAIGHT_JOIN ${id(control.conflict)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND key_hash = ${keyHash(table, 'k')}`,
   ];
 }
 
@@ -248,8 +248,8 @@ export function recordConflicts(spec: RunSpec, table: TableSpec, scope: Scope): 
   const insert = (kind: string, keyAlias: string, names: string[], sides: string[], rest: Fragment) => {
     const columns = names.map((name) => columnNamed(table, name));
     const side = (alias: string) => (sides.includes(alias) ? jsonOf(table, columns, alias) : raw('NULL'));
-    return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, kind, columns_json, base_json, source_json, live_json, found_at)
-SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, UTC_TIMESTAMP(6)
+    return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, key_hash, kind, columns_json, base_json, source_json, live_json, found_at)
+SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${keyHash(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, UTC_TIMESTAMP(6)
 ${rest}`;
   };
   const everything = mappedNames(table);

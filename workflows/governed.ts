@@ -1,0 +1,88 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  ContinueAsNew,
+  isCancellation,
+  proxyActivities,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Activities } from '../activities/index.js';
+import type { Report } from '../src/model/report.js';
+import { Aborted, type Continued, type RunState } from './run-state.js';
+import { type Problem, problemOf, steeredRun } from './steering.js';
+
+const { end } = proxyActivities<Activities>({
+  summary: 'keep the report',
+  startToCloseTimeout: '1 minute',
+  heartbeatTimeout: '10 seconds',
+  retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
+});
+
+/** Registers how a step is undone; before the step, since a step that failed may have taken effect. */
+export type Undo = (compensation: () => Promise<unknown>) => void;
+
+/**
+ * Governs a run: the steps up to the swap can be aborted, and what they registered is taken back, newest first; once the
+ * tables say that the swap was executed there is only the way forward. The report stays in MySQL.
+ *
+ * @throws {ApplicationFailure} the run failed: of the failure's own type, with the report as detail
+ */
+export async function governed(
+  input: { pipeline: string; continued?: Continued },
+  success: 'published' | 'rolledBack',
+  finish: (state: RunState) => Promise<void>,
+  steps: (state: RunState, undo: Undo) => Promise<void>,
+): Promise<Report> {
+  const state = steeredRun(input);
+  const compensations: (() => Promise<unknown>)[] = [];
+  let problem: Problem | undefined;
+  try {
+    await state.untilSwap(() => steps(state, (compensation) => compensations.push(compensation)));
+  } catch (error) {
+    if (error instanceof ContinueAsNew) throw error;
+    problem = reasonOf(state, error);
+    await CancellationScope.nonCancellable(() => compensate(compensations.reverse(), problem));
+  }
+  return CancellationScope.nonCancellable(async () => {
+    if (state.swapped) {
+      problem = undefined;
+      try {
+        await finish(state);
+      } catch (error) {
+        problem = problemOf(error);
+      }
+    }
+    const outcome = !problem ? success : problem.type === 'Aborted' ? 'aborted' : 'failed';
+    const report = state.report(workflowInfo().firstExecutionRunId, outcome, problem);
+    if (state.hasBegun) await end(state.run, report);
+    await state.settled();
+    if (outcome === 'failed')
+      throw ApplicationFailure.create({
+        message: report.problem ?? '',
+        type: report.problemType ?? 'Unexpected',
+        nonRetryable: true,
+        details: [report],
+      });
+    return report;
+  });
+}
+
+function reasonOf(state: RunState, error: unknown): Problem {
+  if (error instanceof Aborted || isCancellation(error))
+    return { type: 'Aborted', message: state.abortReason ?? 'cancelled' };
+  return problemOf(error);
+}
+
+/** Takes back step by step. One that fails is told in the report, and does not keep the others from being done. */
+async function compensate(
+  compensations: (() => Promise<unknown>)[],
+  problem: Problem | undefined,
+): Promise<void> {
+  for (const compensation of compensations) {
+    try {
+      await compensation();
+    } catch (error) {
+      if (problem) problem.message += ` Taking back failed, too: ${problemOf(error).message}`;
+    }
+  }
+}
