@@ -132,5 +132,5 @@ export function keyHash(table: TableSpec, alias: string): Fragment {
     const padded = !NO_PAD.test(column.collation ?? '');
     return sql`HEX(WEIGHT_STRING(${padded ? sql`TRIM(TRAILING ' ' FROM ${value})` : value}))`;
   });
-  return sql`UNHEX(MD5(CONCAT_WS(_utf8mb4 x'1f', ${join(parts)})))`;
+  return sql`UNHEX(LEFT(SHA2(CONCAT_WS(_utf8mb4 x'1f', ${join(parts)}), 256), 32))`;
 }
