@@ -1,6 +1,7 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import mysql from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
+import type { CutOver } from '../activities/cut-over.js';
 import { createActivities } from '../activities/index.js';
 import { parseMysqlAddress } from '../src/config/address.js';
 import { parseConfig } from '../src/config/load.js';
@@ -29,6 +30,7 @@ target: { url: "\${MYSQL_URL}" }
 firstRun: source
 approve: never
 chunkRows: 100
+cutOver: { lockAttemptMsMax: 5000 }
 tables:
   - source: dbo.Customer
     live: customer
@@ -178,7 +180,7 @@ async function reconcile(spec: RunSpec): Promise<void> {
   for (const table of spec.tables) while (!(await run(activities.reconcile, spec, table.live)).finished);
 }
 
-async function publish(spec: RunSpec): Promise<{ replayedUnderLock: number }> {
+async function publish(spec: RunSpec): Promise<CutOver> {
   await run(activities.backup, spec);
   const result = await run(activities.cutOver, spec);
   expect((await run(activities.finalSync, spec)).left).toBe(0);
@@ -187,6 +189,19 @@ async function publish(spec: RunSpec): Promise<{ replayedUnderLock: number }> {
   );
   await run(activities.cleanup, spec);
   return result;
+}
+
+/** Resolves when a LOCK TABLES waits for somebody. */
+async function lockIsPending(): Promise<void> {
+  await vi.waitFor(
+    async () =>
+      expect(
+        await session.rows(
+          sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${SCHEMA} AND lock_status = 'PENDING'`,
+        ),
+      ).not.toHaveLength(0),
+    { timeout: 20_000, interval: 5 },
+  );
 }
 
 const customers = async () => {
@@ -239,8 +254,13 @@ describe('a group of two tables', () => {
     await application.query("UPDATE customer SET email = 'cyd@late' WHERE customer_id = 3");
     await application.query("UPDATE customer SET name = 'own, edited' WHERE customer_id = 900");
     expect(await run(activities.replay, second)).toEqual({ replayed: 2, pending: 0 });
+    await application.query("UPDATE invoice SET note = 'later' WHERE invoice_id = 10");
+    await application.query('START TRANSACTION');
     await application.query("UPDATE invoice SET note = 'late' WHERE invoice_id = 10");
-    expect((await publish(second)).replayedUnderLock).toBe(1);
+    const published = publish(second);
+    await lockIsPending(); // the cut-over has replayed what it could, and waits for this transaction
+    await application.query('COMMIT');
+    expect(await published).toMatchObject({ replayedBefore: 1, replayedUnderLock: 1 });
 
     expect(await customers()).toEqual([
       [1, 'Ada L.', 'ada@client', 'Elm 1', 'Oslo', '11.0000', 'none'],
