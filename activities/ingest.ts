@@ -28,6 +28,7 @@ import {
   loadSpec,
   onTarget,
   type RunRef,
+  setPhase,
   source,
 } from './context.js';
 
@@ -55,6 +56,7 @@ export function ingestActivities(dependencies: Dependencies) {
     async (ref: RunRef): Promise<{ moment: Moment; because?: string }> =>
       onTarget(dependencies, ref.pipeline, async (session) => {
         const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'ingest');
         if (spec.moment === 'fuzzy')
           throw new StageswapError(
             'Refused',

@@ -16,7 +16,7 @@ const EDITS_A_BATCH = 200;
 // Edits are repeated until MySQL answers: an acknowledged edit is committed, an accepted signal is not given up.
 const { applyEdits } = proxyActivities<Pick<Activities, 'applyEdits'>>({
   startToCloseTimeout: '1 minute',
-  heartbeatTimeout: '20 seconds',
+  heartbeatTimeout: '10 seconds',
   retry: { initialInterval: '200 milliseconds', maximumInterval: '5 seconds' },
   summary: 'edits handed in through Temporal → live',
 });

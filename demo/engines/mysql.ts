@@ -39,9 +39,16 @@ interface Program {
   plugins: string | undefined;
 }
 
-/** MySQL: the address in the environment, mysqld on PATH, or a private copy in the cache. */
-export async function startMySql(say: (line: string) => void): Promise<MySqlEngine> {
-  const given = process.env.MYSQL_URL;
+/**
+ * MySQL: the address in the environment, mysqld on PATH, or a private copy in the cache.
+ *
+ * @param options.owned one that we may kill: the address in the environment is passed over
+ */
+export async function startMySql(
+  say: (line: string) => void,
+  options: { owned?: boolean } = {},
+): Promise<MySqlEngine> {
+  const given = options.owned ? undefined : process.env.MYSQL_URL;
   if (given) {
     const url = new URL(given);
     url.pathname = '/';

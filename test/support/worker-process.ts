@@ -1,0 +1,42 @@
+import { join } from 'node:path';
+import { execa } from 'execa';
+
+/** The built command line, as a user runs it. */
+export const CLI = join(import.meta.dirname, '..', '..', 'dist', 'src', 'cli', 'main.js');
+
+const spawn = (file: string, env: Record<string, string>) =>
+  execa('node', [CLI, 'worker', '--config', file], { env, all: true, reject: false });
+
+/** A worker in a process of its own, which a test may kill like a machine that fails. */
+export class WorkerProcess {
+  readonly #process: ReturnType<typeof spawn>;
+  #output = '';
+
+  constructor(file: string, env: Record<string, string>) {
+    this.#process = spawn(file, env);
+    this.#process.all.on('data', (data: Buffer) => {
+      this.#output = (this.#output + data.toString()).slice(-20_000);
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** The end of what it printed. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** kill -9: nothing is finished, nothing is said, its connections are closed by the kernel. */
+  async kill(): Promise<void> {
+    this.#process.kill('SIGKILL');
+    await this.#process;
+  }
+
+  /** Lets running steps finish. */
+  async stop(): Promise<void> {
+    this.#process.kill('SIGTERM');
+    await this.#process;
+  }
+}
