@@ -18,8 +18,7 @@ export interface Begun extends RunRef {
   parallel: number;
   /** no base: live has never been published by this pipeline */
   firstPublish: boolean;
-  /** rows of live are there although nothing was published: who is right is worth a question */
-  asksFirst: boolean;
+  approve: RunSpec['approve'];
 }
 
 /** Begins and ends runs: preflight, the claim on the tables, the generation that fences older runs, the report that stays. */
@@ -38,8 +37,7 @@ export function runActivities(dependencies: Dependencies) {
     return onTarget(dependencies, pipeline, async (session) => {
       for (const statement of createControlTables()) await session.run(statement);
       const known = await specOfRun(session, pipeline, runId);
-      const asksFirst = Object.values(facts.liveIsEmpty).some((empty) => !empty);
-      if (known) return begun(known, asksFirst);
+      if (known) return begun(known);
       const at = await publishedGeneration(session, pipeline);
       if (at === 0) await session.run(createMarker(pipeline));
       const fingerprints: Record<string, string> = {};
@@ -58,7 +56,7 @@ export function runActivities(dependencies: Dependencies) {
         await insertRun(session, frozen);
         return frozen;
       });
-      return begun(spec, asksFirst);
+      return begun(spec);
     });
   });
 
@@ -68,7 +66,7 @@ export function runActivities(dependencies: Dependencies) {
       onTarget(dependencies, pipeline, async (session) => {
         for (const statement of createControlTables()) await session.run(statement);
         const known = await specOfRun(session, pipeline, runId);
-        if (known) return begun(known, false);
+        if (known) return begun(known);
         const at = await publishedGeneration(session, pipeline);
         const rows = await session.rows<{ spec: string | RunSpec }>(
           sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND generation = ${at}`,
@@ -99,7 +97,7 @@ export function runActivities(dependencies: Dependencies) {
           await insertRun(session, rollback);
           return rollback;
         });
-        return begun(spec, false);
+        return begun(spec);
       }),
   );
 
@@ -134,16 +132,15 @@ export function runActivities(dependencies: Dependencies) {
   return { begin, beginRollback, end, countConflicts };
 }
 
-function begun(spec: RunSpec, asksFirst: boolean): Begun {
-  const firstPublish = spec.kind === 'publish' && spec.baseGeneration === null;
+function begun(spec: RunSpec): Begun {
   return {
     pipeline: spec.pipeline,
     generation: spec.generation,
     runId: spec.runId,
     tables: spec.tables.map((table) => table.live),
     parallel: spec.parallel,
-    firstPublish,
-    asksFirst: asksFirst && firstPublish,
+    firstPublish: spec.kind === 'publish' && spec.baseGeneration === null,
+    approve: spec.approve,
   };
 }
 

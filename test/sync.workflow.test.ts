@@ -43,7 +43,7 @@ const RUN = {
   tables: ['customer'],
   parallel: 1,
   firstPublish: true,
-  asksFirst: false,
+  approve: 'never' as const,
 };
 
 /** Activities that note their names; `change` replaces some of them. */

@@ -119,6 +119,11 @@ export class RunState {
     this.#tell();
   }
 
+  /** What the run did so far, by table. */
+  tables(): TableReport[] {
+    return [...this.#tables.values()].map(({ report }) => report);
+  }
+
   /** Runs one phase: it begins only when nobody has paused, and its time goes into the report. A continued run passes over what is done. */
   async phase(name: string, work: () => Promise<void>): Promise<void> {
     if (this.#done.includes(name)) return;
@@ -227,7 +232,12 @@ export class RunState {
     return {
       phase: this.#phases.at(-1)?.name ?? 'waiting',
       tables: [...this.#tables.values()].map(({ progress }) => progress),
-      ...(this.#waitingFor === undefined ? {} : { waitingFor: this.#waitingFor }),
+      ...(this.#waitingFor === undefined
+        ? {}
+        : {
+            waitingFor: this.#waitingFor,
+            report: this.report(workflowInfo().firstExecutionRunId, 'waiting'),
+          }),
       paused: this.paused,
       generation: this.#run?.generation ?? 0,
     };
@@ -241,7 +251,7 @@ export class RunState {
       outcome,
       moment,
       ms: Date.now() - this.#startedAt,
-      tables: [...this.#tables.values()].map(({ report }) => report),
+      tables: this.tables(),
       edits: { captured, replayedBefore, replayedUnderLock, handedIn },
       cutOver,
       phases: this.#phases,

@@ -1,3 +1,4 @@
+import type { RetryPolicy } from '@temporalio/common';
 import {
   ActivityCancellationType,
   ApplicationFailure,
@@ -5,6 +6,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
+import { approvalNeeded } from '../src/model/approval.js';
 import type { RollbackInput, SyncInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
 import { governed, type Undo } from './governed.js';
@@ -16,22 +18,26 @@ const REPLAY_ROUNDS_MAX = 60;
 const ORPHAN_ROUNDS_MAX = 20;
 
 /** Activities under a summary that the Temporal UI shows beside each. They heartbeat, so a dead worker is noticed soon. */
-const step = (summary: string) =>
+const step = (summary: string, retry: RetryPolicy = {}) =>
   proxyActivities<Activities>({
     summary,
     startToCloseTimeout: '24 hours',
     heartbeatTimeout: '10 seconds',
     // An aborted activity has ended before what it made is taken back.
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
+    retry: { initialInterval: '1 second', maximumInterval: '20 seconds', ...retry },
   });
+
+/** A server that does not answer when a run begins is told, not waited for without an end: nothing is touched yet. */
+const PREFLIGHT_ATTEMPTS_MAX = 5;
+const preflight = (summary: string) => step(summary, { maximumAttempts: PREFLIGHT_ATTEMPTS_MAX });
 
 /** One run: the source's rows, merged with what clients changed, become live. */
 export async function sync(input: SyncInput & { continued?: Continued }): Promise<Report> {
   return governed(input, 'published', finish, async (state, undo) => {
     await state.phase('preflight', async () =>
       state.begin(
-        await step('check both sides, claim the tables').begin(
+        await preflight('check both sides, claim the tables').begin(
           input.pipeline,
           workflowInfo().firstExecutionRunId,
         ),
@@ -53,7 +59,7 @@ export async function rollback(input: RollbackInput & { continued?: Continued })
   return governed(input, 'rolledBack', finish, async (state, undo) => {
     await state.phase('preflight', async () =>
       state.begin(
-        await step('find the backup').beginRollback(input.pipeline, workflowInfo().firstExecutionRunId),
+        await preflight('find the backup').beginRollback(input.pipeline, workflowInfo().firstExecutionRunId),
       ),
     );
     undo(() => takeBack(state));
@@ -153,12 +159,9 @@ async function verify(state: RunState): Promise<void> {
   await state.interruptible(() => step('look at the guards').guard(state.run));
 }
 
-async function approval(state: RunState, approveFirst: boolean): Promise<void> {
-  if (!state.run.asksFirst || approveFirst || state.approved) return;
-  await state.waitFor(
-    'approval of the first publish: live has rows of its own, look at the counts, then stageswap approve',
-    () => state.approved,
-  );
+async function approval(state: RunState, passedFirst: boolean): Promise<void> {
+  const needed = approvalNeeded({ ...state.run, passedFirst, tables: state.tables() });
+  if (needed !== undefined) await state.waitFor(needed, () => state.approved);
 }
 
 async function replayUntilShort(state: RunState): Promise<void> {

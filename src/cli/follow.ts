@@ -147,13 +147,15 @@ export async function follow(
 
 function printWaiting(progress: Progress, handle: WorkflowHandle, options: FollowOptions): ExitCode {
   const problem = progress.waitingFor ?? '';
+  const { report, ...rest } = progress;
   if (options.json) {
     printJson({
+      ...report,
       pipeline: options.pipeline,
       workflowId: handle.workflowId,
       outcome: 'waiting',
       problem,
-      progress,
+      progress: rest,
     });
   } else {
     print(`${options.pipeline} waits for a human: ${problem}`);

@@ -1,3 +1,5 @@
+import type { Report } from './report.js';
+
 /** What passes through Temporal: names and shapes. Types and constants only, so that workflows can import it. */
 
 export const TASK_QUEUE = 'stageswap';
@@ -93,6 +95,8 @@ export interface Progress {
   tables: TableProgress[];
   /** what a human must do, if the run waits for one */
   waitingFor?: string;
+  /** while it waits: the report so far, with the counts to decide on */
+  report?: Report;
   paused: boolean;
   generation: number;
 }

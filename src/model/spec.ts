@@ -84,6 +84,8 @@ export interface RunSpec {
   schema: string;
   firstRun: Side;
   moment: 'auto' | Moment;
+  /** when the run waits for an operator before its cut-over */
+  approve: 'never' | 'firstPublish' | 'always';
   chunkRows: number;
   parallel: number;
   backups: number;

@@ -31,6 +31,7 @@ export function freeze(
     schema: facts.schema,
     firstRun: config.firstRun,
     moment: config.source.moment,
+    approve: config.approve,
     chunkRows: config.chunkRows,
     parallel: config.parallel,
     backups: config.backups,
