@@ -21,6 +21,7 @@ import {
   dropDatabaseSnapshot,
 } from '../src/sql-server/moment.js';
 import { countRows, type Reader, readRange, requestOn } from '../src/sql-server/read.js';
+import { withKeys } from './bad-rows.js';
 import {
   activity,
   type Dependencies,
@@ -263,36 +264,36 @@ async function loadChunk(
   chunk: ChunkRow,
 ): Promise<void> {
   const signal = Context.current().cancellationSignal;
-  await session.transaction(async () => {
-    await holdFence(session, ref);
-    const ledger = await session.rows<{ done: number }>(
-      sql`SELECT done FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq} FOR UPDATE`,
-    );
-    if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
-    const rows = new RowStream();
-    const loaded = loadRows(
-      session,
-      table,
-      physicalTable(ref.generation, 'baseNext', table.live),
-      { column: '_ss_chunk', value: chunk.seq },
-      rows,
-    );
-    loaded.catch((error: Error) => rows.fail(error));
-    const read = readRange(reader, table, chunk.range_from, chunk.range_to, rows, signal).then(
-      () => rows.end(),
-      (error: Error) => {
-        rows.fail(error);
-        session.destroy();
-        throw error;
-      },
-    );
-    const [reading, loading] = await Promise.allSettled([read, loaded]);
-    if (reading.status === 'rejected') throw reading.reason;
-    if (loading.status === 'rejected') throw loading.reason;
-    await session.run(
-      sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${rows.sent.rows}, checksum_sum = ${rows.sent.checksumSum.toString()}, checksum_xor = ${rows.sent.checksumXor} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq}`,
-    );
-  });
+  const into = physicalTable(ref.generation, 'baseNext', table.live);
+  const rows = new RowStream();
+  try {
+    await session.transaction(async () => {
+      await holdFence(session, ref);
+      const ledger = await session.rows<{ done: number }>(
+        sql`SELECT done FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq} FOR UPDATE`,
+      );
+      if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
+      const loaded = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows);
+      loaded.catch((error: Error) => rows.fail(error));
+      const read = readRange(reader, table, chunk.range_from, chunk.range_to, rows, signal).then(
+        () => rows.end(),
+        (error: Error) => {
+          rows.fail(error);
+          session.destroy();
+          throw error;
+        },
+      );
+      const [reading, loading] = await Promise.allSettled([read, loaded]);
+      if (reading.status === 'rejected') throw reading.reason;
+      if (loading.status === 'rejected') throw loading.reason;
+      await session.run(
+        sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${rows.sent.rows}, checksum_sum = ${rows.sent.checksumSum.toString()}, checksum_xor = ${rows.sent.checksumXor} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq}`,
+      );
+    });
+  } catch (error) {
+    const { range_from: from, range_to: to } = chunk;
+    throw await withKeys(session, { table, into, from, to, rows, reader, signal }, error);
+  }
 }
 
 async function ingestProgress(session: Session, spec: RunSpec, live: string): Promise<IngestProgress> {

@@ -1,5 +1,5 @@
 import { DEFAULTS, LIMITS, type Side } from './config/schema.js';
-import { refusalOf } from './model/conversion.js';
+import { keyRefusalOf, refusalOf } from './model/conversion.js';
 import { LIVE_NAME_CHARACTERS_MAX, parsePhysicalName } from './model/names.js';
 import type { LiveForeignKey, LiveTable } from './mysql/schema.js';
 import type { SourceTable } from './sql-server/schema.js';
@@ -169,7 +169,7 @@ function draftTable({ source, live }: Pair): Draft | string {
     else if (/^(0|[1-9]\d*)$/.test(column.name)) why = 'its name is a number';
     else if (!from) why = 'no source column of that name';
     else if (found.length > 1 || rivals.length > 1) why = 'more than one column of that name';
-    else why = refusalOf(from, column);
+    else why = (refusalOf(from, column) ?? (isKey ? keyRefusalOf(from, column) : undefined))?.what;
     if (why === undefined && from) {
       columns.push({ live: column.name, source: from.name });
       taken.add(from.name);

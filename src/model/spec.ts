@@ -13,6 +13,8 @@ export interface SourceColumn {
   maxLengthBytes: number;
   precision: number;
   scale: number;
+  /** of char, varchar, nchar and nvarchar: it names the code page; absent where the catalogue does not say */
+  collation?: string | null;
 }
 
 /** A column of live as MySQL's catalogue describes it. */
@@ -34,6 +36,8 @@ export interface LiveColumn {
 export interface MappedColumn {
   source: SourceColumn;
   live: LiveColumn;
+  /** the source's time zone (IANA), if the configuration has one: a local time is a moment only with it */
+  timeZone?: string;
 }
 
 /** Columns that merge as one value; a single column is a unit of one. */

@@ -4,7 +4,7 @@ import { travelsAsHex } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
 import type { TableSpec } from '../model/spec.js';
 import { id, join, raw, sql } from '../sql/text.js';
-import type { Session } from './connection.js';
+import { errorNumber, type Session } from './connection.js';
 
 const FIELD = '\x1f';
 const NULL_IN_SUM = '\x1e';
@@ -27,8 +27,21 @@ export class RowStream {
   readonly sent: Sent = { rows: 0, checksumSum: 0n, checksumXor: 0 };
   #pending = '';
   #sum = 0;
+  #failure: Error | undefined;
+  /** four bytes a row: by it a row that MySQL refuses is known again, in whatever order the source gives its rows */
+  #crcs = new Uint32Array(1 << 12);
 
-  /** Takes one row of canonical texts. @returns false if the caller should wait for `drained` */
+  constructor() {
+    // A stream that fails before the driver listens to it would end the process; the load's own promise tells why.
+    this.stream.on('error', () => {});
+  }
+
+  /** The CRC-32 of a row that was written. @param row from 1, as MySQL counts */
+  crcOf(row: number): number | undefined {
+    return row >= 1 && row <= this.sent.rows ? this.#crcs[row - 1] : undefined;
+  }
+
+  /** Takes one row of canonical texts. @returns false if the caller should wait for `drained` @throws why the load failed */
   write(fields: (string | null)[]): boolean {
     let plain = '';
     let special = false;
@@ -44,6 +57,8 @@ export class RowStream {
       }
     }
     const crc = crc32(plain);
+    if (this.sent.rows === this.#crcs.length) this.#growCrcs();
+    this.#crcs[this.sent.rows] = crc;
     this.sent.rows += 1;
     this.#sum += crc;
     if (this.#sum > Number.MAX_SAFE_INTEGER - 0xffffffff) this.#foldSum();
@@ -55,6 +70,7 @@ export class RowStream {
 
   /** Resolves when the stream takes more. */
   drained(): Promise<void> {
+    if (this.#failure) return Promise.resolve();
     return new Promise((resolve) => {
       const done = () => {
         this.stream.off('drain', done);
@@ -72,20 +88,32 @@ export class RowStream {
     this.stream.end();
   }
   fail(error: Error): void {
+    this.#failure ??= error;
     this.stream.destroy(error);
   }
 
+  #growCrcs(): void {
+    const more = new Uint32Array(this.#crcs.length * 2);
+    more.set(this.#crcs);
+    this.#crcs = more;
+  }
   #foldSum(): void {
     this.sent.checksumSum += BigInt(this.#sum);
     this.#sum = 0;
   }
   #flush(): boolean {
+    if (this.#failure) throw this.#failure;
     if (this.#pending === '') return true;
     // A Buffer, never a string: a string in this stream ends the process (TRAPS "LOAD DATA LOCAL").
     const more = this.stream.write(Buffer.from(this.#pending, 'utf8'));
     this.#pending = '';
     return more;
   }
+}
+
+/** The CRC-32 of one row, as `RowStream.write` and `proofOfBaseNext` compute it. */
+export function rowCrc(fields: (string | null)[]): number {
+  return crc32(fields.map((field) => field ?? NULL_IN_SUM).join(FIELD));
 }
 
 function escapeField(field: string | null): string {
@@ -95,12 +123,87 @@ function escapeField(field: string | null): string {
     : field;
 }
 
+/** What MySQL says of a value that it refuses, by error number. Its own messages quote values, so they are not shown. */
+const VALUE_ERRORS: Record<number, { reason: string; cure: string }> = {
+  1048: {
+    reason: 'NULL, which live does not allow',
+    cure: "Correct it at the source, or allow NULL in live's column.",
+  },
+  1263: {
+    reason: 'NULL, which live does not allow',
+    cure: "Correct it at the source, or allow NULL in live's column.",
+  },
+  1264: {
+    reason: 'a number outside of its range',
+    cure: "Correct it at the source, or widen live's column.",
+  },
+  1265: {
+    reason: 'what the column would cut or change',
+    cure: "Correct it at the source, or change live's column.",
+  },
+  1292: {
+    reason: 'a date or time that MySQL does not know',
+    cure: "Correct it at the source, or change live's column.",
+  },
+  1366: {
+    reason: "a character that the column's character set does not have",
+    cure: "Make live's column utf8mb4, or correct the value at the source.",
+  },
+  1406: { reason: 'more than the column holds', cure: "Shorten it at the source, or widen live's column." },
+  3140: { reason: 'text that is not valid JSON', cure: 'Correct it at the source.' },
+};
+
+/** MySQL refuses a value of a row; who knows the source names the row's key. */
+export class RowRefused extends StageswapError {
+  constructor(
+    table: TableSpec,
+    /** live's name, if MySQL says it */
+    readonly column: string | undefined,
+    /** place in the load, from 1, if MySQL says it */
+    readonly row: number | undefined,
+    readonly reason: string,
+    readonly cure: string,
+  ) {
+    super(
+      'BadValue',
+      `${table.source.schema}.${table.source.table}, a row whose key could not be read again, column ${column ?? 'unknown'} of ${table.live}: a value has ${reason}. ${cure}`,
+    );
+  }
+}
+
+/** Rows of the source have keys that MySQL calls one key; who knows the source names them. */
+export class KeysCollide extends StageswapError {
+  constructor(
+    table: TableSpec,
+    readonly count: number,
+  ) {
+    super(
+      'BadValue',
+      `${table.source.schema}.${table.source.table}: ${count} keys are one key in MySQL with another row's. ${COLLISION_CURE}`,
+    );
+  }
+}
+
+export const COLLISION_CURE =
+  "MySQL compares by live's collation: case, accents or trailing spaces do not tell keys apart. Make them differ at the source, or give live's key a binary collation.";
+
+function refused(table: TableSpec, error: unknown): RowRefused | undefined {
+  const known = VALUE_ERRORS[errorNumber(error) ?? 0];
+  if (!known) return undefined;
+  const message = (error as Error).message;
+  const column = / for column '([^']+?)'/.exec(message)?.[1];
+  const row = / at row (\d+)$/.exec(message)?.[1];
+  return new RowRefused(table, column, row === undefined ? undefined : Number(row), known.reason, known.cure);
+}
+
 /**
  * Loads rows into a table by LOAD DATA LOCAL … REPLACE. REPLACE makes the first bad value an error instead of another
  * value; records = sent and skipped = deleted = warnings = 0 is asserted, so a doubled key is found, too.
  *
  * @param constant a column that is the same in every row, such as the chunk's number
- * @throws {StageswapError} BadValue: MySQL refuses a value · ProofFailed: the counts differ
+ * @throws {RowRefused} MySQL refuses a value
+ * @throws {KeysCollide} two rows have one key
+ * @throws {StageswapError} ProofFailed: the counts differ
  */
 export async function loadRows(
   session: Session,
@@ -128,24 +231,11 @@ FIELDS TERMINATED BY ${raw("x'1f'")} ESCAPED BY ${raw("'\\\\'")} LINES TERMINATE
     } as Parameters<typeof session.connection.query>[0]);
     info = (result as { info?: string }).info ?? '';
   } catch (error) {
-    const errno = (error as { errno?: number }).errno;
-    if (errno !== undefined && errno >= 1000 && errno < 2000) {
-      throw new StageswapError(
-        'BadValue',
-        `${table.live}: MySQL refuses a value from ${table.source.schema}.${table.source.table}: ${(error as Error).message}. Correct it at the source, or widen live's column.`,
-        { cause: error },
-      );
-    }
-    throw error;
+    throw refused(table, error) ?? error;
   }
   const numbers = /Records: (\d+)\s+Deleted: (\d+)\s+Skipped: (\d+)\s+Warnings: (\d+)/.exec(info);
   const [records, deleted, skipped, warnings] = (numbers ?? []).slice(1).map(Number);
-  if (deleted) {
-    throw new StageswapError(
-      'BadValue',
-      `${table.live}: ${deleted} keys of ${table.source.schema}.${table.source.table} are not unique in MySQL (by case, accents or trailing spaces, or doubled). Make them differ, or give live's key a binary collation.`,
-    );
-  }
+  if (deleted) throw new KeysCollide(table, deleted);
   if (records !== rows.sent.rows || skipped !== 0 || warnings !== 0) {
     throw new StageswapError(
       'ProofFailed',

@@ -1,5 +1,5 @@
 import type { Config, TableConfig } from '../config/load.js';
-import { refusalOf } from '../model/conversion.js';
+import { keyRefusalOf, lossOf, refusalOf } from '../model/conversion.js';
 import {
   CONSTRAINT_NAME_CHARACTERS_MAX,
   LIVE_NAME_CHARACTERS_MAX,
@@ -41,7 +41,7 @@ export function decide(config: Config, facts: Facts): Decision {
       );
     if (!live) refuse(table.live, `${facts.schema} has no such table`, 'create it, or correct tables[].live');
     if (live) decideLive(config, facts, table, live, refuse);
-    if (live && source) decideColumns(table, live, source, refuse, warn);
+    if (live && source) decideColumns(table, live, source, config.timeZone, refuse, warn);
     const bad = facts.badKeys[table.live];
     if (bad && bad.nulls > 0)
       refuse(
@@ -193,6 +193,7 @@ function decideColumns(
   table: TableConfig,
   live: LiveTable,
   source: SourceTable,
+  timeZone: string | undefined,
   refuse: Report,
   warn: Report,
 ): void {
@@ -211,16 +212,13 @@ function decideColumns(
       );
     if (!to || !from) continue;
     if (to.generated) refuse(where, 'is a generated column: MySQL computes it', 'take it out of columns');
-    const refusal = refusalOf(from, to);
-    if (refusal) refuse(where, refusal, "change live's column, or take it out of columns");
+    const refusal =
+      refusalOf(from, to, timeZone) ?? (table.key.includes(name) ? keyRefusalOf(from, to) : undefined);
+    if (refusal) refuse(where, refusal.what, refusal.cure);
     if (from.nullable && !to.nullable && !table.key.includes(name))
       warn(where, 'the source allows NULL and live does not: a NULL will stop the run', 'allow NULL in live');
-    if (from.type === 'datetime2' && from.scale === 7)
-      warn(
-        where,
-        'MySQL keeps six digits of a second: the seventh of datetime2(7) is cut',
-        'nothing to do, if that is enough',
-      );
+    const loss = lossOf(from, to, timeZone);
+    if (loss !== undefined) warn(where, loss, 'nothing to do, if that is enough');
   }
   for (const column of live.columns) {
     if (

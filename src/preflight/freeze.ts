@@ -19,7 +19,7 @@ export function freeze(
     const live = facts.live.find((candidate) => candidate.name === table.live);
     const source = sourceOf(facts.source, table.source);
     if (!live || !source) throw new Error(`${table.live} did not pass preflight`);
-    return freezeTable(table, live, source, run.fingerprints[table.live] ?? '');
+    return freezeTable(table, live, source, run.fingerprints[table.live] ?? '', config.timeZone);
   });
   return {
     pipeline: config.pipeline,
@@ -46,6 +46,7 @@ function freezeTable(
   live: LiveTable,
   source: SourceTable,
   fingerprint: string,
+  timeZone: string | undefined,
 ): TableSpec {
   const names = Object.keys(table.columns);
   const ordered = [...table.key, ...names.filter((name) => !table.key.includes(name))];
@@ -54,8 +55,12 @@ function freezeTable(
     const wanted = table.columns[name]?.from.toLowerCase();
     const from = source.columns.find((column) => column.name.toLowerCase() === wanted);
     if (!to || !from) throw new Error(`${table.live}.${name} did not pass preflight`);
-    const { type, maxLengthBytes, precision, scale } = from;
-    return { source: { name: from.name, type, maxLengthBytes, precision, scale }, live: liveColumn(to) };
+    const { type, maxLengthBytes, precision, scale, collation } = from;
+    return {
+      source: { name: from.name, type, maxLengthBytes, precision, scale, collation },
+      live: liveColumn(to),
+      ...(timeZone === undefined ? {} : { timeZone }),
+    };
   });
   return {
     source: { schema: source.schema, table: source.name },

@@ -1,4 +1,5 @@
 import mssql from 'mssql';
+import { StageswapError } from '../model/failures.js';
 import type { MappedColumn, SourceColumn, TableSpec } from '../model/spec.js';
 import { quoted } from './connection.js';
 
@@ -48,22 +49,35 @@ function keyAsText(column: SourceColumn): string {
 }
 
 /** Expression that reads a bound text back as the column's type. */
-function boundAsKey(column: SourceColumn, parameter: string): string {
+function boundAsKey(column: SourceColumn, parameter: string, value: string): string {
+  if (needsCollation(column, value))
+    return `CAST(${parameter} COLLATE ${column.collation} AS ${declaredType(column)})`;
   if (BINARY.has(column.type)) return `CONVERT(varbinary(900), ${parameter}, 2)`;
   if (STYLE_121.has(column.type)) return `CONVERT(${declaredType(column)}, ${parameter}, 121)`;
   return `CAST(${parameter} AS ${declaredType(column)})`;
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
+const NOT_ASCII = /[^\x00-\x7f]/;
+
+/**
+ * A varchar parameter is encoded in the database's code page, and the column may have another one, such as UTF-8: then a
+ * limit would come back with question marks in it. Text that is more than ASCII is therefore bound as nvarchar and
+ * converted to the column's own code page.
+ */
+function needsCollation(column: SourceColumn, value: string): boolean {
+  return Boolean(column.collation) && isCodePage(column) && NOT_ASCII.test(value);
+}
+const isCodePage = (column: SourceColumn) => TEXT.has(column.type) && !column.type.startsWith('n');
+
 /** Binds a limit's values and returns the expressions for them. */
 function bind(request: mssql.Request, columns: SourceColumn[], values: string[], prefix: string): string[] {
   return columns.map((column, index) => {
     const name = `${prefix}${index}`;
-    request.input(
-      name,
-      TEXT.has(column.type) && !column.type.startsWith('n') ? mssql.VarChar(8000) : mssql.NVarChar(4000),
-      values[index] ?? null,
-    );
-    return boundAsKey(column, `@${name}`);
+    const value = values[index] ?? '';
+    const narrow = isCodePage(column) && !needsCollation(column, value);
+    request.input(name, narrow ? mssql.VarChar(8000) : mssql.NVarChar(4000), value);
+    return boundAsKey(column, `@${name}`, value);
   });
 }
 
@@ -117,10 +131,52 @@ export async function nextLimit(
     `SELECT ${list} FROM ${quotedTable(table)}${where} ORDER BY ${order} OFFSET @skip ROWS FETCH NEXT 1 ROWS ONLY`,
   );
   const row = result.recordset[0] as Record<string, string> | undefined;
-  return row ? columns.map((_, index) => String(row[`k${index}`])) : null;
+  if (!row) return null;
+  const limit = columns.map((_, index) => String(row[`k${index}`]));
+  limit.forEach((text, index) => {
+    if (!text.isWellFormed())
+      throw badValue(
+        table,
+        limit,
+        columns[index]?.name ?? '',
+        'half of a surrogate pair, which no UTF-8 text can hold',
+        'Correct it at the source.',
+      );
+  });
+  return limit;
+}
+
+const KEY_CHARACTERS_MAX = 200;
+
+/** A row's key for a message, by the source's names: key CustomerId = 17. Text is quoted as JSON, so that spaces show. */
+export function keyName(table: TableSpec, values: (string | null)[]): string {
+  const parts = sourceKey(table).map((column, index) => {
+    const value = values[index] ?? null;
+    const text = value !== null && /^-?\d+(\.\d+)?$/.test(value) ? value : JSON.stringify(value);
+    const short = text.length > KEY_CHARACTERS_MAX ? `${text.slice(0, KEY_CHARACTERS_MAX)}…` : text;
+    return `${column.name} = ${short}`;
+  });
+  return `key ${parts.join(', ')}`;
+}
+
+/** What a bad value is reported as: where it is and what to do, never the value itself. */
+export function badValue(
+  table: TableSpec,
+  key: (string | null)[],
+  sourceColumn: string,
+  reason: string,
+  cure: string,
+): StageswapError {
+  return new StageswapError(
+    'BadValue',
+    `${table.source.schema}.${table.source.table}, ${keyName(table, key)}, column ${sourceColumn}: a value has ${reason}. ${cure}`,
+  );
 }
 
 /** The columns as they are selected, in the mapping's order. */
-export function selectList(columns: MappedColumn[], read: (column: MappedColumn) => string): string {
-  return columns.map((column, index) => `${read(column)} AS c${index}`).join(', ');
+export function selectList(
+  columns: MappedColumn[],
+  read: (column: MappedColumn, index: number) => string,
+): string {
+  return columns.map((column, index) => `${read(column, index)} AS c${index}`).join(', ');
 }

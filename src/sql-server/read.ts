@@ -1,9 +1,10 @@
 import mssql from 'mssql';
-import { BadValueError, conversionOf } from '../model/conversion.js';
+import { BadValueError } from '../model/bad-value.js';
+import { type Conversion, conversionOf } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
 import type { TableSpec } from '../model/spec.js';
 import { quoted } from './connection.js';
-import { type KeyText, quotedTable, rangeOf, selectList } from './keys.js';
+import { badValue, type KeyText, quotedTable, rangeOf, selectList } from './keys.js';
 
 /** Takes rows of canonical texts; `write` says false where the reader should wait for `drained`. */
 export interface RowSink {
@@ -22,7 +23,7 @@ export function requestOn(reader: Reader): mssql.Request {
  * Reads one half-open key range into a sink, with back-pressure, without sorting.
  *
  * @returns rows received; it equals the row count with which the server ended the statement
- * @throws {StageswapError} BadValue: names table, column and reason · ProofFailed: the counts differ
+ * @throws {StageswapError} BadValue: names table, key, column and reason · ProofFailed: the counts differ
  * @see TRAPS "SQL Server through mssql/tedious": done is not completion after a cut connection
  */
 export async function readRange(
@@ -33,12 +34,14 @@ export async function readRange(
   sink: RowSink,
   signal: AbortSignal,
 ): Promise<number> {
-  const conversions = table.columns.map((column) => ({ name: column.source.name, ...conversionOf(column) }));
+  const conversions = table.columns.map(conversionOf);
   const request = requestOn(reader);
   request.stream = true;
   request.arrayRowMode = true;
   const where = rangeOf(request, table, from, to);
-  const list = selectList(table.columns, (column) => conversionOf(column).read(quoted(column.source.name)));
+  const list = selectList(table.columns, (column, index) =>
+    (conversions[index] as Conversion).read(quoted(column.source.name)),
+  );
   let received = 0;
   return new Promise<number>((resolve, reject) => {
     let failure: Error | undefined;
@@ -55,8 +58,7 @@ export async function readRange(
       try {
         const fields = new Array<string | null>(conversions.length);
         for (let index = 0; index < conversions.length; index += 1) {
-          const conversion = conversions[index];
-          if (conversion) fields[index] = convertField(table, conversion, row[index]);
+          fields[index] = (conversions[index] as Conversion).convert(row[index]);
         }
         received += 1;
         if (!sink.write(fields)) {
@@ -64,7 +66,7 @@ export async function readRange(
           void sink.drained().then(() => request.resume());
         }
       } catch (error) {
-        stop(error as Error);
+        stop(error instanceof BadValueError ? badRow(table, conversions, row) : (error as Error));
       }
     });
     request.on('error', (error: Error) => {
@@ -93,20 +95,27 @@ export async function readRange(
   });
 }
 
-function convertField(
-  table: TableSpec,
-  conversion: { name: string; convert: (value: unknown) => string | null },
-  value: unknown,
-): string | null {
+/** The failure of a row that was found bad, with its key: off the hot path, so the row is converted once more. */
+function badRow(table: TableSpec, conversions: Conversion[], row: unknown[]): StageswapError {
+  const key = table.key.map((_, index) => keyText(conversions[index] as Conversion, row[index]));
+  for (const [index, column] of table.columns.entries()) {
+    try {
+      (conversions[index] as Conversion).convert(row[index]);
+    } catch (error) {
+      if (error instanceof BadValueError)
+        return badValue(table, key, column.source.name, error.message, error.cure);
+    }
+  }
+  throw new Error(`${table.live}: a row was bad, and is not any more`);
+}
+
+/** A key's text for a message; of a value that is bad itself, the driver's own. */
+function keyText(conversion: Conversion, value: unknown): string | null {
   try {
     return conversion.convert(value);
-  } catch (error) {
-    if (!(error instanceof BadValueError)) throw error;
-    throw new StageswapError(
-      'BadValue',
-      `${table.source.schema}.${table.source.table}, column ${conversion.name}: a value has ${error.message}. Correct it at the source, or change live's column.`,
-      { cause: error },
-    );
+  } catch {
+    if (value === null || value === undefined) return null;
+    return value instanceof Date ? value.toISOString() : String(value);
   }
 }
 

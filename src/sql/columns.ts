@@ -1,22 +1,24 @@
+import {
+  isBytes,
+  isFloating,
+  isMembers,
+  isOpaque,
+  isString,
+  isUnsigned,
+  isZerofill,
+  membersOf,
+} from '../model/live-type.js';
 import type { LiveColumn, TableSpec } from '../model/spec.js';
 import { col, Fragment, id, join, raw, sql } from './text.js';
 
 /** Fragments about columns: definitions, exact comparison, key ranges. */
 
-const BINARY_TYPES = new Set(['binary', 'varbinary', 'tinyblob', 'blob', 'mediumblob', 'longblob']);
-const TEXT_TYPES = new Set(['char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext', 'enum', 'set']);
-
-export function isBinary(column: LiveColumn): boolean {
-  return BINARY_TYPES.has(column.type);
-}
-export function isText(column: LiveColumn): boolean {
-  return TEXT_TYPES.has(column.type);
-}
+const hasCharset = (column: LiveColumn) => isString(column) || isMembers(column);
 
 /** Definition of a column typed like live's, with the nullability asked for and no default. */
 export function columnDefinition(column: LiveColumn, nullable: boolean): Fragment {
   const charset =
-    column.charset && column.collation && isText(column)
+    column.charset && column.collation && hasCharset(column)
       ? ` CHARACTER SET ${column.charset} COLLATE ${column.collation}`
       : '';
   return raw(`${id(column.name).text} ${column.columnType}${charset} ${nullable ? 'NULL' : 'NOT NULL'}`);
@@ -43,13 +45,16 @@ export function keyColumns(table: TableSpec): LiveColumn[] {
 
 /**
  * Are two values the same, exactly: bytes, not collation; NULL equals NULL. Both sides must have one column type.
+ * Doubles and JSON are compared as text, since MySQL calls 0 and -0, and 1 and 1.0 in JSON, equal.
  * @see DESIGN "The merge"; MySQL manual, Comparison Operators (<=>)
  */
 export function same(column: LiveColumn, left: Fragment, right: Fragment): Fragment {
-  if (isText(column) || isBinary(column)) {
-    return sql`(CAST(${left} AS BINARY) <=> CAST(${right} AS BINARY))`;
-  }
-  return sql`(${left} <=> ${right})`;
+  const bytes = (value: Fragment) => {
+    if (hasCharset(column) || isBytes(column) || isOpaque(column)) return sql`CAST(${value} AS BINARY)`;
+    if (isFloating(column) || column.type === 'json') return sql`CAST(${asText(column, value)} AS BINARY)`;
+    return value;
+  };
+  return sql`(${bytes(left)} <=> ${bytes(right)})`;
 }
 
 /** Equality of the key between two aliases, by the key's own collation: what MySQL's primary key calls one key. */
@@ -60,19 +65,34 @@ export function sameKey(table: TableSpec, left: string, right: string): Fragment
   );
 }
 
-/** A column's value as text that `keyValue` reads back exactly; binary as hexadecimal. */
+/**
+ * A column's value as the canonical text: what `conversionOf` makes of a source value, and what `keyValue` reads back
+ * exactly. Binary as hexadecimal; doubles as JSON prints them, since CAST of a DOUBLE to CHAR depends on a display width
+ * and that of a FLOAT keeps six digits only.
+ */
 export function asText(column: LiveColumn, value: Fragment): Fragment {
-  if (isBinary(column)) return sql`HEX(${value})`;
-  if (column.type === 'bit') return sql`CAST(${value} + 0 AS CHAR)`;
-  return isText(column) ? sql`CONVERT(${value} USING utf8mb4)` : sql`CAST(${value} AS CHAR)`;
+  if (isBytes(column) || isOpaque(column)) return sql`HEX(${value})`;
+  if (hasCharset(column)) return sql`CONVERT(${value} USING utf8mb4)`;
+  if (isFloating(column)) return sql`CAST(CAST(${value} + 0e0 AS JSON) AS CHAR)`;
+  // + 0 takes the leading zeros of ZEROFILL away, and makes BIT a number.
+  return column.type === 'bit' || isZerofill(column)
+    ? sql`CAST(${value} + 0 AS CHAR)`
+    : sql`CAST(${value} AS CHAR)`;
 }
 
-/** A key value bound with its column's type, so that MySQL compares within one type. */
+/**
+ * A key value bound with its column's type, so that MySQL compares within one type and in the order of the index: that of
+ * ENUM and SET is by number, not by text.
+ */
 export function keyValue(column: LiveColumn, text: string): Fragment {
-  if (isBinary(column)) return sql`UNHEX(${text})`;
-  if (isText(column))
+  return isMembers(column) ? raw(String(memberNumber(column, text))) : typedKey(column, sql`${text}`);
+}
+
+/** Canonical text as a value of a key column's type; members of ENUM and SET stay text. */
+export function typedKey(column: LiveColumn, text: Fragment): Fragment {
+  if (isBytes(column)) return sql`UNHEX(${text})`;
+  if (hasCharset(column))
     return sql`CONVERT(${text} USING ${raw(column.charset ?? 'utf8mb4')}) COLLATE ${raw(column.collation ?? 'utf8mb4_bin')}`;
-  const unsigned = column.columnType.includes('unsigned');
   switch (column.type) {
     case 'decimal':
       return sql`CAST(${text} AS DECIMAL(${raw(String(column.precision))},${raw(String(column.scale))}))`;
@@ -83,9 +103,19 @@ export function keyValue(column: LiveColumn, text: string): Fragment {
       return sql`CAST(${text} AS DATETIME(6))`;
     case 'time':
       return sql`CAST(${text} AS TIME(6))`;
+    case 'bit':
+      return sql`CAST(${text} AS UNSIGNED)`;
     default:
-      return unsigned ? sql`CAST(${text} AS UNSIGNED)` : sql`CAST(${text} AS SIGNED)`;
+      return isUnsigned(column) ? sql`CAST(${text} AS UNSIGNED)` : sql`CAST(${text} AS SIGNED)`;
   }
+}
+
+/** The number under which MySQL stores a member of an ENUM (its place, from 1) or members of a SET (a bit each). */
+function memberNumber(column: LiveColumn, text: string): bigint {
+  const members = membersOf(column);
+  if (column.type === 'enum') return BigInt(members.indexOf(text) + 1);
+  const wanted = new Set(text.split(','));
+  return members.reduce((sum, member, place) => (wanted.has(member) ? sum | (1n << BigInt(place)) : sum), 0n);
 }
 
 /** Key values of a range's end, as text, in key order; null is open. */

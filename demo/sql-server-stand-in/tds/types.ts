@@ -5,9 +5,14 @@ import type { ByteWriter } from './bytes.js';
 
 /** SQL_Latin1_General_CP1_CI_AS. */
 export const COLLATION = Buffer.from([0x09, 0x04, 0xd0, 0x00, 0x34]);
-const ANSI = new TextDecoder('windows-1252');
+/** 0x80 to 0x9f of code page 1252, with its five gaps as control characters. TextDecoder has it wrong in some releases of Node. */
+const ANSI_HIGH = '€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ';
 const ANSI_BYTES = new Map<string, number>();
-for (let byte = 128; byte < 256; byte++) ANSI_BYTES.set(ANSI.decode(Uint8Array.of(byte)), byte);
+for (let byte = 128; byte < 256; byte++)
+  ANSI_BYTES.set(ANSI_HIGH[byte - 128] ?? String.fromCharCode(byte), byte);
+
+const fromAnsi = (bytes: Buffer): string =>
+  bytes.toString('latin1').replace(/[\x80-\x9f]/g, (byte) => ANSI_HIGH[byte.charCodeAt(0) - 128] as string);
 
 /** Code page 1252; what it lacks becomes a question mark, as on SQL Server. */
 export function toAnsi(text: string): Buffer {
@@ -334,7 +339,7 @@ function decode(bytes: Buffer, type: TsqlType): WireValue {
       return bytes.toString('utf16le');
     case 'char':
     case 'varchar':
-      return ANSI.decode(bytes);
+      return fromAnsi(bytes);
     default:
       return Buffer.from(bytes);
   }

@@ -1,0 +1,39 @@
+import type { TableSpec } from '../model/spec.js';
+import { asText, keyColumns, typedKey } from './columns.js';
+import { col, type Fragment, id, join, raw, sql } from './text.js';
+
+/**
+ * Keys of a chunk that MySQL takes for one key, in pairs: of two rows of the chunk, or of one of them and a row that
+ * baseNext has from another chunk. The keys come as one JSON parameter, and are typed and collated like live's.
+ *
+ * @param into     baseNext's name, without rows of this chunk
+ * @param keys     canonical texts of the chunk's keys
+ * @param pairsMax of each kind
+ * @returns        rows of a0, a1 … and b0, b1 …: the two keys as canonical text
+ */
+export function collidingKeys(
+  table: TableSpec,
+  into: string,
+  keys: (string | null)[][],
+  pairsMax: number,
+): Fragment {
+  const columns = keyColumns(table);
+  const list = (make: (column: (typeof columns)[0], index: number) => Fragment, separator = ', ') =>
+    join(columns.map(make), separator);
+  const c = (prefix: string, index: number) => col('c', `${prefix}${index}`);
+  const name = (prefix: string, index: number) => id(`${prefix}${index}`);
+  const limit = raw(String(pairsMax));
+  return sql`WITH c AS (
+  SELECT n, ${list((_, index) => name('t', index))}, ${list((column, index) => sql`${typedKey(column, name('t', index))} AS ${name('k', index)}`)}
+  FROM JSON_TABLE(CAST(${JSON.stringify(keys)} AS JSON), '$[*]' COLUMNS (
+    n FOR ORDINALITY, ${list((_, index) => raw(`t${index} LONGTEXT PATH '$[${index}]'`))})) AS given
+)
+(SELECT ${list((_, index) => sql`${name('p', index)} AS ${name('a', index)}`)}, ${list((_, index) => sql`${name('t', index)} AS ${name('b', index)}`)}
+ FROM (SELECT ${list((_, index) => c('t', index))}, ${list((_, index) => sql`LAG(${c('t', index)}) OVER same_key AS ${name('p', index)}`)}
+       FROM c WINDOW same_key AS (PARTITION BY ${list((_, index) => c('k', index))} ORDER BY c.n)) AS neighbours
+ WHERE ${name('p', 0)} IS NOT NULL LIMIT ${limit})
+UNION ALL
+(SELECT ${list((column, index) => sql`${asText(column, col('i', column.name))} AS ${name('a', index)}`)}, ${list((_, index) => sql`${c('t', index)} AS ${name('b', index)}`)}
+ FROM c JOIN ${id(into)} AS i ON ${list((column, index) => sql`${col('i', column.name)} = ${c('k', index)}`, ' AND ')}
+ LIMIT ${limit})`;
+}

@@ -1,0 +1,256 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import mssql from 'mssql';
+import mysql from 'mysql2/promise';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { createActivities } from '../activities/index.js';
+import { parseMssqlAddress } from '../src/config/address.js';
+import { parseConfig } from '../src/config/load.js';
+import { physicalTable } from '../src/model/names.js';
+import { BAD, EXACT, KEYS } from './support/type-cases.js';
+
+/** Every type on its real way: from the source through the driver, LOAD DATA and the proof into stage, and back. */
+const SCHEMA = 'stageswap_test_types';
+const KEY_ROWS = 250;
+const target = new URL(inject('mysqlUrl'));
+target.pathname = `/${SCHEMA}`;
+const source = new URL(inject('mssqlUrl'));
+source.pathname = `/${SCHEMA}`;
+
+interface Made {
+  live: string;
+  key: string[];
+  columns: string[];
+}
+interface Run {
+  pipeline: string;
+  generation: number;
+}
+
+let billing: mssql.ConnectionPool;
+let application: mysql.Connection;
+const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
+
+async function openSource(database: string): Promise<mssql.ConnectionPool> {
+  const address = parseMssqlAddress(inject('mssqlUrl'));
+  return new mssql.ConnectionPool({
+    server: address.host,
+    port: address.port,
+    user: address.user,
+    password: address.password,
+    database,
+    options: { encrypt: address.encrypt, trustServerCertificate: true, useUTC: true },
+  }).connect();
+}
+
+beforeAll(async () => {
+  const first = await openSource(parseMssqlAddress(inject('mssqlUrl')).database);
+  await first.batch(`DROP DATABASE IF EXISTS [${SCHEMA}]`);
+  await first.batch(`CREATE DATABASE [${SCHEMA}]`);
+  await first.batch(`ALTER DATABASE [${SCHEMA}] SET ALLOW_SNAPSHOT_ISOLATION ON`);
+  await first.close();
+  billing = await openSource(SCHEMA);
+  const server = await mysql.createConnection(inject('mysqlUrl'));
+  await server.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
+  await server.query(`CREATE DATABASE ${SCHEMA} CHARACTER SET utf8mb4`);
+  await server.end();
+  application = await mysql.createConnection({
+    uri: target.href,
+    charset: 'utf8mb4',
+    dateStrings: true,
+    supportBigNumbers: true,
+    bigNumberStrings: true,
+    timezone: 'Z',
+  });
+  await application.query("SET time_zone = '+00:00'");
+});
+afterAll(async () => {
+  await application?.end();
+  await billing?.close();
+});
+
+/** Makes a table on both sides. The source's columns are called as live's, in capitals. */
+async function makeTable(
+  live: string,
+  key: string[],
+  columns: { name: string; source: string; live: string }[],
+  rows: string[][],
+): Promise<Made> {
+  const theirs = columns.map(
+    ({ name, source: type }) => `${name.toUpperCase()} ${type}${key.includes(name) ? ' NOT NULL' : ' NULL'}`,
+  );
+  await billing.batch(
+    `CREATE TABLE dbo.${live} (${theirs.join(', ')}, PRIMARY KEY (${key.map((name) => name.toUpperCase()).join(', ')}))`,
+  );
+  for (const row of rows) await billing.batch(`INSERT INTO dbo.${live} VALUES (${row.join(', ')})`);
+  const ours = columns.map(({ name, live: type }) => `${name} ${type}`);
+  await application.query(`CREATE TABLE ${live} (${ours.join(', ')}, PRIMARY KEY (${key.join(', ')}))`);
+  return { live, key, columns: columns.map(({ name }) => name) };
+}
+
+function pipeline(name: string, tables: Made[]) {
+  const config = parseConfig(
+    `
+pipeline: ${name}
+source: { url: "\${MSSQL_URL}" }
+target: { url: "\${MYSQL_URL}" }
+firstRun: source
+approve: never
+chunkRows: 100
+timeZone: Europe/Berlin
+tables:
+${tables
+  .map(
+    ({ live, key, columns }) => `  - source: dbo.${live}
+    live: ${live}
+    key: [${key.join(', ')}]
+    columns: { ${columns.map((column) => `${column}: ${column.toUpperCase()}`).join(', ')} }
+`,
+  )
+  .join('')}`,
+    'stageswap.yaml',
+    { MSSQL_URL: source.href, MYSQL_URL: target.href },
+  );
+  const activities = createActivities({ config: () => config });
+  // biome-ignore lint/suspicious/noExplicitAny: the environment takes any activity
+  const run = <R>(activity: (...input: any[]) => Promise<R>, ...input: unknown[]): Promise<R> =>
+    environment.run(activity, ...input) as Promise<R>;
+  return {
+    begin: async (runId: string): Promise<Run> => {
+      const begun = await run(activities.begin, name, runId);
+      await run(activities.prepare, begun);
+      return begun;
+    },
+    ingest: (of: Run) => run(activities.ingestTransaction, of),
+    publish: async (of: Run): Promise<void> => {
+      for (const { live } of tables) while (!(await run(activities.reconcile, of, live)).finished);
+      for (const { live } of tables) await run(activities.verify, of, live);
+    },
+  };
+}
+
+/** How live shows a column: bytes as hexadecimal, bits as number, doubles by their bits. */
+function shownAs(name: string, type: string): string {
+  if (/^(VAR)?BINARY|BLOB/.test(type)) return `HEX(${name})`;
+  if (/^BIT|ZEROFILL/.test(type)) return `CAST(${name} + 0 AS CHAR)`;
+  if (/^FLOAT/.test(type)) return `${name} + 0e0`;
+  if (/^DOUBLE/.test(type)) return name;
+  return `CAST(${name} AS CHAR)`;
+}
+
+describe('a value that fits', () => {
+  const rows: Record<string, unknown>[] = [];
+  const columns = EXACT.map((one, index) => ({ name: `c${index}`, ...one }));
+  beforeAll(async () => {
+    const places = Math.max(...EXACT.map(({ values }) => values.length));
+    const made = await makeTable(
+      'exact',
+      ['id'],
+      [{ name: 'id', source: 'int', live: 'INT' }, ...columns],
+      Array.from({ length: places + 1 }, (_, row) => [
+        String(row),
+        ...EXACT.map(({ values }) => values[row]?.[0] ?? 'NULL'),
+      ]),
+    );
+    const { begin, ingest, publish } = pipeline('exact', [made]);
+    const run = await begin('exact-1');
+    await ingest(run);
+    await publish(run);
+    const [found] = await application.query<mysql.RowDataPacket[]>(
+      `SELECT ${columns.map(({ name, live }) => `${shownAs(name, live)} AS ${name}`).join(', ')} FROM ${physicalTable(run.generation, 'stage', 'exact')} ORDER BY id`,
+    );
+    rows.push(...found);
+    expect(rows).toHaveLength(places + 1);
+  });
+
+  it.each(columns)('$source is in $live as it was at the source', ({ name, live, values }) => {
+    const number = /^(FLOAT|DOUBLE)/.test(live);
+    const shown = rows.map((row) => (number && row[name] !== null ? Number(row[name]) : row[name]));
+    const wanted = values.map(([, value]) => (number ? Number(value) : value));
+    expect(shown).toEqual([...wanted, ...rows.slice(values.length).map(() => null)]);
+  });
+});
+
+describe('a value that does not fit', () => {
+  const columns = BAD.map((one, index) => ({ name: `c${index}`, ...one }));
+  let started: { ingest: (of: Run) => Promise<unknown>; run: Run };
+  beforeAll(async () => {
+    const notNull = (live: string) => (live.endsWith('NOT NULL') ? '1' : 'NULL');
+    const made = await makeTable(
+      'bad',
+      ['id'],
+      [{ name: 'id', source: 'bigint', live: 'BIGINT' }, ...columns],
+      ['-9007199254740993', '0', '9007199254740993'].map((id) => [
+        id,
+        ...BAD.map(({ live }) => notNull(live)),
+      ]),
+    );
+    const { begin, ingest } = pipeline('bad', [made]);
+    started = { ingest, run: await begin('bad-1') };
+  });
+
+  it.each(columns)(
+    '$source $value stops the run before $live holds another value',
+    async ({ name, live, value, reason }) => {
+      const column = name.toUpperCase();
+      await billing.batch(`UPDATE dbo.bad SET ${column} = ${value} WHERE ID = -9007199254740993`);
+      try {
+        const failure: Error = await started.ingest(started.run).then(
+          () => expect.unreachable(),
+          (error: Error) => error,
+        );
+        expect(failure.message).toContain(
+          `dbo.bad, key ID = -9007199254740993, column ${column}: a value has `,
+        );
+        expect(failure.message).toMatch(reason);
+        const inside = value.replace(/^N?'|'$/g, '').trim();
+        const all = `${failure.message} ${(failure.cause as Error | undefined)?.message ?? ''}`;
+        if (inside.length > 3 && value !== 'NULL' && !'ID = -9007199254740993'.includes(inside))
+          expect(all.split('a value has')[1]).not.toContain(inside);
+        expect(failure).toMatchObject({ type: 'BadValue', nonRetryable: true });
+      } finally {
+        await billing.batch(
+          `UPDATE dbo.bad SET ${column} = ${live.endsWith('NOT NULL') ? '1' : 'NULL'} WHERE ID = -9007199254740993`,
+        );
+      }
+    },
+  );
+});
+
+describe('keys', () => {
+  it('are read in chunks that cover every row once, whatever the order on either side', async () => {
+    const made: Made[] = [];
+    for (const { name, columns } of KEYS) {
+      const key = columns.map((_, index) => `k${index}`);
+      made.push(
+        await makeTable(
+          name,
+          key,
+          [
+            ...columns.map((column, index) => ({ name: `k${index}`, ...column })),
+            { name: 'place', source: 'int', live: 'INT' },
+          ],
+          Array.from({ length: KEY_ROWS }, (_, row) => [
+            ...columns.map(({ literal }) => literal(row)),
+            String(row),
+          ]),
+        ),
+      );
+    }
+    const { begin, ingest, publish } = pipeline('keys', made);
+    const run = await begin('keys-1');
+    expect(await ingest(run)).toMatchObject(
+      Object.fromEntries(made.map(({ live }) => [live, { rows: KEY_ROWS, chunks: 3, chunksDone: 3 }])),
+    );
+    await publish(run);
+    for (const { live } of made) {
+      const [rows] = await application.query<mysql.RowDataPacket[]>(
+        `SELECT place FROM ${physicalTable(run.generation, 'stage', live)} ORDER BY place`,
+      );
+      expect(
+        rows.map((row) => row.place),
+        live,
+      ).toEqual(Array.from({ length: KEY_ROWS }, (_, row) => row));
+    }
+  });
+});
