@@ -124,11 +124,12 @@ export async function nextLimit(
 ): Promise<KeyText> {
   const columns = sourceKey(table);
   const list = columns.map((column, index) => `${keyAsText(column)} AS k${index}`).join(', ');
-  const order = columns.map((column) => quoted(column.name)).join(', ');
+  // Qualified: a bare name in ORDER BY means the select list's alias first, and a column may be called k0.
+  const order = columns.map((column) => `s.${quoted(column.name)}`).join(', ');
   request.input('skip', mssql.Int, rows);
   const where = rangeOf(request, table, from, null);
   const result = await request.query(
-    `SELECT ${list} FROM ${quotedTable(table)}${where} ORDER BY ${order} OFFSET @skip ROWS FETCH NEXT 1 ROWS ONLY`,
+    `SELECT ${list} FROM ${quotedTable(table)} AS s${where} ORDER BY ${order} OFFSET @skip ROWS FETCH NEXT 1 ROWS ONLY`,
   );
   const row = result.recordset[0] as Record<string, string> | undefined;
   if (!row) return null;
@@ -143,6 +144,11 @@ export async function nextLimit(
         'Correct it at the source.',
       );
   });
+  if (from && limit.every((text, index) => text === from[index]))
+    throw new StageswapError(
+      'Refused',
+      `${table.source.schema}.${table.source.table}: more than ${rows} rows of the source have the ${keyName(table, limit)}, so it cannot be divided into chunks. Choose a key that is unique at the source.`,
+    );
   return limit;
 }
 
