@@ -82,7 +82,10 @@ async function makeTable(
   await billing.batch(
     `CREATE TABLE dbo.${live} (${theirs.join(', ')}, PRIMARY KEY (${key.map((name) => name.toUpperCase()).join(', ')}))`,
   );
-  for (const row of rows) await billing.batch(`INSERT INTO dbo.${live} VALUES (${row.join(', ')})`);
+  for (let from = 0; from < rows.length; from += 50) {
+    const some = rows.slice(from, from + 50).map((row) => `(${row.join(', ')})`);
+    await billing.batch(`INSERT INTO dbo.${live} VALUES ${some.join(', ')}`);
+  }
   const ours = columns.map(({ name, live: type }) => `${name} ${type}`);
   await application.query(`CREATE TABLE ${live} (${ours.join(', ')}, PRIMARY KEY (${key.join(', ')}))`);
   return { live, key, columns: columns.map(({ name }) => name) };
@@ -252,5 +255,64 @@ describe('keys', () => {
         live,
       ).toEqual(Array.from({ length: KEY_ROWS }, (_, row) => row));
     }
+  });
+
+  const collisions = [
+    {
+      what: 'case and accents',
+      source: 'nvarchar(20)',
+      live: 'VARCHAR(20) COLLATE utf8mb4_0900_ai_ci',
+      keys: ["N'resume'", "N'other'", "N'Résumé'"],
+      named: 'key K0 = "resume" and key K0 = "Résumé"',
+    },
+    {
+      what: 'trailing spaces',
+      source: 'nvarchar(20) COLLATE Latin1_General_BIN2',
+      live: 'VARCHAR(20) COLLATE utf8mb4_bin',
+      keys: ["N'padded'", "N'padded  '"],
+      named: 'key K0 = "padded" and key K0 = "padded  "',
+    },
+    {
+      what: 'letters of one sort',
+      source: 'nvarchar(20) COLLATE Latin1_General_BIN2',
+      live: 'VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_german1_ci',
+      keys: ["N'Straße'", "N'Strase'"],
+      named: 'key K0 = "Straße" and key K0 = "Strase"',
+    },
+  ];
+  it.each(collisions)('that MySQL calls one key by $what are found and named', async (one) => {
+    const live = `collision_${collisions.indexOf(one)}`;
+    const made = await makeTable(
+      live,
+      ['k0'],
+      [
+        { name: 'k0', source: one.source, live: one.live },
+        { name: 'note', source: 'int', live: 'INT' },
+      ],
+      one.keys.map((key, index) => [key, String(index)]),
+    );
+    const { begin, ingest } = pipeline(live.replace('_', '-'), [made]);
+    const run = await begin(`${live}-1`);
+    await expect(ingest(run)).rejects.toThrow(
+      `dbo.${live}: keys that are one key in MySQL: ${one.named}. MySQL compares by live's collation`,
+    );
+  });
+
+  it('that MySQL calls one key are found across chunks', async () => {
+    const made = await makeTable(
+      'across',
+      ['k0', 'k1'],
+      [
+        { name: 'k0', source: 'varchar(10) COLLATE Latin1_General_BIN2', live: 'VARCHAR(10)' },
+        { name: 'k1', source: 'int', live: 'INT' },
+      ],
+      Array.from({ length: KEY_ROWS }, (_, row) => [
+        row < 200 ? "'A'" : "'a'",
+        String(row < 200 ? row : row - 100),
+      ]),
+    );
+    const { begin, ingest } = pipeline('across', [made]);
+    const run = await begin('across-1');
+    await expect(ingest(run)).rejects.toThrow('key K0 = "A", K1 = 100 and key K0 = "a", K1 = 100');
   });
 });
