@@ -125,9 +125,17 @@ ${tables
       return begun;
     },
     ingest: (of: Run) => run(activities.ingestTransaction, of),
-    publish: async (of: Run): Promise<void> => {
+    stage: async (of: Run): Promise<void> => {
       for (const { live } of tables) while (!(await run(activities.reconcile, of, live)).finished);
       for (const { live } of tables) await run(activities.verify, of, live);
+    },
+    capture: (of: Run) => run(activities.capture, of),
+    swap: async (of: Run): Promise<void> => {
+      await run(activities.backup, of);
+      await run(activities.cutOver, of);
+      await run(activities.finalSync, of);
+      await run(activities.end, of, { outcome: 'published' });
+      await run(activities.cleanup, of);
     },
   };
 }
@@ -136,8 +144,7 @@ ${tables
 function shownAs(name: string, type: string): string {
   if (/^(VAR)?BINARY|BLOB/.test(type)) return `HEX(${name})`;
   if (/^BIT|ZEROFILL/.test(type)) return `CAST(${name} + 0 AS CHAR)`;
-  if (/^FLOAT/.test(type)) return `${name} + 0e0`;
-  if (/^DOUBLE/.test(type)) return name;
+  if (/^(FLOAT|DOUBLE)/.test(type)) return `CAST(CAST(${name} * 1e0 AS JSON) AS CHAR)`;
   return `CAST(${name} AS CHAR)`;
 }
 
@@ -155,10 +162,10 @@ describe('a value that fits', () => {
         ...EXACT.map(({ values }) => values[row]?.[0] ?? 'NULL'),
       ]),
     );
-    const { begin, ingest, publish } = pipeline('exact', [made]);
+    const { begin, ingest, stage } = pipeline('exact', [made]);
     const run = await begin('exact-1');
     await ingest(run);
-    await publish(run);
+    await stage(run);
     const [found] = await application.query<mysql.RowDataPacket[]>(
       `SELECT ${columns.map(({ name, live }) => `${shownAs(name, live)} AS ${name}`).join(', ')} FROM ${physicalTable(run.generation, 'stage', 'exact')} ORDER BY id`,
     );
@@ -240,12 +247,12 @@ describe('keys', () => {
         ),
       );
     }
-    const { begin, ingest, publish } = pipeline('keys', made);
+    const { begin, ingest, stage } = pipeline('keys', made);
     const run = await begin('keys-1');
     expect(await ingest(run)).toMatchObject(
       Object.fromEntries(made.map(({ live }) => [live, { rows: KEY_ROWS, chunks: 3, chunksDone: 3 }])),
     );
-    await publish(run);
+    await stage(run);
     for (const { live } of made) {
       const [rows] = await application.query<mysql.RowDataPacket[]>(
         `SELECT place FROM ${physicalTable(run.generation, 'stage', live)} ORDER BY place`,
@@ -314,5 +321,79 @@ describe('keys', () => {
     const { begin, ingest } = pipeline('across', [made]);
     const run = await begin('across-1');
     await expect(ingest(run)).rejects.toThrow('key K0 = "A", K1 = 100 and key K0 = "a", K1 = 100');
+  });
+});
+
+describe('a table with columns of every kind', () => {
+  it('merges exactly: what SQL calls equal and is not, is an edit; generated and invisible columns stay what they are', async () => {
+    const columns = [
+      { name: 'id', source: 'int', live: 'INT' },
+      { name: 'ratio', source: 'float', live: 'DOUBLE' },
+      { name: 'small', source: 'real', live: 'FLOAT' },
+      { name: 'doc', source: 'nvarchar(max)', live: 'JSON' },
+      { name: 'state', source: 'varchar(10)', live: "ENUM('new','old')" },
+      { name: 'flags', source: 'varchar(10)', live: "SET('a','b','c')" },
+      { name: 'hidden', source: 'nvarchar(10)', live: 'VARCHAR(10) CHARACTER SET latin1 INVISIBLE' },
+      { name: 'born', source: 'smallint', live: 'YEAR' },
+      { name: 'bits', source: 'int', live: 'BIT(10)' },
+      { name: 'seen', source: 'datetimeoffset(3)', live: 'TIMESTAMP(3) NULL' },
+    ];
+    const row = (id: number) =>
+      `${id}, 0, 0.1, N'{"n": 1}', 'new', 'c,a', N'ü', 1999, 771, '2024-05-06 07:08:09.125 +00:00'`.split(
+        /, (?![^{]*\})/,
+      );
+    const made = await makeTable('kinds', ['id'], columns, [row(1), row(2), row(3)]);
+    await application.query(
+      'ALTER TABLE kinds ADD doubled INT AS (id * 2) STORED, ADD name_of_doc VARCHAR(20) AS (doc->>"$.n") VIRTUAL, ADD place POINT NULL',
+    );
+    const { begin, ingest, capture, stage, swap } = pipeline('kinds', [made]);
+    const publish = async (runId: string, meanwhile = async () => {}) => {
+      const run = await begin(runId);
+      await ingest(run);
+      await capture(run);
+      await meanwhile();
+      await stage(run);
+      await swap(run);
+    };
+    await publish('kinds-1');
+    await application.query(
+      "UPDATE kinds SET ratio = -0e0, doc = '{\"n\": 1.0}', place = POINT(1, 2), hidden = 'é' WHERE id = 1",
+    );
+    await billing.batch(
+      "UPDATE dbo.kinds SET STATE = 'old', BITS = 1023, SEEN = '2024-05-06 07:08:09.126 +00:00' WHERE ID < 3",
+    );
+    await publish('kinds-2', async () => {
+      await application.query('UPDATE kinds SET small = 0.25, place = POINT(3, 4) WHERE id = 2');
+    });
+    const [rows] = await application.query<mysql.RowDataPacket[]>(
+      `SELECT id, CAST(CAST(ratio AS JSON) AS CHAR) AS ratio, small + 0e0 AS small, CAST(doc AS CHAR) AS doc, state, flags, hidden, born, CAST(bits + 0 AS CHAR) AS bits, seen, doubled, name_of_doc, ST_AsText(place) AS place FROM kinds ORDER BY id`,
+    );
+    const same = {
+      small: 0.10000000149011612,
+      flags: 'a,c',
+      born: 1999,
+      hidden: 'ü',
+      place: null,
+      ratio: '0.0',
+      doc: '{"n": 1}',
+      name_of_doc: '1',
+    };
+    const old = { ...same, state: 'old', bits: '1023', seen: '2024-05-06 07:08:09.126' };
+    expect(rows).toEqual([
+      {
+        ...old,
+        id: 1,
+        doubled: 2,
+        ratio: '-0.0',
+        doc: '{"n": 1.0}',
+        name_of_doc: '1.0',
+        hidden: 'é',
+        place: 'POINT(1 2)',
+      },
+      { ...old, id: 2, doubled: 4, small: 0.25, place: 'POINT(3 4)' },
+      { ...same, id: 3, doubled: 6, state: 'new', bits: '771', seen: '2024-05-06 07:08:09.125' },
+    ]);
+    const [shown] = await application.query<mysql.RowDataPacket[]>('SHOW CREATE TABLE kinds');
+    expect(shown[0]?.['Create Table']).toMatch(/`hidden` .* INVISIBLE/);
   });
 });

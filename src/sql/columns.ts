@@ -73,7 +73,8 @@ export function sameKey(table: TableSpec, left: string, right: string): Fragment
 export function asText(column: LiveColumn, value: Fragment): Fragment {
   if (isBytes(column) || isOpaque(column)) return sql`HEX(${value})`;
   if (hasCharset(column)) return sql`CONVERT(${value} USING utf8mb4)`;
-  if (isFloating(column)) return sql`CAST(CAST(${value} + 0e0 AS JSON) AS CHAR)`;
+  // * 1e0 makes a FLOAT the double that it is; + 0e0 would make 0 of -0.
+  if (isFloating(column)) return sql`CAST(CAST(${value} * 1e0 AS JSON) AS CHAR)`;
   // + 0 takes the leading zeros of ZEROFILL away, and makes BIT a number.
   return column.type === 'bit' || isZerofill(column)
     ? sql`CAST(${value} + 0 AS CHAR)`

@@ -130,6 +130,8 @@ export const EXACT: TypeCase[] = [
     '0',
   ),
   plain('float', 'FLOAT', '1.5', '-0.0009765625', '16777216'),
+  { source: 'float', live: 'DOUBLE', values: [["CAST('-0.0' AS float)", '-0']] },
+  { source: 'real', live: 'FLOAT', values: [["CAST('-0.0' AS real)", '-0']] },
   {
     source: 'real',
     live: 'DOUBLE',
