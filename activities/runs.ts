@@ -8,7 +8,7 @@ import { decide } from '../src/preflight/decide.js';
 import { gatherFacts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
-import { id, sql } from '../src/sql/text.js';
+import { id, join, sql } from '../src/sql/text.js';
 import { activity, type Dependencies, onTarget, type RunRef, tableExists } from './context.js';
 import { publishedGeneration } from './tables.js';
 
@@ -50,6 +50,11 @@ export function runActivities(dependencies: Dependencies) {
             sql`INSERT IGNORE INTO ${id(control.claim)} (live, pipeline) VALUES (${table.live}, ${pipeline})`,
           );
         }
+        await refuseClaimed(
+          session,
+          pipeline,
+          config.tables.map((table) => table.live),
+        );
         const generation = await nextGeneration(session, pipeline);
         const frozen = freeze(config, facts, { runId, generation, baseGeneration, fingerprints });
         if (baseGeneration !== null) await refuseChangedMapping(session, frozen, baseGeneration);
@@ -142,6 +147,19 @@ function begun(spec: RunSpec): Begun {
     firstPublish: spec.kind === 'publish' && spec.baseGeneration === null,
     approve: spec.approve,
   };
+}
+
+/** Preflight saw no other claim, but another pipeline's run may have begun at the same time: the row decides. */
+async function refuseClaimed(session: Session, pipeline: string, tables: string[]): Promise<void> {
+  const claims = await session.rows<{ live: string; pipeline: string }>(
+    sql`SELECT live, pipeline FROM ${id(control.claim)} WHERE pipeline <> ${pipeline} AND live IN (${join(tables.map((live) => sql`${live}`))})`,
+  );
+  const claim = claims[0];
+  if (claim)
+    throw new StageswapError(
+      'Refused',
+      `${claim.live}: pipeline ${claim.pipeline} publishes this table. Cure: a table belongs to one pipeline: take it out of one of them.`,
+    );
 }
 
 /** Raises the generation: waits for writers of the old one, whose fence holds the row, and shuts them out from then on. */

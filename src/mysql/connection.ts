@@ -57,8 +57,9 @@ export class Session {
       if (!options.logged) await connection.query('SET @stageswap_silent = 1');
       return session;
     } catch (error) {
+      const refused = await unsuitable(connection, error);
       connection.destroy();
-      throw error;
+      throw refused;
     }
   }
 
@@ -132,6 +133,20 @@ export function isPassing(error: unknown): boolean {
   const number = errorNumber(error);
   if (number !== undefined && PASSING.has(number)) return true;
   return (code !== undefined && CUT.has(code)) || fatal === true || /closed state/.test(message ?? '');
+}
+
+const UNKNOWN_VARIABLE = 1193;
+
+/** A server that does not know what a session must pin is no MySQL that stageswap can work with: told by its version. */
+async function unsuitable(connection: Connection, error: unknown): Promise<unknown> {
+  if (errorNumber(error) !== UNKNOWN_VARIABLE) return error;
+  const [rows] = await connection.query('SELECT VERSION() AS version');
+  const version = (rows as { version: string }[])[0]?.version;
+  return new StageswapError(
+    'Refused',
+    `target: ${/mariadb/i.test(String(version)) ? 'MariaDB' : 'MySQL'} ${version} is not supported. Cure: use MySQL 8.0.13 or later.`,
+    { cause: error },
+  );
 }
 
 const REFUSED_LOGIN = new Set([1044, 1045, 1049, 1698]);

@@ -39,6 +39,8 @@ export interface LiveTable {
   name: string;
   columns: LiveColumnFacts[];
   primaryKey: string[];
+  /** columns of the primary key of which only the beginning is in the key; absent if there is none */
+  primaryKeyPrefixes?: string[];
   /** without the primary key; an index over an expression has null in that place */
   uniqueIndexes: { name: string; columns: (string | null)[] }[];
   foreignKeys: LiveForeignKey[];
@@ -66,6 +68,12 @@ export interface ServerFacts {
   /** as SHOW GRANTS prints them */
   grants: string[];
   sqlMode: string;
+  /** ROW, STATEMENT or MIXED */
+  binlogFormat: string;
+  /** writes are refused: a replica, or a server that is being maintained */
+  readOnly: boolean;
+  /** a Galera cluster, which does not replicate LOCK TABLES */
+  galera: boolean;
   /** 0: names of tables differ by case; 1, 2: they do not */
   lowerCaseTableNames: number;
 }
@@ -104,7 +112,7 @@ export async function readLiveTables(
   );
   const indexes = await select(
     connection,
-    `SELECT table_name, index_name, column_name
+    `SELECT table_name, index_name, column_name, sub_part
        FROM information_schema.statistics WHERE table_schema = ? AND table_name IN (?) AND non_unique = 0
       ORDER BY table_name, index_name, seq_in_index`,
     of,
@@ -116,7 +124,8 @@ export async function readLiveTables(
       ORDER BY trigger_name`,
     of,
   );
-  const checks = await select(
+  // CHECK came with 8.0.16, and with it these catalogue views
+  const checks = await selectIfKnown(
     connection,
     `SELECT t.table_name, t.constraint_name, t.enforced, c.check_clause
        FROM information_schema.table_constraints t
@@ -145,6 +154,7 @@ export async function readLiveTables(
         name,
         columns: columns.filter(mine).map(columnFacts),
         primaryKey: columnsOfIndex('PRIMARY').map((column) => column ?? ''),
+        ...prefixesOf(keys.filter((row) => text(row.index_name) === 'PRIMARY')),
         uniqueIndexes: [...new Set(keys.map((row) => text(row.index_name)))]
           .filter((index) => index !== 'PRIMARY')
           .map((index) => ({ name: index, columns: columnsOfIndex(index) })),
@@ -171,6 +181,11 @@ export async function readLiveTables(
   });
 }
 
+function prefixesOf(primary: Row[]): Pick<LiveTable, 'primaryKeyPrefixes'> {
+  const cut = primary.filter((row) => row.sub_part !== null).map((row) => text(row.column_name));
+  return cut.length > 0 ? { primaryKeyPrefixes: cut } : {};
+}
+
 /** Names of the base tables of a schema, without those that stageswap made for itself. */
 export async function readLiveTableNames(connection: Connection, schema: string): Promise<string[]> {
   const rows = await select(
@@ -179,7 +194,7 @@ export async function readLiveTableNames(connection: Connection, schema: string)
       WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY table_name`,
     [schema],
   );
-  return rows.map((row) => text(row.name)).filter((name) => !/^_ss(\d|_at_)|^_stageswap_/.test(name));
+  return rows.map((row) => text(row.name)).filter((name) => !/^_ss(\d|_)|^_stageswap_/.test(name));
 }
 
 /** Reads what preflight must know about the server and this login. */
@@ -189,13 +204,14 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
       await select(
         connection,
         `SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', 'version_comment', 'local_infile', 'log_bin',
-           'log_bin_trust_function_creators', 'group_replication_group_name', 'sql_mode', 'lower_case_table_names')`,
+           'log_bin_trust_function_creators', 'group_replication_group_name', 'sql_mode', 'lower_case_table_names',
+           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on')`,
         [],
       )
     ).map((row) => [text(row.variable_name).toLowerCase(), text(row.value)]),
   );
   const on = (name: string) => ['ON', '1'].includes(variables.get(name)?.toUpperCase() ?? '');
-  const grants = await select(connection, 'SHOW GRANTS', []);
+  const grants = await readGrants(connection);
   const version = variables.get('version') ?? '';
   return {
     version,
@@ -204,10 +220,23 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
     logBin: on('log_bin'),
     logBinTrustFunctionCreators: on('log_bin_trust_function_creators'),
     groupReplication: (variables.get('group_replication_group_name') ?? '') !== '',
-    grants: grants.map((row) => text(Object.values(row)[0])),
+    grants,
     sqlMode: variables.get('sql_mode') ?? '',
+    binlogFormat: variables.get('binlog_format')?.toUpperCase() ?? '',
+    readOnly:
+      on('super_read_only') || (on('read_only') && !/\b(SUPER|CONNECTION_ADMIN)\b/.test(grants.join('\n'))),
+    galera: on('wsrep_on'),
     lowerCaseTableNames: Number(variables.get('lower_case_table_names') ?? 0),
   };
+}
+
+/** SHOW GRANTS with what the roles that are active in this session give. */
+async function readGrants(connection: Connection): Promise<string[]> {
+  const [row] = await select(connection, 'SELECT CURRENT_ROLE() AS roles', []).catch(() => [] as Row[]);
+  const roles = text(row?.roles);
+  const using = roles === '' || roles === 'NONE' ? '' : ` FOR CURRENT_USER() USING ${roles}`;
+  const grants = await select(connection, `SHOW GRANTS${using}`, []);
+  return grants.map((grant) => text(Object.values(grant)[0]));
 }
 
 async function readForeignKeys(
@@ -280,6 +309,18 @@ async function select(connection: Connection, statement: string, values: unknown
   return (rows as Row[]).map((row) =>
     Object.fromEntries(Object.entries(row).map(([name, value]) => [name.toLowerCase(), value])),
   );
+}
+
+const UNKNOWN_IN_CATALOGUE = new Set([1054, 1109]);
+
+/** Like `select`; no rows where this version's catalogue does not know the view or the column. */
+async function selectIfKnown(connection: Connection, statement: string, values: unknown[]): Promise<Row[]> {
+  try {
+    return await select(connection, statement, values);
+  } catch (error) {
+    if (UNKNOWN_IN_CATALOGUE.has((error as { errno?: number }).errno ?? 0)) return [];
+    throw error;
+  }
 }
 
 function text(value: unknown): string {

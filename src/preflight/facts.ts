@@ -1,11 +1,13 @@
 import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
-import { type Config, sourceTableName } from '../config/load.js';
+import { type Config, sourceTableName, type TableConfig } from '../config/load.js';
 import { control } from '../model/names.js';
-import { type Row, Session } from '../mysql/connection.js';
+import { errorNumber as mysqlErrorNumber, type Row, Session } from '../mysql/connection.js';
 import { type LiveTable, readLiveTables, readServerFacts, type ServerFacts } from '../mysql/schema.js';
-import { id, sql } from '../sql/text.js';
-import { quoted, withSource } from '../sql-server/connection.js';
+import { type Fragment, id, sql } from '../sql/text.js';
+import { errorNumber, quoted, type SourcePool, withSource } from '../sql-server/connection.js';
+import { beginSnapshotTransaction } from '../sql-server/moment.js';
 import { readSourceTables, type SourceTable } from '../sql-server/schema.js';
+import { unsuitableServer } from './server.js';
 
 /** Everything that preflight's decision rests on; gathered first, so that the decision is a pure function. */
 export interface Facts {
@@ -21,7 +23,15 @@ export interface Facts {
   claims: { live: string; pipeline: string }[];
   held: string | null;
   metadataLocksVisible: boolean;
+  /** by live's name: the source's words where the login may not read a table or one of its mapped columns */
+  unreadable?: Record<string, string>;
+  /** by live's name: has the source no row? */
+  sourceIsEmpty?: Record<string, boolean>;
+  /** how the source could be read as of one moment; null: not asked */
+  moments?: { snapshot: MomentFact | null; transaction: MomentFact | null };
 }
+
+export type MomentFact = { possible: true } | { possible: false; because: string };
 
 /** Asks both sides, changing nothing. @throws {StageswapError} Unreachable or Refused: a server that does not let us in */
 export async function gatherFacts(config: Config): Promise<Facts> {
@@ -30,27 +40,27 @@ export async function gatherFacts(config: Config): Promise<Facts> {
   try {
     const names = config.tables.map((table) => table.live);
     const server = await readServerFacts(session.connection);
+    // Of a server that is refused whatever else is true, nothing is asked that only MySQL can answer.
+    if (unsuitableServer(server)) return nothingAsked(server, address.database);
     const live = await readLiveTables(session.connection, address.database, names);
     const liveIsEmpty: Record<string, boolean> = {};
     for (const table of live) {
-      const rows = await session.rows(sql`SELECT 1 AS found FROM ${id(table.name)} LIMIT 1`);
-      liveIsEmpty[table.name] = rows.length === 0;
+      const rows = await ifAllowed(session, sql`SELECT 1 AS found FROM ${id(table.name)} LIMIT 1`);
+      liveIsEmpty[table.name] = rows?.length === 0;
     }
     const known = await session.rows<{ name: string }>(
       sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ${control.claim}`,
     );
-    const claims =
+    const all =
       known.length === 0
         ? []
-        : (
-            await session.rows<{ live: string; pipeline: string }>(
-              sql`SELECT live, pipeline FROM ${id(control.claim)}`,
-            )
-          ).filter((claim) => names.includes(claim.live));
+        : await ifAllowed(session, sql`SELECT live, pipeline FROM ${id(control.claim)}`);
+    const claims = (all ?? []).map((row) => ({ live: row.live ?? '', pipeline: row.pipeline ?? '' }));
     const pipelines =
       known.length === 0
         ? []
-        : await session.rows<Row>(
+        : await ifAllowed(
+            session,
             sql`SELECT held_reason FROM ${id(control.pipeline)} WHERE pipeline = ${config.pipeline}`,
           );
     const metadataLocksVisible = await session
@@ -59,16 +69,14 @@ export async function gatherFacts(config: Config): Promise<Facts> {
         () => true,
         () => false,
       );
-    const { source, badKeys } = await sourceFacts(config);
     return {
+      ...(await sourceFacts(config)),
       server,
       schema: address.database,
       live,
-      source,
-      badKeys,
       liveIsEmpty,
-      claims,
-      held: pipelines[0]?.held_reason ?? null,
+      claims: claims.filter((claim) => names.includes(claim.live)),
+      held: pipelines?.[0]?.held_reason ?? null,
       metadataLocksVisible,
     };
   } finally {
@@ -76,53 +84,163 @@ export async function gatherFacts(config: Config): Promise<Facts> {
   }
 }
 
-async function sourceFacts(config: Config): Promise<Pick<Facts, 'source' | 'badKeys'>> {
-  return withSource(parseMssqlAddress(config.source.url), async (pool) => {
-    const source = await readSourceTables(
-      pool,
-      config.tables.map((table) => sourceTableName(table.source)),
-    );
-    const badKeys: Facts['badKeys'] = {};
-    for (const table of config.tables) {
-      const found = sourceOf(source, table.source);
-      if (!found) continue;
-      const key = table.key.map((name) => table.columns[name]?.from ?? '');
-      const lower = (names: string[]) =>
-        names
-          .map((name) => name.toLowerCase())
-          .sort()
-          .join('\n');
-      const unique = [found.primaryKey, ...found.uniqueIndexes.map((index) => index.columns)].some(
-        (columns) => columns.length > 0 && lower(columns) === lower(key),
-      );
-      const columns = key.map((name) =>
-        found.columns.find((column) => column.name.toLowerCase() === name.toLowerCase()),
-      );
-      if (columns.some((column) => !column)) continue;
-      const where = columns.map((column) => `${quoted(column?.name ?? '')} IS NULL`).join(' OR ');
-      const from = `${quoted(found.schema)}.${quoted(found.name)}`;
-      const list = columns.map((column) => quoted(column?.name ?? '')).join(', ');
-      const count = async (text: string) => Number((await pool.request().query(text)).recordset[0]?.n ?? 0);
-      const nulls = columns.every((column) => !column?.nullable)
-        ? 0
-        : await count(`SELECT COUNT_BIG(*) AS n FROM ${from} WHERE ${where}`);
-      // A unique index or the primary key answers for nothing; only without one the rows are asked.
-      const doubled = unique
-        ? 0
-        : await count(
-            `SELECT COUNT_BIG(*) AS n FROM (SELECT ${list} FROM ${from} GROUP BY ${list} HAVING COUNT_BIG(*) > 1) AS doubled`,
-          );
-      badKeys[table.live] = { nulls, doubled };
-    }
-    return { source, badKeys };
-  });
+/** SELECT denied on a table, or on a column */
+const SELECT_DENIED = new Set([1142, 1143]);
+
+/** Rows of a statement; undefined where the user may not read, which the decision tells by the missing privilege's name. */
+async function ifAllowed(session: Session, statement: Fragment): Promise<Row[] | undefined> {
+  try {
+    return await session.rows(statement);
+  } catch (error) {
+    if (SELECT_DENIED.has(mysqlErrorNumber(error) ?? 0)) return undefined;
+    throw error;
+  }
 }
 
+function nothingAsked(server: ServerFacts, schema: string): Facts {
+  const nothing = { live: [], source: [], badKeys: {}, liveIsEmpty: {}, claims: [] };
+  return { ...nothing, server, schema, held: null, metadataLocksVisible: false };
+}
+
+type SourceFacts = Pick<Facts, 'source' | 'badKeys' | 'unreadable' | 'sourceIsEmpty' | 'moments'>;
+
+async function sourceFacts(config: Config): Promise<SourceFacts> {
+  const address = parseMssqlAddress(config.source.url);
+  return withSource(
+    address,
+    async (pool) => {
+      const source = await readSourceTables(
+        pool,
+        config.tables.map((table) => sourceTableName(table.source)),
+      );
+      const facts: Required<SourceFacts> = {
+        source,
+        badKeys: {},
+        unreadable: {},
+        sourceIsEmpty: {},
+        moments: { snapshot: null, transaction: null },
+      };
+      let readable: string | undefined;
+      for (const table of config.tables) {
+        const found = sourceOf(source, table.source);
+        if (!found) continue;
+        const empty = await isEmpty(pool, table, found);
+        if (typeof empty === 'string') {
+          facts.unreadable[table.live] = empty;
+          continue;
+        }
+        readable ??= quotedName(found);
+        facts.sourceIsEmpty[table.live] = empty;
+        const bad = await badKeysOf(pool, table, found);
+        if (bad) facts.badKeys[table.live] = bad;
+      }
+      facts.moments = {
+        snapshot: await snapshotHint(pool),
+        transaction: readable === undefined ? null : await tryTransaction(pool, readable),
+      };
+      return facts;
+    },
+    { connectionsMax: 1 },
+  );
+}
+
+const quotedName = (table: SourceTable) => `${quoted(table.schema)}.${quoted(table.name)}`;
+
+/** Reads the mapped columns of one row. @returns whether there is none, or the server's words if it lets nobody read */
+async function isEmpty(
+  pool: SourcePool,
+  table: TableConfig,
+  found: SourceTable,
+): Promise<boolean | string> {
+  const mapped = Object.values(table.columns).flatMap(({ from }) => {
+    const column = found.columns.find((candidate) => sameName(candidate.name, from));
+    return column ? [quoted(column.name)] : [];
+  });
+  if (mapped.length === 0) return false;
+  const list = mapped.map((name, index) => `${name} AS c${index}`).join(', ');
+  try {
+    const answer = await pool.request().query(`SELECT TOP (1) ${list} FROM ${quotedName(found)}`);
+    return answer.recordset.length === 0;
+  } catch (error) {
+    if (DENIED.has(errorNumber(error) ?? 0)) return (error as Error).message;
+    throw error;
+  }
+}
+
+/** 229, 230: SELECT was denied on the table, or on a column */
+const DENIED = new Set([229, 230]);
+
+/** Asks for what the key must not have; undefined where its columns are not there. */
+async function badKeysOf(
+  pool: SourcePool,
+  table: TableConfig,
+  found: SourceTable,
+): Promise<{ nulls: number; doubled: number } | undefined> {
+  const columns = table.key.flatMap((name) => {
+    const from = table.columns[name]?.from ?? '';
+    return found.columns.filter((column) => sameName(column.name, from));
+  });
+  if (columns.length !== table.key.length) return undefined;
+  // A unique index over the key, or over a part of it, answers for nothing; only without one the rows are asked.
+  const unique = [found.primaryKey, ...found.uniqueIndexes.map((index) => index.columns)].some(
+    (indexed) =>
+      indexed.length > 0 && indexed.every((name) => columns.some((column) => sameName(column.name, name))),
+  );
+  const count = async (text: string) => {
+    const answer = await pool.request().query<{ n: string | number }>(text);
+    return Number(answer.recordset[0]?.n ?? 0);
+  };
+  const from = quotedName(found);
+  const list = columns.map((column) => quoted(column.name)).join(', ');
+  const isNull = columns.map((column) => `${quoted(column.name)} IS NULL`).join(' OR ');
+  return {
+    nulls: columns.some((column) => column.nullable)
+      ? await count(`SELECT COUNT_BIG(*) AS n FROM ${from} WHERE ${isNull}`)
+      : 0,
+    doubled: unique
+      ? 0
+      : await count(
+          `SELECT COUNT_BIG(*) AS n FROM (SELECT ${list} FROM ${from} GROUP BY ${list} HAVING COUNT_BIG(*) > 1) AS doubled`,
+        ),
+  };
+}
+
+/** Whether a database snapshot looks possible; none is made, so a run may still find that it is not. */
+async function snapshotHint(pool: SourcePool): Promise<MomentFact> {
+  try {
+    const files = await pool
+      .request()
+      .query<{ physical_name: string | null }>(
+        "SELECT physical_name FROM sys.database_files WHERE type_desc = 'ROWS'",
+      );
+    const shown = files.recordset.length > 0 && files.recordset.every((file) => file.physical_name);
+    return shown
+      ? { possible: true }
+      : { possible: false, because: 'the source does not say where the database keeps its files' };
+  } catch (error) {
+    return { possible: false, because: `the source shows no files (${(error as Error).message})` };
+  }
+}
+
+/** Tries a SNAPSHOT transaction, which makes nothing. */
+async function tryTransaction(pool: SourcePool, table: string): Promise<MomentFact> {
+  try {
+    const transaction = await beginSnapshotTransaction(pool, `SELECT TOP (1) 1 AS seen FROM ${table}`);
+    await transaction.rollback().catch(() => {});
+    return { possible: true };
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error);
+    return { possible: false, because: cause.message };
+  }
+}
+
+const sameName = (left: string, right: string) => left.toLowerCase() === right.toLowerCase();
+
+/** The source's table of a configured name: as written, else regardless of case. */
 export function sourceOf(source: SourceTable[], name: string): SourceTable | undefined {
   const wanted = sourceTableName(name);
-  return source.find(
-    (table) =>
-      table.schema.toLowerCase() === wanted.schema.toLowerCase() &&
-      table.name.toLowerCase() === wanted.table.toLowerCase(),
+  return (
+    source.find((table) => table.schema === wanted.schema && table.name === wanted.table) ??
+    source.find((table) => sameName(table.schema, wanted.schema) && sameName(table.name, wanted.table))
   );
 }

@@ -2,6 +2,9 @@ import mssql from 'mssql';
 import type { MssqlAddress } from '../config/address.js';
 import { StageswapError } from '../model/failures.js';
 
+/** What requests are made on: connections to one database of the source. */
+export type SourcePool = mssql.ConnectionPool;
+
 const REFUSED_LOGIN = new Set(['ELOGIN']);
 
 /**

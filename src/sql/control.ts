@@ -71,9 +71,9 @@ export function createControlTables(): Fragment[] {
   ].map((text) => raw(`${text} ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`));
 }
 
-/** The marker of a pipeline that has never published. */
+/** The marker of a pipeline that has never published. It has a key, since servers with sql_require_primary_key want one. */
 export function createMarker(pipeline: string): Fragment {
-  return sql`CREATE TABLE IF NOT EXISTS ${id(markerTable(pipeline, 0))} (nothing TINYINT) ENGINE=InnoDB`;
+  return sql`CREATE TABLE IF NOT EXISTS ${id(markerTable(pipeline, 0))} (nothing TINYINT PRIMARY KEY) ENGINE=InnoDB`;
 }
 
 /**

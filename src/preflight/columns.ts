@@ -1,0 +1,64 @@
+import type { TableConfig } from '../config/load.js';
+import { keyRefusalOf, lossOf, refusalOf } from '../model/conversion.js';
+import type { LiveTable } from '../mysql/schema.js';
+import type { SourceTable } from '../sql-server/schema.js';
+import type { Report } from './finding.js';
+
+/** What a mapping of columns may be: both sides are there, and one can hold what the other says. */
+export function decideColumns(
+  table: TableConfig,
+  live: LiveTable,
+  source: SourceTable,
+  timeZone: string | undefined,
+  refuse: Report,
+  warn: Report,
+): void {
+  for (const [name, column] of Object.entries(table.columns)) {
+    const where = `${table.live}.${name}`;
+    const to = live.columns.find((candidate) => candidate.name === name);
+    const from = source.columns.find(
+      (candidate) => candidate.name.toLowerCase() === column.from.toLowerCase(),
+    );
+    if (!to)
+      refuse(
+        where,
+        'live has no such column',
+        `${spelledOtherwise(name, live)}correct tables[].columns, or add the column`,
+      );
+    if (!from)
+      refuse(
+        `${table.source}.${column.from}`,
+        'the source has no such column',
+        'correct from, or take the column out',
+      );
+    if (!to || !from) continue;
+    if (to.generated) refuse(where, 'is a generated column: MySQL computes it', 'take it out of columns');
+    const refusal =
+      refusalOf(from, to, timeZone) ?? (table.key.includes(name) ? keyRefusalOf(from, to) : undefined);
+    if (refusal) refuse(where, refusal.what, refusal.cure);
+    if (from.nullable && !to.nullable && !table.key.includes(name))
+      warn(where, 'the source allows NULL and live does not: a NULL will stop the run', 'allow NULL in live');
+    const loss = lossOf(from, to, timeZone);
+    if (loss !== undefined) warn(where, loss, 'nothing to do, if that is enough');
+  }
+  for (const column of live.columns) {
+    if (
+      column.name in table.columns ||
+      column.generated ||
+      column.nullable ||
+      column.default !== null ||
+      column.autoIncrement
+    )
+      continue;
+    refuse(
+      `${table.live}.${column.name}`,
+      'is not mapped, has no default and is NOT NULL: new rows cannot be made',
+      'map it, or give it a default',
+    );
+  }
+}
+
+function spelledOtherwise(name: string, live: LiveTable): string {
+  const near = live.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
+  return near ? `write ${near.name}; or ` : '';
+}

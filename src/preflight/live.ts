@@ -1,0 +1,205 @@
+import type { TableConfig } from '../config/load.js';
+import {
+  CONSTRAINT_NAME_CHARACTERS_MAX,
+  constraintName,
+  IDENTIFIER_CHARACTERS_MAX,
+  LIVE_NAME_CHARACTERS_MAX,
+  originalConstraintName,
+  physicalTable,
+} from '../model/names.js';
+import type { LiveForeignKey, LiveTable } from '../mysql/schema.js';
+import type { Report } from './finding.js';
+
+/** The highest generation for which names must fit: seven digits. */
+const GENERATION_MAX = 9_999_999;
+
+/**
+ * Types in whose order MySQL sorts keys as it compares them with a bound text or number; chunks are ranges of keys. ENUM
+ * and SET sort by position and compare as text, so that chunks would miss rows; FLOAT and DOUBLE have no exact text.
+ */
+const KEY_TYPES = new Set(
+  'tinyint smallint mediumint int bigint decimal char varchar binary varbinary date datetime timestamp time'.split(
+    ' ',
+  ),
+);
+
+/** What a live table may be: its kind, its key, its names, and what hangs on it. */
+export function decideLive(
+  table: TableConfig,
+  live: LiveTable,
+  group: { lives: Set<string>; schema: string },
+  refuse: Report,
+  warn: Report,
+): void {
+  if (live.kind !== 'BASE TABLE') {
+    refuse(table.live, `is a ${live.kind}, not a table`, 'name the table behind it');
+    return;
+  }
+  if (live.engine !== 'InnoDB')
+    refuse(table.live, `engine ${live.engine} has no transactions`, 'ALTER TABLE … ENGINE=InnoDB');
+  if (live.partitioned)
+    refuse(
+      table.live,
+      'is partitioned',
+      'partitions are not supported yet: ALTER TABLE … REMOVE PARTITIONING, or leave the table out',
+    );
+  const own = live.triggers.filter((trigger) => !trigger.name.startsWith('_ss'));
+  if (own.length > 0)
+    refuse(
+      table.live,
+      `has triggers of the application: ${own.map((trigger) => trigger.name).join(', ')}`,
+      'they are not carried over yet: drop them, or leave the table out',
+    );
+  decideKey(table, live, refuse);
+  decideNames(table, live, refuse, warn);
+  for (const key of live.foreignKeys) decideForeignKey(table, key, group, refuse);
+  for (const key of live.referencedBy) {
+    const ours = (group.lives.has(key.table) || key.table.startsWith('_ss')) && key.schema === group.schema;
+    if (!ours)
+      refuse(
+        table.live,
+        `foreign key ${key.name} of ${key.schema}.${key.table}, outside of the group, points here and would follow the backup`,
+        'take that table into the pipeline, or drop the key',
+      );
+  }
+}
+
+function decideKey(table: TableConfig, live: LiveTable, refuse: Report): void {
+  if (live.primaryKey.length === 0) {
+    refuse(table.live, 'has no primary key', 'add one: rows are told apart by it');
+    return;
+  }
+  if ([...live.primaryKey].sort().join() !== [...table.key].sort().join()) {
+    refuse(
+      table.live,
+      `key is ${table.key.join(', ')}, but the primary key is ${live.primaryKey.join(', ')}`,
+      "name the primary key's columns",
+    );
+    return;
+  }
+  for (const name of live.primaryKeyPrefixes ?? [])
+    refuse(
+      `${table.live}.${name}`,
+      'only the beginning of the column is in the primary key',
+      'put the whole column into the key',
+    );
+  for (const name of table.key) {
+    const column = live.columns.find((candidate) => candidate.name === name);
+    if (column?.generated)
+      refuse(`${table.live}.${name}`, 'the key has a generated column', 'use stored columns as key');
+    else if (column && !KEY_TYPES.has(column.type))
+      refuse(
+        `${table.live}.${name}`,
+        `a ${column.type} cannot be part of the key: it has no order that ranges of keys could follow`,
+        'use whole numbers, decimals, text, binary or time columns as key',
+      );
+  }
+}
+
+/** Names that a run makes after those of live must fit MySQL's 64 characters in every generation. */
+function decideNames(table: TableConfig, live: LiveTable, refuse: Report, warn: Report): void {
+  const tooLong = (what: string, cure: string) => refuse(table.live, what, cure);
+  if (table.live.length > LIVE_NAME_CHARACTERS_MAX)
+    tooLong(
+      `the name is longer than ${LIVE_NAME_CHARACTERS_MAX} characters, and the run's tables are named after it`,
+      'rename the table',
+    );
+  const backup = physicalTable(GENERATION_MAX, 'backup', table.live);
+  // MySQL names checks <table>_chk_<n> in a table made LIKE another, and renames them with their table.
+  if (
+    live.checks.length > 0 &&
+    backup.length + `_chk_${live.checks.length}`.length > IDENTIFIER_CHARACTERS_MAX
+  )
+    tooLong(
+      `the name is too long for a table with CHECK constraints: MySQL names them after the run's tables`,
+      `use at most ${IDENTIFIER_CHARACTERS_MAX - (backup.length - table.live.length) - '_chk_99'.length} characters`,
+    );
+  for (const key of live.foreignKeys) {
+    const original = originalConstraintName(key.name);
+    const kept = constraintName(key.name, GENERATION_MAX);
+    // MySQL renames <table>_ibfk_<n> with its table, to the backup's name.
+    const renamed = kept.startsWith(`${table.live}_ibfk_`) ? kept.replace(table.live, backup) : kept;
+    if (renamed.length > IDENTIFIER_CHARACTERS_MAX)
+      tooLong(
+        `the name of foreign key ${key.name} is too long: a generation is added to it`,
+        `give it a name of its own of at most ${CONSTRAINT_NAME_CHARACTERS_MAX} characters`,
+      );
+    else if (original === key.name)
+      warn(
+        table.live,
+        `foreign key ${key.name} will be called ${key.name}__ss<generation>: backups keep the old name`,
+        'look up its name before a migration drops it',
+      );
+  }
+  const named = live.checks.filter((check) => !check.name.startsWith(`${table.live}_chk_`));
+  if (named.length > 0)
+    warn(
+      table.live,
+      `MySQL will rename CHECK constraints ${named.map((check) => check.name).join(', ')} to ${table.live}_chk_<n>`,
+      'look up their names before a migration drops them',
+    );
+  for (const column of live.columns) {
+    if (column.name.startsWith('_ss_'))
+      refuse(
+        `${table.live}.${column.name}`,
+        'is a name that runs use in their own tables',
+        'rename the column',
+      );
+    if (table.key.includes(column.name) && `old_${column.name}`.length > IDENTIFIER_CHARACTERS_MAX)
+      refuse(
+        `${table.live}.${column.name}`,
+        "the key column's name is too long: the log has it with old_ before it",
+        `use at most ${IDENTIFIER_CHARACTERS_MAX - 'old_'.length} characters`,
+      );
+  }
+}
+
+const CASCADES = new Set(['CASCADE', 'SET NULL', 'SET DEFAULT']);
+
+function decideForeignKey(
+  table: TableConfig,
+  key: LiveForeignKey,
+  group: { lives: Set<string>; schema: string },
+  refuse: Report,
+): void {
+  if (!group.lives.has(key.referencedTable) || key.referencedSchema !== group.schema)
+    refuse(
+      table.live,
+      `foreign key ${key.name} points to ${key.referencedSchema}.${key.referencedTable}, outside of the group`,
+      'take that table into the pipeline, or drop the key',
+    );
+  if (CASCADES.has(key.onDelete.toUpperCase()) || CASCADES.has(key.onUpdate.toUpperCase()))
+    refuse(
+      table.live,
+      `foreign key ${key.name} cascades (${key.onDelete}/${key.onUpdate}), and cascades fire no triggers`,
+      'use RESTRICT or NO ACTION',
+    );
+}
+
+/**
+ * Tables whose foreign keys form a cycle: none of them can be published before its parents. A table that points to
+ * itself is none.
+ */
+export function tablesInCycle(
+  tables: { name: string; foreignKeys: { referencedTable: string }[] }[],
+): string[] {
+  let open = tables;
+  for (;;) {
+    const names = new Set(open.map((table) => table.name));
+    const blocked = open.filter((table) =>
+      table.foreignKeys.some((key) => key.referencedTable !== table.name && names.has(key.referencedTable)),
+    );
+    if (blocked.length === open.length) break;
+    open = blocked;
+  }
+  // What only points into the cycle is blocked, too, but is no part of it.
+  const pointedAt = (name: string, among: typeof open) =>
+    among.some(
+      (table) => table.name !== name && table.foreignKeys.some((key) => key.referencedTable === name),
+    );
+  for (;;) {
+    const within = open.filter((table) => pointedAt(table.name, open));
+    if (within.length === open.length) return open.map((table) => table.name);
+    open = within;
+  }
+}

@@ -1,0 +1,86 @@
+import type { ServerFacts } from '../mysql/schema.js';
+import type { Finding, Report } from './finding.js';
+import { missingPrivileges } from './privileges.js';
+
+const WHERE = 'target';
+const CURE_VERSION = 'use MySQL 8.0.13 or later';
+
+/** Why this server is none to work with, whatever else is true of it: nothing more is asked of such a server. */
+export function unsuitableServer(server: ServerFacts): Finding | undefined {
+  const found = (what: string, cure: string): Finding => ({ where: WHERE, what, cure });
+  if (server.isMariaDb)
+    return found(
+      `MariaDB (${server.version}) is not supported: its locking and DDL differ`,
+      `${CURE_VERSION} instead`,
+    );
+  if (!versionAtLeast(server.version, [8, 0, 13]))
+    return found(`MySQL ${server.version} cannot rename locked tables`, CURE_VERSION);
+  return undefined;
+}
+
+/** What the target's server and this login must allow. */
+export function decideServer(
+  server: ServerFacts,
+  schema: string,
+  needs: { references: boolean; metadataLocksVisible: boolean },
+  refuse: Report,
+  warn: Report,
+): void {
+  if (server.groupReplication)
+    refuse(
+      WHERE,
+      'Group Replication does not support LOCK TABLES and RENAME as the swap needs them',
+      'use a server outside of a group',
+    );
+  if (server.galera)
+    refuse(
+      WHERE,
+      'Galera does not replicate LOCK TABLES, which the swap needs',
+      'use a server outside of a cluster',
+    );
+  if (server.readOnly)
+    refuse(
+      WHERE,
+      'the server is read-only: a replica, or closed for maintenance',
+      'name the writable server',
+    );
+  if (!server.localInfile) refuse(WHERE, 'local_infile is off', 'SET GLOBAL local_infile = ON');
+  if (server.logBin && server.binlogFormat === 'STATEMENT')
+    refuse(
+      WHERE,
+      'binlog_format is STATEMENT, with which READ COMMITTED cannot write (error 1665)',
+      'SET GLOBAL binlog_format = ROW',
+    );
+  const missing = missingPrivileges(server.grants, schema, needs);
+  if (missing.length > 0)
+    refuse(
+      WHERE,
+      `the user lacks ${missing.join(', ')} on ${schema}`,
+      `GRANT ${missing.join(', ')} ON \`${schema}\`.* TO the user of the target's address`,
+    );
+  if (
+    server.logBin &&
+    !server.logBinTrustFunctionCreators &&
+    !/\bSUPER\b|ALL PRIVILEGES ON \*\.\*/.test(server.grants.join('\n'))
+  )
+    refuse(
+      WHERE,
+      'the binary log is on, and this user may not create triggers then (error 1419)',
+      'SET GLOBAL log_bin_trust_function_creators = 1',
+    );
+  if (!needs.metadataLocksVisible)
+    warn(
+      WHERE,
+      'performance_schema.metadata_locks cannot be read: the cut-over cannot wait for open transactions',
+      `GRANT SELECT ON performance_schema.* TO the user of the target's address`,
+    );
+}
+
+function versionAtLeast(version: string, wanted: number[]): boolean {
+  const parts = version.split(/[.-]/).map(Number);
+  for (const [index, part] of wanted.entries()) {
+    const have = parts[index] ?? 0;
+    if (have !== part) return have > part;
+  }
+  return true;
+}

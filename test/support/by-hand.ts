@@ -1,0 +1,212 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import mysql from 'mysql2/promise';
+import { type Activities, createActivities } from '../../activities/index.js';
+import { parseMysqlAddress } from '../../src/config/address.js';
+import { type Config, parseConfig } from '../../src/config/load.js';
+import { control, physicalTable } from '../../src/model/names.js';
+import type { RunSpec } from '../../src/model/spec.js';
+import { Session } from '../../src/mysql/connection.js';
+import { definitionOf } from '../../src/mysql/fingerprint.js';
+import { readLiveTables, readServerFacts } from '../../src/mysql/schema.js';
+import { type Decision, decide } from '../../src/preflight/decide.js';
+import type { Facts } from '../../src/preflight/facts.js';
+import { freeze } from '../../src/preflight/freeze.js';
+import { createControlTables, createMarker } from '../../src/sql/control.js';
+import { id, sql } from '../../src/sql/text.js';
+import type { SourceTable } from '../../src/sql-server/schema.js';
+
+/** The rows that the source says, by live table: values in the order of the mapping. */
+export type SourceRows = Record<string, (string | number | Buffer | null)[][]>;
+
+/**
+ * A pipeline on a schema of its own, driven activity by activity without Temporal and without a source: what ingest
+ * would have loaded is written into base_next, the source's catalogue is given.
+ */
+export class ByHand {
+  #generation = 0;
+  #base: number | null = null;
+  readonly #activities: Activities;
+  readonly #environment = new MockActivityEnvironment();
+
+  private constructor(
+    readonly schema: string,
+    readonly application: mysql.Connection,
+    readonly session: Session,
+    readonly config: Config,
+    readonly source: SourceTable[],
+  ) {
+    this.#activities = createActivities({ config: () => config });
+  }
+
+  /** Makes the schema afresh and its tables. @param tables YAML of `tables` */
+  static async open(
+    mysqlUrl: string,
+    schema: string,
+    definitions: string[],
+    tables: string,
+    source: SourceTable[],
+  ): Promise<ByHand> {
+    const url = new URL(mysqlUrl);
+    const server = await mysql.createConnection(mysqlUrl);
+    await server.query(`DROP DATABASE IF EXISTS ${schema}`);
+    await server.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`);
+    await server.end();
+    url.pathname = `/${schema}`;
+    const application = await mysql.createConnection({
+      uri: url.href,
+      charset: 'utf8mb4',
+      dateStrings: true,
+      multipleStatements: false,
+    });
+    for (const definition of definitions) await application.query(definition);
+    const config = parseConfig(
+      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: source\napprove: never\nchunkRows: 100\ntables:\n${tables}`,
+      'stageswap.yaml',
+      { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: url.href },
+    );
+    return new ByHand(schema, application, await Session.open(parseMysqlAddress(url.href)), config, source);
+  }
+
+  async close(): Promise<void> {
+    await this.session.close();
+    await this.application.query(`DROP DATABASE IF EXISTS ${this.schema}`);
+    await this.application.end();
+  }
+
+  async facts(): Promise<Facts> {
+    const names = this.config.tables.map((table) => table.live);
+    return {
+      server: await readServerFacts(this.session.connection),
+      schema: this.schema,
+      live: await readLiveTables(this.session.connection, this.schema, names),
+      source: this.source,
+      badKeys: {},
+      liveIsEmpty: {},
+      claims: [],
+      held: null,
+      metadataLocksVisible: true,
+    };
+  }
+
+  async decide(): Promise<Decision> {
+    return decide(this.config, await this.facts());
+  }
+
+  /** A whole publish. @param meanwhile what clients do after the merge and before the swap */
+  async publish(rows: SourceRows, meanwhile: () => Promise<unknown> = async () => {}): Promise<RunSpec> {
+    const refusals = (await this.decide()).refusals;
+    if (refusals.length > 0)
+      throw new Error(refusals.map(({ where, what }) => `${where}: ${what}`).join('\n'));
+    for (const statement of createControlTables()) await this.session.run(statement);
+    if (this.#base === null) await this.session.run(createMarker('hand'));
+    const generation = this.#generation + 1;
+    const fingerprints: Record<string, string> = {};
+    for (const { live } of this.config.tables)
+      fingerprints[live] = (await definitionOf(this.session, live)).fingerprint;
+    const spec = freeze(this.config, await this.facts(), {
+      runId: `run-${generation}`,
+      generation,
+      baseGeneration: this.#base,
+      fingerprints,
+    });
+    await this.#begin(spec);
+    await this.#do('capture', spec);
+    for (const table of spec.tables) {
+      for (const row of rows[table.live] ?? []) {
+        const names = table.columns.map(({ live }) => id(live.name).text).join(', ');
+        await this.session.connection.query(
+          `INSERT INTO ${id(physicalTable(generation, 'baseNext', table.live)).text} (${names}, _ss_chunk) VALUES (?, 0)`,
+          [row],
+        );
+      }
+    }
+    await this.#finish(spec, meanwhile);
+    this.#base = generation;
+    return spec;
+  }
+
+  /** A whole rollback of a publish. */
+  async rollBack(undone: RunSpec, meanwhile: () => Promise<unknown> = async () => {}): Promise<void> {
+    const generation = this.#generation + 1;
+    const tables = [];
+    for (const table of undone.tables)
+      tables.push({ ...table, fingerprint: (await definitionOf(this.session, table.live)).fingerprint });
+    const spec: RunSpec = {
+      ...undone,
+      runId: `run-${generation}`,
+      generation,
+      kind: 'rollback',
+      undoes: undone.generation,
+      tables,
+    };
+    await this.#begin(spec);
+    await this.#do('capture', spec);
+    await this.#finish(spec, meanwhile);
+    this.#base = undone.baseGeneration;
+  }
+
+  async #begin(spec: RunSpec): Promise<void> {
+    this.#generation = spec.generation;
+    await this.session.run(
+      sql`REPLACE INTO ${id(control.pipeline)} (pipeline, generation) VALUES ('hand', ${spec.generation})`,
+    );
+    await this.session.run(
+      sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES ('hand', ${spec.generation}, ${spec.runId}, ${spec.kind}, 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
+    );
+    await this.#do('prepare', spec);
+  }
+
+  async #finish(spec: RunSpec, meanwhile: () => Promise<unknown>): Promise<void> {
+    for (const table of spec.tables)
+      while (!(await this.#run(() => this.#activities.reconcile(spec, table.live))).finished);
+    await meanwhile();
+    await this.#do('replay', spec);
+    const orphans = await this.#run(() => this.#activities.findOrphans(spec));
+    if (orphans !== null) throw new Error(orphans);
+    await this.#do('backup', spec);
+    await this.#do('cutOver', spec);
+    await this.#do('finalSync', spec);
+    const outcome = spec.kind === 'publish' ? 'published' : 'rolledBack';
+    await this.session.run(
+      sql`UPDATE ${id(control.run)} SET outcome = ${outcome} WHERE pipeline = 'hand' AND generation = ${spec.generation}`,
+    );
+    await this.#do('cleanup', spec);
+  }
+
+  async #do(
+    step: 'prepare' | 'capture' | 'replay' | 'backup' | 'cutOver' | 'finalSync' | 'cleanup',
+    spec: RunSpec,
+  ): Promise<void> {
+    await this.#run<unknown>(() => this.#activities[step](spec));
+  }
+
+  #run<R>(work: () => Promise<R>): Promise<R> {
+    return this.#environment.run(work) as Promise<R>;
+  }
+}
+
+/** A source table as its catalogue would describe it. @param columns name: type, such as { Id: 'bigint', Name: 'nvarchar' } */
+export function sourceTable(
+  name: string,
+  columns: Record<string, string>,
+  primaryKey: string[],
+): SourceTable {
+  return {
+    schema: 'dbo',
+    name,
+    columns: Object.entries(columns).map(([column, type]) => ({
+      name: column,
+      type,
+      maxLengthBytes: 80,
+      precision: 18,
+      scale: type === 'datetime2' ? 6 : 4,
+      nullable: !primaryKey.includes(column),
+      computed: false,
+      identity: false,
+      collation: null,
+    })),
+    primaryKey,
+    uniqueIndexes: [],
+    foreignKeys: [],
+  };
+}
