@@ -147,11 +147,7 @@ async function sourceFacts(config: Config): Promise<SourceFacts> {
 const quotedName = (table: SourceTable) => `${quoted(table.schema)}.${quoted(table.name)}`;
 
 /** Reads the mapped columns of one row. @returns whether there is none, or the server's words if it lets nobody read */
-async function isEmpty(
-  pool: SourcePool,
-  table: TableConfig,
-  found: SourceTable,
-): Promise<boolean | string> {
+async function isEmpty(pool: SourcePool, table: TableConfig, found: SourceTable): Promise<boolean | string> {
   const mapped = Object.values(table.columns).flatMap(({ from }) => {
     const column = found.columns.find((candidate) => sameName(candidate.name, from));
     return column ? [quoted(column.name)] : [];
