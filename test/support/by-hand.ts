@@ -38,13 +38,14 @@ export class ByHand {
     this.#activities = createActivities({ config: () => config });
   }
 
-  /** Makes the schema afresh and its tables. @param tables YAML of `tables` */
+  /** Makes the schema afresh and its tables. @param tables YAML of `tables` @param login user:password of the runs, where it is not the server's own */
   static async open(
     mysqlUrl: string,
     schema: string,
     definitions: string[],
     tables: string,
     source: SourceTable[],
+    login?: string,
   ): Promise<ByHand> {
     const url = new URL(mysqlUrl);
     const server = await mysql.createConnection(mysqlUrl);
@@ -59,12 +60,14 @@ export class ByHand {
       multipleStatements: false,
     });
     for (const definition of definitions) await application.query(definition);
+    const runs = new URL(url);
+    if (login) [runs.username = '', runs.password = ''] = login.split(':');
     const config = parseConfig(
       `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: source\napprove: never\nchunkRows: 100\ntables:\n${tables}`,
       'stageswap.yaml',
-      { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: url.href },
+      { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
     );
-    return new ByHand(schema, application, await Session.open(parseMysqlAddress(url.href)), config, source);
+    return new ByHand(schema, application, await Session.open(parseMysqlAddress(runs.href)), config, source);
   }
 
   async close(): Promise<void> {
