@@ -159,7 +159,7 @@ const NO_PAD = /_0900_|^binary$/;
 export function keyHash(table: TableSpec, alias: string): Fragment {
   const parts = keyColumns(table).map((column) => {
     const value = at(table, alias, column.name);
-    if (!isText(column)) return asText(column, value);
+    if (!hasCharset(column)) return asText(column, value);
     const padded = !NO_PAD.test(column.collation ?? '');
     return sql`HEX(WEIGHT_STRING(${padded ? sql`TRIM(TRAILING ' ' FROM ${value})` : value}))`;
   });
