@@ -1,0 +1,69 @@
+import mysql, { type RowDataPacket } from 'mysql2/promise';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { type MySqlEngine, startMySql } from '../demo/engines/mysql.js';
+import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
+import { PUBLISH_MOMENTS } from './support/moments.js';
+import { PipelineUnderTest } from './support/pipeline-under-test.js';
+import { expectPublished, expectRolledBack, publishFirst } from './support/strike.js';
+
+/** MySQL that is killed and started again over its data, at every moment of a run and of a rollback, while clients edit. */
+const LANES = 2;
+const names = Array.from({ length: LANES }, (_, lane) => `crash-mysql-${lane}`);
+let temporal: TemporalEngine;
+
+beforeAll(async () => {
+  temporal = await startTemporal(() => {}, { owned: true, namespaces: names });
+});
+afterAll(async () => {
+  await temporal?.stop();
+});
+
+for (const [lane, name] of names.entries()) {
+  describe.concurrent(`MySQL that is killed, pipeline ${name}`, () => {
+    let engine: MySqlEngine;
+    let pipeline: PipelineUnderTest;
+    const killMySql = async () => {
+      await engine.kill();
+      await engine.start();
+    };
+
+    beforeAll(async () => {
+      engine = await startMySql(() => {}, { owned: true });
+      await expectDurable(engine.url);
+      pipeline = await PipelineUnderTest.create({
+        name,
+        mysqlUrl: engine.url,
+        mssqlUrl: inject('mssqlUrl'),
+        temporalAddress: temporal.address,
+        namespace: name,
+        seed: 200 + lane,
+      });
+      pipeline.startWorker();
+      await publishFirst(pipeline);
+    });
+    afterAll(async () => {
+      await pipeline?.end();
+      await engine?.stop();
+    });
+
+    const moments = PUBLISH_MOMENTS.filter((_, index) => index % LANES === lane);
+    it.sequential.each(moments)(
+      'in %s: the run and its rollback end, and nothing is lost',
+      async (moment) => {
+        await expectPublished(pipeline, moment, killMySql);
+        // a rollback reads no source
+        if (moment !== 'ingest') await expectRolledBack(pipeline, moment, killMySql);
+      },
+    );
+  });
+}
+
+/** Else a kill may take what clients were told was saved, and the test would blame the product. */
+async function expectDurable(url: string): Promise<void> {
+  const connection = await mysql.createConnection(url);
+  const [rows] = await connection.query<RowDataPacket[]>(
+    'SELECT @@innodb_flush_log_at_trx_commit AS redo, @@sync_binlog AS binlog',
+  );
+  await connection.end();
+  expect(rows).toEqual([{ redo: 1, binlog: 1 }]);
+}
