@@ -38,6 +38,8 @@ export interface CutOver {
 const DRAIN_EDITS_MAX = 10;
 const TAIL_MS_MAX = 5_000;
 
+const DUPLICATE_COLUMN = 1060;
+
 /** A session that holds the lock must not outlive its worker: MySQL closes it after this. */
 const CUT_OVER_WAIT_TIMEOUT_SECONDS = 20;
 
@@ -309,9 +311,12 @@ async function raiseBarrier(session: Session, spec: RunSpec): Promise<void> {
   for (const table of spec.tables) {
     const stage = id(physicalTable(spec.generation, 'stage', table.live));
     try {
-      await session.run(
-        sql`ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`,
-      );
+      await session
+        .run(sql`ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`)
+        .catch((error: unknown) => {
+          // an attempt died between the two; taking the column away changes the definition now, which is all it is for
+          if (errorNumber(error) !== DUPLICATE_COLUMN) throw error;
+        });
       await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier, ALGORITHM=INSTANT`);
     } catch (error) {
       if (!NOT_INSTANT.has(errorNumber(error) ?? 0)) throw error;

@@ -273,19 +273,25 @@ async function loadChunk(
         sql`SELECT done FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq} FOR UPDATE`,
       );
       if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
-      const loaded = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows);
-      loaded.catch((error: Error) => rows.fail(error));
-      const read = readRange(reader, table, chunk.range_from, chunk.range_to, rows, signal).then(
-        () => rows.end(),
+      const loadFailed = new AbortController();
+      const loading = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows).catch(
         (error: Error) => {
           rows.fail(error);
-          session.destroy();
+          loadFailed.abort(error);
           throw error;
         },
       );
-      const [reading, loading] = await Promise.allSettled([read, loaded]);
-      if (reading.status === 'rejected') throw reading.reason;
-      if (loading.status === 'rejected') throw loading.reason;
+      loading.catch(() => {}); // where reading failed first, nobody waits for it
+      try {
+        const until = AbortSignal.any([signal, loadFailed.signal]);
+        await readRange(reader, table, chunk.range_from, chunk.range_to, rows, until);
+      } catch (error) {
+        rows.fail(error as Error);
+        if (!loadFailed.signal.aborted) session.destroy(); // MySQL must not take the part for the whole
+        throw error;
+      }
+      rows.end();
+      await loading;
       await session.run(
         sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${rows.sent.rows}, checksum_sum = ${rows.sent.checksumSum.toString()}, checksum_xor = ${rows.sent.checksumXor} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq}`,
       );

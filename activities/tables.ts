@@ -9,7 +9,7 @@ import {
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
-import { lockWithBackOff } from '../src/mysql/lock.js';
+import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { fence } from '../src/sql/control.js';
 import {
@@ -258,7 +258,7 @@ async function underLock(
         throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns ${tables[0]}`);
       await work();
     } finally {
-      await session.connection.query('UNLOCK TABLES');
+      await unlock(session);
     }
   } finally {
     await watchdog.close();

@@ -37,6 +37,9 @@ export class Session {
       dateStrings: true,
       multipleStatements: false,
       connectTimeout: 10_000,
+      // a server that is gone without a word is noticed, where nothing is being sent, after some 20 s
+      enableKeepAlive: true,
+      keepAliveInitialDelay: 10_000,
       // The server names the file of LOAD DATA LOCAL: the capability is off wherever it is not needed.
       flags: options.localInfile ? [] : ['-LOCAL_FILES'],
     };
@@ -55,6 +58,8 @@ export class Session {
         `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = 0, wait_timeout = ${options.waitTimeoutSeconds ?? 600}`,
       );
       if (!options.logged) await connection.query('SET @stageswap_silent = 1');
+      // LOAD DATA LOCAL waits for the source; MySQL's default gives up after 30 s
+      if (options.localInfile) await connection.query('SET SESSION net_read_timeout = 300');
       return session;
     } catch (error) {
       const refused = await unsuitable(connection, error);

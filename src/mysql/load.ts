@@ -68,10 +68,11 @@ export class RowStream {
     return this.#flush();
   }
 
-  /** Resolves when the stream takes more. */
+  /** Resolves when the stream takes more, or will never again. */
   drained(): Promise<void> {
     if (this.#failure) return Promise.resolve();
     return new Promise((resolve) => {
+      if (this.stream.destroyed) return resolve();
       const done = () => {
         this.stream.off('drain', done);
         this.stream.off('close', done);

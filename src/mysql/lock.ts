@@ -20,6 +20,21 @@ export function lockTables(requests: LockRequest[]): Fragment {
   return sql`LOCK TABLES ${join(parts)}`;
 }
 
+/**
+ * A worker that dies over a half-open connection keeps its locks until MySQL finds the session idle for too long. Under
+ * the lock statement follows statement, so that a few seconds are enough; without it a session may wait between attempts.
+ */
+const LOCKED_WAIT_TIMEOUT_SECONDS = 3;
+const UNLOCKED_WAIT_TIMEOUT_SECONDS = 600;
+
+const waitTimeout = (seconds: number) => sql`SET SESSION wait_timeout = ${raw(String(seconds))}`;
+
+/** Gives the locks back. */
+export async function unlock(session: Session): Promise<void> {
+  await session.run(sql`UNLOCK TABLES`);
+  await session.run(waitTimeout(UNLOCKED_WAIT_TIMEOUT_SECONDS));
+}
+
 const QUERY_INTERRUPTED = 1317;
 const LOCK_WAIT_TIMEOUT = 1205;
 const DEADLOCK = 1213;
@@ -36,6 +51,7 @@ export async function tryLock(
   requests: LockRequest[],
   attemptMs: number,
 ): Promise<{ granted: boolean; pendingMs: number }> {
+  await session.run(waitTimeout(LOCKED_WAIT_TIMEOUT_SECONDS));
   const began = performance.now();
   let kill: Promise<unknown> | undefined;
   const timer = setTimeout(() => {
@@ -57,6 +73,7 @@ export async function tryLock(
     await kill;
     await session.connection.query('DO 0').catch(() => {});
   }
+  if (!granted) await session.run(waitTimeout(UNLOCKED_WAIT_TIMEOUT_SECONDS));
   return { granted, pendingMs };
 }
 

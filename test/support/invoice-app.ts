@@ -27,14 +27,18 @@ export const LIVE_TABLES = [
 ];
 
 /** A configuration of one pipeline over both tables; `prefix` names the source's tables. */
-export function configurationOf(pipeline: string, prefix: string, options: { moment?: string } = {}): string {
+export function configurationOf(
+  pipeline: string,
+  prefix: string,
+  options: { moment: string; chunkRows: number },
+): string {
   return `
 pipeline: ${pipeline}
-source: { url: "\${MSSQL_URL}", moment: ${options.moment ?? 'auto'} }
+source: { url: "\${MSSQL_URL}", moment: ${options.moment} }
 target: { url: "\${MYSQL_URL}" }
 firstRun: source
 approve: never
-chunkRows: 1000
+chunkRows: ${options.chunkRows}
 tables:
   - source: dbo.${prefix}Customer
     live: customer

@@ -18,7 +18,7 @@ export const PUBLISH_MOMENTS = [
   'cleanup',
 ] as const;
 export type PublishMoment = (typeof PUBLISH_MOMENTS)[number];
-export type Moment = PublishMoment | 'half ingested' | 'triggers half made';
+export type Moment = PublishMoment | 'half ingested' | 'triggers half made' | 'barrier half raised';
 
 /** A rollback reads no source. */
 export const ROLLBACK_MOMENTS: readonly Moment[] = PUBLISH_MOMENTS.filter((moment) => moment !== 'ingest');
@@ -109,6 +109,12 @@ const READERS: Partial<Record<Moment, Reader>> = {
       connection,
       `SELECT 1 FROM ${control.chunk} WHERE pipeline = ? AND generation = ? AND step = 'ingest' AND live = 'invoice' AND done = 1`,
       [pipeline, generation],
+    ),
+  'barrier half raised': async (connection, _pipeline, generation) =>
+    found(
+      connection,
+      "SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? AND column_name = '_ss_barrier'",
+      [`_ss${generation}s_invoice`],
     ),
   'triggers half made': async (connection, _pipeline, generation) =>
     found(

@@ -24,8 +24,9 @@ export interface PipelineOptions {
   moment?: string;
   customers?: number;
   invoices?: number;
-  /** the worker's way to the source, where it is another than the test's */
-  mssqlUrlOfWorker?: string;
+  /** the pipeline's way to an engine, where it is another than the test's and the clients' */
+  through?: { mysql?: (url: string) => string; mssql?: (url: string) => string };
+  chunkRows?: number;
 }
 
 export interface Ended {
@@ -59,13 +60,11 @@ export class PipelineUnderTest {
     this.billing = new Billing(source, prefix, size, seed);
     this.clients = new ClientProgram({ url, seed, owns: this.billing.clientsOwn });
     this.#folder = mkdtempSync(join(tmpdir(), 'ssw-pipeline-'));
-    writeFileSync(
-      this.file,
-      configurationOf(options.name, prefix, options.moment === undefined ? {} : { moment: options.moment }),
-    );
+    const { moment = 'auto', chunkRows = 1_000, through } = options;
+    writeFileSync(this.file, configurationOf(options.name, prefix, { moment, chunkRows }));
     this.environment = {
-      MYSQL_URL: url,
-      MSSQL_URL: options.mssqlUrlOfWorker ?? options.mssqlUrl,
+      MYSQL_URL: through?.mysql?.(url) ?? url,
+      MSSQL_URL: through?.mssql?.(options.mssqlUrl) ?? options.mssqlUrl,
       TEMPORAL_ADDRESS: options.temporalAddress,
       TEMPORAL_NAMESPACE: options.namespace ?? 'default',
     };

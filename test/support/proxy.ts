@@ -1,0 +1,103 @@
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+/** A TCP proxy before an engine: the network between a worker and the engine, which a test cuts, closes or freezes. */
+export class Proxy {
+  readonly #links = new Set<{ client: Socket; server: Socket }>();
+  #open = true;
+  #frozen = false;
+
+  private constructor(
+    readonly server: Server,
+    readonly to: { host: string; port: number },
+  ) {
+    server.on('connection', (client) => this.#link(client));
+  }
+
+  static async before(url: string): Promise<Proxy> {
+    const { hostname, port } = new URL(url);
+    const server = createServer();
+    const proxy = new Proxy(server, { host: hostname, port: Number(port) });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return proxy;
+  }
+
+  /** The engine's address, by way of the proxy. */
+  through(url: string): string {
+    const by = new URL(url);
+    by.hostname = '127.0.0.1';
+    by.port = String((this.server.address() as AddressInfo).port);
+    return by.href;
+  }
+
+  get connections(): number {
+    return this.#links.size;
+  }
+
+  /** Resets all connections; new ones are taken at once. */
+  cut(): void {
+    for (const { client, server } of this.#links) {
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    }
+  }
+
+  /** The engine is away: connections are reset, new ones as well. */
+  close(): void {
+    this.#open = false;
+    this.cut();
+  }
+  open(): void {
+    this.#open = true;
+  }
+
+  /** Nothing passes any more, and neither side is told: both believe that the connection stands. */
+  freeze(): void {
+    this.#frozen = true;
+    for (const { client, server } of this.#links) {
+      client.pause();
+      server.pause();
+    }
+  }
+  thaw(): void {
+    this.#frozen = false;
+    for (const { client, server } of this.#links) {
+      client.resume();
+      server.resume();
+    }
+  }
+
+  async end(): Promise<void> {
+    this.close();
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+  }
+
+  #link(client: Socket): void {
+    if (!this.#open) {
+      client.resetAndDestroy();
+      return;
+    }
+    const server = connect(this.to);
+    const link = { client, server };
+    this.#links.add(link);
+    const pass = (from: Socket, to: Socket) => {
+      from.on('data', (data) => {
+        if (to.writable && !to.write(data)) from.pause();
+      });
+      to.on('drain', () => {
+        if (!this.#frozen) from.resume();
+      });
+      from.on('end', () => to.end());
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        this.#links.delete(link);
+        to.destroy();
+      });
+    };
+    pass(client, server);
+    pass(server, client);
+    if (this.#frozen) {
+      client.pause();
+      server.pause();
+    }
+  }
+}
