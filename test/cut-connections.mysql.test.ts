@@ -1,0 +1,127 @@
+import type mssql from 'mssql';
+import mysql, { type Connection } from 'mysql2/promise';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { parseMssqlAddress, parseMysqlAddress } from '../src/config/address.js';
+import type { LiveColumn, TableSpec } from '../src/model/spec.js';
+import { isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
+import { loadRows, RowStream } from '../src/mysql/load.js';
+import { isPassing as isPassingAtSource, openSource } from '../src/sql-server/connection.js';
+import { readRange } from '../src/sql-server/read.js';
+import { Proxy } from './support/proxy.js';
+
+/** Every way in which a bulk transfer can break ends it, and is told as trouble that passes. */
+const SCHEMA = 'stageswap_test_cut';
+const ROWS = 20_000;
+const column = (name: string, type: string, columnType: string): LiveColumn => ({
+  name,
+  type,
+  columnType,
+  nullable: true,
+  charset: type === 'varchar' ? 'utf8mb4' : null,
+  collation: type === 'varchar' ? 'utf8mb4_0900_ai_ci' : null,
+  precision: null,
+  scale: null,
+  fractionDigits: null,
+});
+const from = (name: string, type: string) => ({ name, type, maxLengthBytes: 8, precision: 19, scale: 0 });
+const table: TableSpec = {
+  source: { schema: 'dbo', table: 'CutRows' },
+  live: 'cut_rows',
+  ordinal: 0,
+  key: ['id'],
+  columns: [
+    { source: from('Id', 'bigint'), live: column('id', 'bigint', 'bigint') },
+    { source: from('Text', 'nvarchar'), live: column('text', 'varchar', 'varchar(200)') },
+  ],
+  unmapped: [],
+  units: [],
+  foreignKeys: [],
+  onSourceDelete: 'delete',
+  onLiveDelete: 'respect',
+  fingerprint: '',
+};
+
+let toSource: Proxy;
+let toTarget: Proxy;
+let billing: mssql.ConnectionPool;
+let server: Connection;
+
+beforeAll(async () => {
+  toSource = await Proxy.before(inject('mssqlUrl'));
+  toTarget = await Proxy.before(inject('mysqlUrl'));
+  billing = await openSource(parseMssqlAddress(inject('mssqlUrl')));
+  await billing.request().batch('DROP TABLE IF EXISTS dbo.CutRows');
+  await billing
+    .request()
+    .batch('CREATE TABLE dbo.CutRows (Id bigint NOT NULL PRIMARY KEY, Text nvarchar(200) NULL)');
+  for (let id = 0; id < ROWS; id += 500) {
+    const rows = Array.from({ length: 500 }, (_, index) => `(${id + index}, N'${'x'.repeat(150)}')`);
+    await billing.request().batch(`INSERT INTO dbo.CutRows (Id, Text) VALUES ${rows.join(', ')}`);
+  }
+  server = await mysql.createConnection(inject('mysqlUrl'));
+  await server.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
+  await server.query(`CREATE DATABASE ${SCHEMA} CHARACTER SET utf8mb4`);
+  await server.query(
+    `CREATE TABLE ${SCHEMA}.cut_rows (id BIGINT PRIMARY KEY, text VARCHAR(200), _ss_chunk INT NOT NULL)`,
+  );
+});
+afterAll(async () => {
+  await billing?.request().batch('DROP TABLE IF EXISTS dbo.CutRows');
+  await billing?.close();
+  await server?.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
+  await server?.end();
+  await toSource?.end();
+  await toTarget?.end();
+});
+
+const never = new AbortController().signal;
+
+describe('a source whose connection is cut', () => {
+  it.each(['while rows arrive', 'while reading waits for the sink'])('%s fails as passing', async (when) => {
+    const pool = await openSource(parseMssqlAddress(toSource.through(inject('mssqlUrl'))));
+    const waiting = when !== 'while rows arrive';
+    let rows = 0;
+    const sink = {
+      write() {
+        rows += 1;
+        if (rows === 100) setImmediate(() => toSource.cut());
+        return !waiting || rows < 100;
+      },
+      drained: () => new Promise<void>(() => {}),
+    };
+    const failure = await readRange(pool, table, null, null, sink, never).catch((error: unknown) => error);
+    await pool.close();
+    expect(failure).toBeInstanceOf(Error);
+    expect(isPassingAtSource(failure), String(failure)).toBe(true);
+    expect(rows).toBeLessThan(ROWS);
+  });
+});
+
+describe('a target whose connection is cut', () => {
+  it('fails as passing while rows are loaded, and the reader does not wait for it', async () => {
+    const url = new URL(toTarget.through(inject('mysqlUrl')));
+    url.pathname = `/${SCHEMA}`;
+    const session = await Session.open(parseMysqlAddress(url.href), { localInfile: true });
+    const rows = new RowStream();
+    const loaded = loadRows(session, table, 'cut_rows', { column: '_ss_chunk', value: 1 }, rows).catch(
+      (error: Error) => {
+        rows.fail(error);
+        return error;
+      },
+    );
+    for (let id = 0; id < 10 * ROWS; id += 1) {
+      if (!rows.write([String(id), 'x'.repeat(150)])) await rows.drained();
+      if (id === ROWS) toTarget.cut();
+    }
+    const failure = await loaded;
+    session.destroy();
+    expect(isPassingAtTarget(failure), String(failure)).toBe(true);
+    const [found] = await server.query(`SELECT COUNT(*) AS n FROM ${SCHEMA}.cut_rows`);
+    expect(found).toEqual([{ n: 0 }]);
+  });
+  it('does not end the process when the source fails before MySQL has asked for the rows', async () => {
+    const rows = new RowStream();
+    rows.fail(new Error('the source is away'));
+    await rows.drained();
+  });
+});
