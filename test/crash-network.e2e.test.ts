@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, inject, it } from 'vitest';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
-import { Proxy } from './support/proxy.js';
+import { TcpProxy } from './support/proxy.js';
 import { expectPublished, publishFirst } from './support/strike.js';
 
 /** Connections that break between a worker that lives and engines that live: the run goes on, and nothing is lost. */
@@ -16,12 +16,12 @@ afterAll(async () => {
 
 describe.each(['snapshot', 'transaction'])('a source read by %s, whose connections are cut', (moment) => {
   let pipeline: PipelineUnderTest;
-  let source: Proxy;
-  let target: Proxy;
+  let source: TcpProxy;
+  let target: TcpProxy;
 
   beforeAll(async () => {
-    source = await Proxy.before(inject('mssqlUrl'));
-    target = await Proxy.before(inject('mysqlUrl'));
+    source = await TcpProxy.before(inject('mssqlUrl'));
+    target = await TcpProxy.before(inject('mysqlUrl'));
     pipeline = await PipelineUnderTest.create({
       name: `crash-${moment}`,
       mysqlUrl: inject('mysqlUrl'),

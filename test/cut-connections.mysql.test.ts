@@ -7,7 +7,7 @@ import { isPassing as isPassingAtTarget, Session } from '../src/mysql/connection
 import { loadRows, RowStream } from '../src/mysql/load.js';
 import { isPassing as isPassingAtSource, openSource } from '../src/sql-server/connection.js';
 import { readRange } from '../src/sql-server/read.js';
-import { Proxy } from './support/proxy.js';
+import { TcpProxy } from './support/proxy.js';
 
 /** Every way in which a bulk transfer can break ends it, and is told as trouble that passes. */
 const SCHEMA = 'stageswap_test_cut';
@@ -41,14 +41,14 @@ const table: TableSpec = {
   fingerprint: '',
 };
 
-let toSource: Proxy;
-let toTarget: Proxy;
+let toSource: TcpProxy;
+let toTarget: TcpProxy;
 let billing: mssql.ConnectionPool;
 let server: Connection;
 
 beforeAll(async () => {
-  toSource = await Proxy.before(inject('mssqlUrl'));
-  toTarget = await Proxy.before(inject('mysqlUrl'));
+  toSource = await TcpProxy.before(inject('mssqlUrl'));
+  toTarget = await TcpProxy.before(inject('mysqlUrl'));
   billing = await openSource(parseMssqlAddress(inject('mssqlUrl')));
   await billing.request().batch('DROP TABLE IF EXISTS dbo.CutRows');
   await billing

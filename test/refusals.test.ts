@@ -327,13 +327,13 @@ describe('of a live table, a run refuses', () => {
     expect(refusal({ ...FACTS, claims })).toBe('customer: pipeline crm publishes this table');
   });
 
-  it.each(['enum', 'set', 'float', 'double', 'bit', 'json'])(
+  it.each(['set', 'float', 'double', 'json'])(
     'a key of type %s, whose order ranges cannot follow',
     (type) => {
       const columns = [liveColumn('customer_id', type), liveColumn('name', 'varchar')];
       const found = decided(withCustomer({ columns })).refusals.map(({ where, what }) => `${where}: ${what}`);
       expect(found).toContainEqual(
-        expect.stringContaining(`customer.customer_id: a ${type} cannot be part of the key`),
+        expect.stringContaining(`customer.customer_id: ${type} cannot be part of the key`),
       );
     },
   );
@@ -443,7 +443,7 @@ describe('of the source and its mapping, a run refuses', () => {
     [
       'types that cannot hold each other',
       withSource({ columns: [sourceColumn('CustomerId', 'bigint'), sourceColumn('Name', 'geography')] }),
-      'customer.name: geography cannot be stored in varchar(60)',
+      'customer.name: geography is not supported',
     ],
     [
       'NULLs in the key',

@@ -18,7 +18,7 @@ const GENERATION_MAX = 9_999_999;
  * and SET sort by position and compare as text, so that chunks would miss rows; FLOAT and DOUBLE have no exact text.
  */
 const KEY_TYPES = new Set(
-  'tinyint smallint mediumint int bigint decimal char varchar binary varbinary date datetime timestamp time'.split(
+  'tinyint smallint mediumint int bigint decimal char varchar binary varbinary date datetime timestamp time year enum bit'.split(
     ' ',
   ),
 );
@@ -90,8 +90,8 @@ function decideKey(table: TableConfig, live: LiveTable, refuse: Report): void {
     else if (column && !KEY_TYPES.has(column.type))
       refuse(
         `${table.live}.${name}`,
-        `a ${column.type} cannot be part of the key: it has no order that ranges of keys could follow`,
-        'use whole numbers, decimals, text, binary or time columns as key',
+        `${column.type} cannot be part of the key: it has no order that ranges of keys could follow`,
+        'use whole numbers, decimals, text, binary, enumerations or times as key',
       );
   }
 }

@@ -1,7 +1,7 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 /** A TCP proxy before an engine: the network between a worker and the engine, which a test cuts, closes or freezes. */
-export class Proxy {
+export class TcpProxy {
   readonly #links = new Set<{ client: Socket; server: Socket }>();
   #open = true;
   #frozen = false;
@@ -13,10 +13,10 @@ export class Proxy {
     server.on('connection', (client) => this.#link(client));
   }
 
-  static async before(url: string): Promise<Proxy> {
+  static async before(url: string): Promise<TcpProxy> {
     const { hostname, port } = new URL(url);
     const server = createServer();
-    const proxy = new Proxy(server, { host: hostname, port: Number(port) });
+    const proxy = new TcpProxy(server, { host: hostname, port: Number(port) });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return proxy;
   }
