@@ -5,6 +5,7 @@ import type { Session } from '../src/mysql/connection.js';
 import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
 import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
+  collectConflictKeys,
   countMerge,
   forgetReplayed,
   mergeIntoStage,
@@ -175,18 +176,36 @@ async function mergeNextChunk(
     const scope: Scope = { kind: 'range', from: next.from, to };
     const counts = countMerge(spec, table, scope);
     const incoming = (await session.rows<Record<string, string>>(counts.incoming))[0] ?? {};
-    const liveOnly = (await session.rows<Record<string, string>>(counts.liveOnly))[0] ?? {};
-    for (const statement of mergeIntoStage(spec, table, scope)) await session.run(statement);
-    if (Number(incoming.maybe_conflicts) + Number(liveOnly.live_only) > 0) {
-      const held = recordHeldBack(spec, table, scope);
-      if (held) await session.run(held);
-      for (const statement of recordConflicts(spec, table, scope)) await session.run(statement);
-    }
+    const inBoth = Number(incoming.in_both);
+    const hasLiveOnly = Number(incoming.in_live) > inBoth;
+    const liveOnly = hasLiveOnly
+      ? ((await session.rows<Record<string, string>>(counts.liveOnly))[0] ?? {})
+      : { deleted: '0', conflicts: '0' };
+    const merge = mergeIntoStage(spec, table, scope);
+    if (inBoth > 0) await session.run(merge.both);
+    if (Number(incoming.incoming) > inBoth) await session.run(merge.incomingOnly);
+    if (hasLiveOnly) await session.run(merge.liveOnly);
+    if (Number(incoming.conflicts) + Number(liveOnly.conflicts) > 0)
+      await recordConflictsOf(session, spec, table, scope);
     await session.run(
       sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to, done, row_count, counts) VALUES (${ref.pipeline}, ${ref.generation}, ${table.live}, 'merge', ${next.seq}, ${next.from && JSON.stringify(next.from)}, ${to && JSON.stringify(to)}, 1, ${Number(incoming.incoming)}, ${JSON.stringify({ inserted: Number(incoming.inserted), updated: Number(incoming.updated), keptLive: Number(incoming.kept_live), deleted: Number(liveOnly.deleted) })})`,
     );
     return to === null;
   });
+}
+
+async function recordConflictsOf(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  range: Scope,
+): Promise<void> {
+  await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))}`);
+  for (const statement of collectConflictKeys(spec, table, range)) await session.run(statement);
+  const found: Scope = { kind: 'keys' };
+  const held = recordHeldBack(spec, table, found);
+  if (held) await session.run(held);
+  for (const statement of recordConflicts(spec, table, found)) await session.run(statement);
 }
 
 async function whereToGoOn(session: Session, ref: RunRef, live: string): Promise<Boundary | 'finished'> {
@@ -303,13 +322,13 @@ export async function replayTable(
 ): Promise<number> {
   const taken = await session.run(takePending(spec, table, ids));
   if (taken === 0) return 0;
-  const scope: Scope = { kind: 'replay' };
+  const scope: Scope = { kind: 'keys' };
   const held = recordHeldBack(spec, table, scope);
   const statements = [
     sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))}`,
     ...collectReplayKeys(spec, table),
     ...forgetReplayed(spec, table),
-    ...mergeIntoStage(spec, table, scope),
+    ...Object.values(mergeIntoStage(spec, table, scope)),
     ...(held ? [held] : []),
     ...recordConflicts(spec, table, scope),
     markApplied(spec, table),

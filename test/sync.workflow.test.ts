@@ -329,6 +329,9 @@ describe('a run', () => {
     });
     expect(report).toMatchObject({ outcome: 'published', moment: 'snapshot' });
     expect(report.tables[0]).toMatchObject({ rowsRead: activitiesAStep, inserted: activitiesAStep });
+    const reconciled = report.phases.find((phase) => phase.name === 'reconcile')?.ms ?? 0;
+    const others = report.phases.reduce((sum, { ms }) => sum + ms, 0) - reconciled;
+    expect(report.ms - reconciled - others).toBeLessThan(5_000); // no phase's time is lost between executions
     expect(histories.length).toBeGreaterThan(1);
     expect(Math.max(...histories)).toBeLessThan(10_000);
     for (const name of ['begin', 'prepare', 'capture', 'verify', 'cutOver', 'cleanup', 'end'])

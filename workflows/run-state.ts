@@ -58,6 +58,7 @@ export class RunState {
   #done: string[] = [];
   #phases: PhaseReport[] = [];
   #startedAt = Date.now();
+  #clock: { entry: PhaseReport; before: number; startedAt: number } | undefined;
   readonly #tables = new Map<string, { progress: TableProgress; report: TableReport }>();
   /** everything up to the swap: what abort and cancel end */
   readonly #work = new CancellationScope();
@@ -128,20 +129,25 @@ export class RunState {
   async phase(name: string, work: () => Promise<void>): Promise<void> {
     if (this.#done.includes(name)) return;
     await this.steer();
-    const startedAt = Date.now();
     let entry = this.#phases.find((phase) => phase.name === name);
     if (!entry) {
-      entry = { name, startedAt: new Date(startedAt).toISOString(), ms: 0 };
+      entry = { name, startedAt: new Date().toISOString(), ms: 0 };
       this.#phases.push(entry);
     }
-    const before = entry.ms;
+    this.#clock = { entry, before: entry.ms, startedAt: Date.now() };
     this.#tell();
     try {
       await work();
       this.#done.push(name);
     } finally {
-      entry.ms = before + Date.now() - startedAt;
+      this.#readClock();
+      this.#clock = undefined;
     }
+  }
+
+  /** Brings the running phase's time up to date, also where the execution is about to go on as a new one. */
+  #readClock(): void {
+    if (this.#clock) this.#clock.entry.ms = this.#clock.before + Date.now() - this.#clock.startedAt;
   }
 
   /** Runs everything up to the swap in the scope that abort and cancel end. */
@@ -215,6 +221,7 @@ export class RunState {
   async checkpoint(): Promise<void> {
     if (!this.historyIsLong()) return;
     await this.settled();
+    this.#readClock();
     const continued: Continued = {
       run: this.#run,
       done: this.#done,

@@ -22,8 +22,8 @@ import { type Fragment, id, join, literal, raw, sql } from './text.js';
  * INSERT … SELECT reads live without locks in READ COMMITTED (TRAPS "capture and merge"), so clients are not blocked.
  */
 
-/** Which rows a merge covers: a half-open key range, or the keys of a replay round. */
-export type Scope = { kind: 'range'; from: KeyText; to: KeyText } | { kind: 'replay' };
+/** Which rows a merge covers: a half-open key range, or the keys that were collected into the table of replay keys. */
+export type Scope = { kind: 'range'; from: KeyText; to: KeyText } | { kind: 'keys' };
 
 interface Shape {
   incoming: string;
@@ -182,7 +182,11 @@ LEFT JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'l
  * Merges one scope into stage: rows of both sides field by field, rows new to live, rows that only live has.
  * The three are disjoint by their join conditions; run them in one transaction.
  */
-export function mergeIntoStage(spec: RunSpec, table: TableSpec, scope: Scope): Fragment[] {
+export function mergeIntoStage(
+  spec: RunSpec,
+  table: TableSpec,
+  scope: Scope,
+): Record<'both' | 'incomingOnly' | 'liveOnly', Fragment> {
   const shape = shapeOf(spec, table);
   const stage = id(physicalTable(spec.generation, 'stage', table.live));
   const all = writtenNames(table);
@@ -193,23 +197,23 @@ export function mergeIntoStage(spec: RunSpec, table: TableSpec, scope: Scope): F
   });
   const insert = (names: string[], values: Fragment[], rest: Fragment) =>
     sql`INSERT INTO ${stage} (${join(names.map(id))})\nSELECT ${join(values)}\n${rest}`;
-  return [
-    insert(
+  return {
+    both: insert(
       all,
       merged,
       sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)}`,
     ),
-    insert(
+    incomingOnly: insert(
       shape.newColumns,
       shape.newColumns.map((name) => at(table, 'i', name)),
       sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'l')} AND ${newRowComes(spec, table, shape)}`,
     ),
-    insert(
+    liveOnly: insert(
       all,
       all.map((name) => at(table, 'l', name)),
       sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND ${liveOnlyStays(spec, table, shape)}`,
     ),
-  ];
+  };
 }
 
 /** Source rows whose key both sides made: not published, so that the next run finds no base for them. */
@@ -234,11 +238,53 @@ export function forgetReplayed(spec: RunSpec, table: TableSpec): Fragment[] {
   ];
 }
 
-function jsonOf(table: TableSpec, columns: LiveColumn[], alias: string): Fragment {
-  return sql`JSON_OBJECT(${join(columns.map((column) => sql`${literal(column.name)}, ${asText(column, at(table, alias, column.name))}`))})`;
+/** Conditions under which a row of a join is a conflict, by kind; the same for finding, counting and recording. */
+function conflictsOf(table: TableSpec, shape: Shape) {
+  const both = sql`NOT (${absent(table, 'l')}) AND NOT (${absent(table, 'a')})`;
+  const changedAtSource = join(
+    shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'i', 'a')})`),
+    ' OR ',
+    'FALSE',
+  );
+  return {
+    field: shape.units
+      .filter((unit) => unit.owner === 'merge')
+      .map((unit) => ({
+        unit,
+        when: sql`${both} AND NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')})`,
+      })),
+    sameKey: sql`NOT (${absent(table, 'l')}) AND ${absent(table, 'a')}`,
+    deletedInLive: sql`${absent(table, 'l')} AND NOT (${absent(table, 'a')}) AND (${changedAtSource})`,
+    deletedAtSource: sql`NOT (${absent(table, 'a')}) AND ${editedSince(table, shape)}`,
+  };
 }
-function keyJson(table: TableSpec, alias: string): Fragment {
-  return jsonOf(table, keyColumns(table), alias);
+
+/** Any conflict of a row that the incoming side has. */
+function anyIncomingConflict(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
+  if (!shape.ancestor || spec.kind === 'rollback') return raw('FALSE');
+  const { field, sameKey, deletedInLive } = conflictsOf(table, shape);
+  return join(
+    [...field.map(({ when }) => when), sameKey, deletedInLive].map((when) => sql`(${when})`),
+    ' OR ',
+  );
+}
+
+/** Collects the keys of a range's conflicts, so that they are recorded from few rows and not by scans of all. */
+export function collectConflictKeys(spec: RunSpec, table: TableSpec, scope: Scope): Fragment[] {
+  const shape = shapeOf(spec, table);
+  if (!shape.ancestor || spec.kind === 'rollback') return [];
+  const into = (alias: string, rest: Fragment) =>
+    sql`INSERT IGNORE INTO ${id(physicalTable(spec.generation, 'replayKeys', table.live))} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => at(table, alias, name)))}\n${rest}`;
+  return [
+    into(
+      'i',
+      sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND (${anyIncomingConflict(spec, table, shape)})`,
+    ),
+    into(
+      'l',
+      sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND ${conflictsOf(table, shape).deletedAtSource}`,
+    ),
+  ];
 }
 
 /** Conflicts of a scope with all three values, for people: one statement a merge unit, and one a row case. */
@@ -253,49 +299,29 @@ SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, key
 ${rest}`;
   };
   const everything = mappedNames(table);
-  const units = shape.units.filter((unit) => unit.owner === 'merge');
-  const statements = units.map((unit) =>
-    insert(
-      'field',
-      'l',
-      unit.columns,
-      ['a', 'i', 'l'],
-      sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}
-WHERE ${within(table, 'i', scope)} AND NOT (${absent(table, 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')})`,
+  const { field, sameKey, deletedInLive, deletedAtSource } = conflictsOf(table, shape);
+  const among = (joinLive: string, when: Fragment) =>
+    sql`${incomingWithLive(spec, table, shape, scope, joinLive)}\nWHERE ${within(table, 'i', scope)} AND ${when}`;
+  return [
+    ...field.map(({ unit, when }) =>
+      insert('field', 'l', unit.columns, ['a', 'i', 'l'], among('JOIN', when)),
     ),
-  );
-  const changedAtSource = join(
-    shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'i', 'a')})`),
-    ' OR ',
-    'FALSE',
-  );
-  statements.push(
-    insert(
-      'sameKey',
-      'l',
-      everything,
-      ['i', 'l'],
-      sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`,
-    ),
+    insert('sameKey', 'l', everything, ['i', 'l'], among('JOIN', sameKey)),
+    insert('deletedInLive', 'i', everything, ['a', 'i'], among('LEFT JOIN', deletedInLive)),
     insert(
       'deletedAtSource',
       'l',
       everything,
       ['a', 'l'],
-      sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND NOT (${absent(table, 'a')}) AND ${editedSince(table, shape)}`,
+      sql`${liveWithoutIncoming(spec, table, shape, scope)}\nWHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')} AND ${deletedAtSource}`,
     ),
-    insert(
-      'deletedInLive',
-      'i',
-      everything,
-      ['a', 'i'],
-      sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'l')} AND NOT (${absent(table, 'a')}) AND (${changedAtSource})`,
-    ),
-  );
-  return statements;
+  ];
 }
 
-/** What a merge of the scope does, counted; one row. `conflicts` counts merge units, so that clean chunks skip the list. */
+/**
+ * What a merge of a range does, counted: one row a statement. The first statement sees one state of live, so that
+ * `in_live - both` is exactly the number of rows that only live has in that state; whatever changes later is in the log.
+ */
 export function countMerge(
   spec: RunSpec,
   table: TableSpec,
@@ -306,46 +332,34 @@ export function countMerge(
   const values = shape.units.flatMap((unit) =>
     unit.columns.map((name) => ({ name, value: mergedValue(spec, table, unit, name) })),
   );
-  const changed = join(
-    values.map(
-      ({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, at(table, 'l', name))})`,
-    ),
-    ' OR ',
-    'FALSE',
-  );
-  const kept = join(
-    values.map(
-      ({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, at(table, 'i', name))})`,
-    ),
-    ' OR ',
-    'FALSE',
-  );
-  const conflict =
-    shape.ancestor && spec.kind === 'publish'
-      ? join(
-          [
-            ...shape.units
-              .filter((unit) => unit.owner === 'merge')
-              .map(
-                (unit) =>
-                  sql`(NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')}))`,
-              ),
-            absent(table, 'a'),
-            absent(table, 'l'),
-          ],
-          ' OR ',
-        )
-      : raw('FALSE');
+  const differs = (side: string) =>
+    join(
+      values.map(
+        ({ name, value }) => sql`NOT (${same(columnNamed(table, name), value, at(table, side, name))})`,
+      ),
+      ' OR ',
+      'FALSE',
+    );
   return {
     incoming: sql`SELECT COUNT(*) AS incoming,
+  COALESCE(SUM(${both}), 0) AS in_both,
+  (SELECT COUNT(*) FROM ${id(table.live)} AS ${as(table, 'r')} WHERE ${within(table, 'r', scope)}) AS in_live,
   COALESCE(SUM(${absent(table, 'l')} AND ${newRowComes(spec, table, shape)}), 0) AS inserted,
-  COALESCE(SUM(${both} AND (${changed})), 0) AS updated,
-  COALESCE(SUM(${both} AND (${kept})), 0) AS kept_live,
-  COALESCE(SUM(${conflict}), 0) AS maybe_conflicts
+  COALESCE(SUM(${both} AND (${differs('l')})), 0) AS updated,
+  COALESCE(SUM(${both} AND (${differs('i')})), 0) AS kept_live,
+  COALESCE(SUM(${anyIncomingConflict(spec, table, shape)}), 0) AS conflicts
 ${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}
 WHERE ${within(table, 'i', scope)}`,
-    liveOnly: sql`SELECT COUNT(*) AS live_only, COALESCE(SUM(NOT ${liveOnlyStays(spec, table, shape)}), 0) AS deleted
+    liveOnly: sql`SELECT COALESCE(SUM(NOT ${liveOnlyStays(spec, table, shape)}), 0) AS deleted,
+  COALESCE(SUM(${shape.ancestor && spec.kind === 'publish' ? conflictsOf(table, shape).deletedAtSource : raw('FALSE')}), 0) AS conflicts
 ${liveWithoutIncoming(spec, table, shape, scope)}
 WHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')}`,
   };
+}
+
+function jsonOf(table: TableSpec, columns: LiveColumn[], alias: string): Fragment {
+  return sql`JSON_OBJECT(${join(columns.map((column) => sql`${literal(column.name)}, ${asText(column, at(table, alias, column.name))}`))})`;
+}
+function keyJson(table: TableSpec, alias: string): Fragment {
+  return jsonOf(table, keyColumns(table), alias);
 }
