@@ -55,20 +55,21 @@ export function howOf(
   return 'text' in found ? found.how : undefined;
 }
 
-/** Why a column cannot be part of the key, beside what `refusalOf` says. */
+/**
+ * Why a column cannot be part of the key: chunks are ranges of keys, whose limits travel as exact text, and MySQL compares
+ * whole keys. ENUM and SET are compared by number, in the order in which they are sorted.
+ */
 export function keyRefusalOf(source: SourceColumn, live: LiveColumn): Refusal | undefined {
-  if (source.type === 'real' || source.type === 'float' || isFloating(live))
+  if (isFloating(live) || bytesMax(live) !== undefined || live.type === 'json')
     return {
-      what: 'a floating-point number is part of the key',
-      cure: 'use a key of whole numbers, decimals or text',
-    };
-  if (bytesMax(live) !== undefined || live.type === 'json')
-    return {
-      what: `${live.columnType} is part of the key`,
-      cure: 'use VARCHAR or VARBINARY, which are indexed whole',
+      what: `${live.type} cannot be part of the key: it has no exact text, or is not indexed whole`,
+      cure: 'use whole numbers, decimals, text, binary or time columns as key',
     };
   if (source.maxLengthBytes === -1)
-    return { what: `${source.type}(max) is part of the key`, cure: 'declare its length at the source' };
+    return {
+      what: `${source.type}(max) cannot be part of the key: it has no order at the source`,
+      cure: 'declare its length at the source',
+    };
   return undefined;
 }
 

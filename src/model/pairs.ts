@@ -59,7 +59,11 @@ export function pair(source: SourceColumn, live: LiveColumn, timeZone: string | 
   if (isRounded(live))
     return { what: `${live.columnType} rounds what it stores`, cure: "make live's column DOUBLE or DECIMAL" };
   const refused = REFUSED[source.type];
-  if (refused !== undefined) return { what: `${source.type} is not supported`, cure: refused };
+  if (refused !== undefined)
+    return {
+      what: `${source.type} cannot be stored in ${live.columnType}: the type is not supported`,
+      cure: refused,
+    };
   switch (source.type) {
     case 'bit':
       if (isInteger(live) || live.type === 'bit')

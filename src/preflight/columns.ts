@@ -33,9 +33,10 @@ export function decideColumns(
       );
     if (!to || !from) continue;
     if (to.generated) refuse(where, 'is a generated column: MySQL computes it', 'take it out of columns');
-    const refusal =
-      refusalOf(from, to, timeZone) ?? (table.key.includes(name) ? keyRefusalOf(from, to) : undefined);
+    const refusal = refusalOf(from, to, timeZone);
     if (refusal) refuse(where, refusal.what, refusal.cure);
+    const keyRefusal = table.key.includes(name) ? keyRefusalOf(from, to) : undefined;
+    if (keyRefusal) refuse(where, keyRefusal.what, keyRefusal.cure);
     if (from.nullable && !to.nullable && !table.key.includes(name))
       warn(where, 'the source allows NULL and live does not: a NULL will stop the run', 'allow NULL in live');
     const loss = lossOf(from, to, timeZone);

@@ -13,16 +13,6 @@ import type { Report } from './finding.js';
 /** The highest generation for which names must fit: seven digits. */
 const GENERATION_MAX = 9_999_999;
 
-/**
- * Types in whose order MySQL sorts keys as it compares them with a bound text or number; chunks are ranges of keys. ENUM
- * and SET sort by position and compare as text, so that chunks would miss rows; FLOAT and DOUBLE have no exact text.
- */
-const KEY_TYPES = new Set(
-  'tinyint smallint mediumint int bigint decimal char varchar binary varbinary date datetime timestamp time year enum bit'.split(
-    ' ',
-  ),
-);
-
 /** What a live table may be: its kind, its key, its names, and what hangs on it. */
 export function decideLive(
   table: TableConfig,
@@ -87,12 +77,6 @@ function decideKey(table: TableConfig, live: LiveTable, refuse: Report): void {
     const column = live.columns.find((candidate) => candidate.name === name);
     if (column?.generated)
       refuse(`${table.live}.${name}`, 'the key has a generated column', 'use stored columns as key');
-    else if (column && !KEY_TYPES.has(column.type))
-      refuse(
-        `${table.live}.${name}`,
-        `${column.type} cannot be part of the key: it has no order that ranges of keys could follow`,
-        'use whole numbers, decimals, text, binary, enumerations or times as key',
-      );
   }
 }
 

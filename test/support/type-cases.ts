@@ -492,6 +492,17 @@ export const KEYS: KeyCase[] = [
     ],
   },
   {
+    name: 'set_key',
+    columns: [
+      {
+        source: 'varchar(10)',
+        live: "SET('z','b','a')",
+        literal: (i) => `'${['a', 'z,b', 'b', ''][i % 4]}'`,
+      },
+      { source: 'smallint', live: 'YEAR', literal: (i) => String(1901 + (i % 250)) },
+    ],
+  },
+  {
     name: 'bits',
     columns: [
       { source: 'bit', live: 'BIT(1)', literal: (i) => String(i % 2) },
