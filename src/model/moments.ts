@@ -11,13 +11,35 @@ const TIMESTAMP_MS_MIN = 1_000; // 1970-01-01 00:00:01; the second before it mea
 const TIMESTAMP_MS_MAX = 2_147_483_647_999; // 2038-01-19 03:14:07.999
 const DAY_MS = 86_400_000;
 
+const DAYS_KEPT_MAX = 10_000;
+
 const zeros = (live: LiveColumn) => (live.fractionDigits ? `.${'0'.repeat(live.fractionDigits)}` : '');
 
-function dateText(value: Date): string {
-  const year = value.getUTCFullYear();
-  if (year < 1000) throw new BadValueError('a date before the year 1000, which MySQL does not support');
-  return value.toISOString().slice(0, 10);
+/** Days that were printed: dates repeat, and toISOString of each value was most of what an ingest's conversions took. */
+const days = new Map<number, string>();
+
+function dayText(day: number): string {
+  let text = days.get(day);
+  if (text === undefined) {
+    const date = new Date(day * DAY_MS);
+    if (date.getUTCFullYear() < 1000)
+      throw new BadValueError('a date before the year 1000, which MySQL does not support');
+    text = date.toISOString().slice(0, 10);
+    if (days.size >= DAYS_KEPT_MAX) days.clear();
+    days.set(day, text);
+  }
+  return text;
 }
+const dateText = (value: Date) => dayText(Math.floor(value.getTime() / DAY_MS));
+
+const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
+
+function timeText(ms: number): string {
+  const second = Math.floor(ms / 1000) - Math.floor(ms / DAY_MS) * 86_400;
+  const minute = Math.floor(second / 60);
+  return `${TWO_DIGITS[Math.floor(minute / 60)]}:${TWO_DIGITS[minute % 60]}:${TWO_DIGITS[second % 60]}`;
+}
+const momentText = (ms: number) => `${dayText(Math.floor(ms / DAY_MS))} ${timeText(ms)}`;
 
 /** Date to DATE or DATETIME. */
 export function dateToText(live: LiveColumn): ToText {
@@ -38,7 +60,7 @@ export function momentToText(live: LiveColumn, scale: number): ToText {
   const fraction = fractionOf(live, scale);
   return (value) => {
     const moment = value as Moment;
-    return fraction(moment, `${dateText(moment)} ${moment.toISOString().slice(11, 19)}`);
+    return fraction(moment, momentText(moment.getTime()));
   };
 }
 
@@ -56,15 +78,14 @@ export function timestampToText(live: LiveColumn, scale: number, zone: string | 
         'a time outside of 1970-01-01 00:00:01 to 2038-01-19 03:14:07 UTC, the range of TIMESTAMP',
         "Make live's column DATETIME, or correct the value at the source.",
       );
-    const iso = new Date(utc).toISOString();
-    return fraction(moment, `${iso.slice(0, 10)} ${iso.slice(11, 19)}`);
+    return fraction(moment, momentText(utc));
   };
 }
 
 /** Time of day to TIME. */
 export function timeToText(live: LiveColumn, scale: number): ToText {
   const fraction = fractionOf(live, scale);
-  return (value) => fraction(value as Moment, (value as Date).toISOString().slice(11, 19));
+  return (value) => fraction(value as Moment, timeText((value as Date).getTime()));
 }
 
 /**
@@ -73,16 +94,16 @@ export function timeToText(live: LiveColumn, scale: number): ToText {
  */
 function fractionOf(live: LiveColumn, scale: number): (value: Moment, text: string) => string {
   const kept = live.fractionDigits ?? 0;
+  const place = 10 ** (7 - kept); // of a second's ten million ticks
   return (value, text) => {
-    const milliseconds = String(value.getUTCMilliseconds()).padStart(3, '0');
-    // nanosecondsDelta is in seconds: 0.0000004 is 400 ns.
-    const below = String(Math.round((value.nanosecondsDelta ?? 0) * 1e7)).padStart(4, '0');
-    const digits = (milliseconds + below).slice(0, Math.max(scale, 3));
-    if (/[1-9]/.test(digits.slice(kept, 6)))
+    // nanosecondsDelta is in seconds: 0.0000004 is 400 ns, four ticks.
+    const delta = value.nanosecondsDelta;
+    const ticks = value.getUTCMilliseconds() * 10_000 + (delta ? Math.round(delta * 1e7) : 0);
+    if ((ticks - (ticks % 10)) % place !== 0)
       throw new BadValueError(
         `more than ${kept} digits after the second`,
         `Give live's column more: ${live.type.toUpperCase()}(${Math.min(scale, 6)}).`,
       );
-    return kept > 0 ? `${text}.${digits.slice(0, kept).padEnd(kept, '0')}` : text;
+    return kept > 0 ? `${text}.${String(Math.floor(ticks / place)).padStart(kept, '0')}` : text;
   };
 }

@@ -4,8 +4,12 @@ import type { LiveColumn } from './spec.js';
 
 /** Numbers as the text that MySQL prints for what it stores. Never rounded, and no decimal passes through a double. */
 
+const PRINTED = /^(?:-?[1-9]\d*|0)\.\d+$/;
+
 /** Decimal text with exactly `scale` digits after the point, as MySQL prints it. Never rounds. */
 export function rescale(text: string, scale: number): string {
+  // As it comes from the server, the text mostly stands as MySQL prints it: -12.50 for two digits after the point.
+  if (scale > 0 && PRINTED.test(text) && text.charCodeAt(text.length - 1 - scale) === 46) return text;
   const match = /^(-?)0*(\d*)(?:\.(\d*))?$/.exec(text);
   if (!match) throw new BadValueError('text that is not a decimal number');
   const whole = match[2] || '0';
