@@ -231,6 +231,22 @@ describe('a live table', () => {
   });
 });
 
+describe('a live table', () => {
+  it.each(['COMPRESSED', 'COMPACT', 'REDUNDANT', 'DYNAMIC'])('may have rows of format %s', async (format) => {
+    await open(
+      [
+        `CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(40), email VARCHAR(40)) ROW_FORMAT=${format}`,
+      ],
+      MAPPING,
+      [CUSTOMER],
+    );
+    const first = await hand.publish({ customer: [[1, 'Ada', null]] });
+    expect(await rows('SELECT * FROM customer')).toEqual([[1, 'Ada', null]]);
+    await hand.rollBack(first);
+    expect(await rows('SELECT * FROM customer')).toEqual([]);
+  });
+});
+
 describe('a group', () => {
   it('keeps composite keys, composite and unnamed foreign keys, and references to itself', async () => {
     await open(
@@ -426,5 +442,29 @@ ${odd.map((name) => `      ${yaml(name)}: { from: ${yaml(`S ${name}`)} }`).join(
       [2, ...one('b', { 'tick`tock': 'late' })],
     ]);
     expect(await rows('SELECT * FROM `group`')).toEqual([[7, 1]]);
+  });
+
+  it('may have so many tables that locking them all takes longer than an attempt may wait', async () => {
+    const names = Array.from({ length: 25 }, (_, index) => `t${index}`);
+    await open(
+      names.map((name) => `CREATE TABLE ${name} (id BIGINT PRIMARY KEY, name VARCHAR(40))`),
+      names
+        .map(
+          (name) => `  - { source: dbo.${name}, live: ${name}, key: [id], columns: { id: Id, name: Name } }`,
+        )
+        .join('\n'),
+      names.map((name) => sourceTable(name, { Id: 'bigint', Name: 'nvarchar' }, ['Id'])),
+    );
+    const said = (text: string) => Object.fromEntries(names.map((name) => [name, [[1, text]]]));
+    await hand.publish(said('old'));
+    const second = await hand.publish(said('new'), () =>
+      hand.application.query("UPDATE t20 SET name = 'late'"),
+    );
+    const all = async () =>
+      (await Promise.all(names.map((name) => rows(`SELECT name FROM ${name}`)))).flat(2);
+    const but = (text: string) => names.map((name) => (name === 't20' ? 'late' : text));
+    expect(await all()).toEqual(but('new'));
+    await hand.rollBack(second);
+    expect(await all()).toEqual(but('old'));
   });
 });

@@ -39,9 +39,13 @@ const QUERY_INTERRUPTED = 1317;
 const LOCK_WAIT_TIMEOUT = 1205;
 const DEADLOCK = 1213;
 
+/** How often the watchdog looks again at a statement that has had its time and waits for nobody. */
+const LOOK_AGAIN_MS = 5;
+
 /**
  * Tries once to get the locks. A watchdog on a second connection takes our pending statement back after `attemptMs`,
- * so that nobody queues behind it for longer (TRAPS "the swap").
+ * so that nobody queues behind it for longer (TRAPS "the swap"). It takes back only a statement that waits for others: with
+ * a hundred tables, opening them all takes longer than an attempt may, and would never be granted.
  *
  * @returns granted or not, and the milliseconds for which the attempt was pending
  */
@@ -53,10 +57,19 @@ export async function tryLock(
 ): Promise<{ granted: boolean; pendingMs: number }> {
   await session.run(waitTimeout(LOCKED_WAIT_TIMEOUT_SECONDS));
   const began = performance.now();
+  let ended = false;
   let kill: Promise<unknown> | undefined;
-  const timer = setTimeout(() => {
-    kill = watchdog.connection.query(`KILL QUERY ${session.threadId}`).catch(() => {});
-  }, attemptMs);
+  const look = async () => {
+    if (await waitsForOthers(watchdog, session.threadId)) {
+      if (!ended) await watchdog.connection.query(`KILL QUERY ${session.threadId}`).catch(() => {});
+    } else if (!ended) {
+      timer = setTimeout(watch, LOOK_AGAIN_MS);
+    }
+  };
+  const watch = () => {
+    kill = look();
+  };
+  let timer = setTimeout(watch, attemptMs);
   let granted = false;
   try {
     await session.run(lockTables(requests));
@@ -65,6 +78,7 @@ export async function tryLock(
     const number = errorNumber(error);
     if (number !== QUERY_INTERRUPTED && number !== LOCK_WAIT_TIMEOUT && number !== DEADLOCK) throw error;
   } finally {
+    ended = true;
     clearTimeout(timer);
   }
   const pendingMs = performance.now() - began;
@@ -75,6 +89,17 @@ export async function tryLock(
   }
   if (!granted) await session.run(waitTimeout(UNLOCKED_WAIT_TIMEOUT_SECONDS));
   return { granted, pendingMs };
+}
+
+/** Whether a session waits for a lock; a session that cannot be seen is taken for one that waits. */
+async function waitsForOthers(watchdog: Session, threadId: number): Promise<boolean> {
+  const rows = await watchdog
+    .rows<{ state: string | null }>(
+      sql`SELECT state AS state FROM information_schema.processlist WHERE id = ${threadId}`,
+    )
+    .catch(() => []);
+  const state = rows[0]?.state;
+  return state === undefined || state === null || state.startsWith('Waiting');
 }
 
 /** Tries until the locks are granted, with a growing pause between attempts. @returns undefined after `attemptsMax` */
