@@ -1,4 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { execa } from 'execa';
 import type { ConnectionPool } from 'mssql';
 import mysql, { type Connection } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -9,7 +14,7 @@ import { parseMssqlAddress } from '../src/config/address.js';
 import { type Config, parseConfig } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
 import { gatherFacts } from '../src/preflight/facts.js';
-import { preflight } from '../src/preflight/index.js';
+import { check, preflight } from '../src/preflight/index.js';
 import { PRIVILEGES } from '../src/preflight/privileges.js';
 import { openSource } from '../src/sql-server/connection.js';
 import { ByHand, sourceTable } from './support/by-hand.js';
@@ -443,6 +448,80 @@ describe('of the server and its user, preflight refuses', () => {
     await globally('read_only', 'ON', async () => {
       expect((await refusals(asUser())).join()).toContain('target: the server is read-only');
     });
+  });
+});
+
+describe('check', () => {
+  it('says what a run needs, how it will read the source, what is empty, and how long it will lock', async () => {
+    await source.request().batch('DELETE FROM dbo.Invoice');
+    const found = await check(configOf(), { rehearse: true });
+    expect(found).toMatchObject({
+      refusals: [],
+      moment: { expected: 'snapshot' },
+      empty: { live: ['customer', 'invoice'], source: ['invoice'] },
+      rehearsal: { rounds: 5 },
+      needs: { privileges: [...PRIVILEGES, 'REFERENCES'] },
+    });
+    expect(found.rehearsal?.heldMs).toBeGreaterThan(0);
+    expect(found.rehearsal?.heldMsMax).toBeGreaterThanOrEqual(found.rehearsal?.heldMs ?? 0);
+    expect(found.needs.tables.map(({ table }) => table)).toEqual(['customer', 'invoice']);
+  });
+
+  it('warns where the lock would be held for longer than is allowed', async () => {
+    const { warnings } = await check(configOf(`${YAML}cutOver: { heldMsMax: 1 }`), { rehearse: true });
+    expect(warnings.map(({ where }) => where)).toContain('cutOver.heldMsMax');
+  });
+
+  it('rehearses nothing where something is refused, or where nobody asked', async () => {
+    expect((await check(configOf(), { rehearse: false })).rehearsal).toBeUndefined();
+    await root.query('ALTER TABLE invoice DROP PRIMARY KEY');
+    expect((await check(configOf(), { rehearse: true })).rehearsal).toBeUndefined();
+  });
+
+  it('drops what an earlier rehearsal left whose connection is gone', async () => {
+    await root.query('CREATE TABLE _ss_rehearsal_4000000000_0l (id INT)');
+    expect((await check(configOf(), { rehearse: true })).rehearsal).toBeDefined();
+  });
+
+  it('is a command: text for people, one object with --json, 3 where something is refused, 6 where nobody answers', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'stageswap-check-'));
+    const file = join(folder, 'stageswap.yaml');
+    writeFileSync(file, YAML);
+    const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
+    const stageswap = (more: string[], change: Partial<typeof env> = {}) =>
+      execa(process.execPath, ['--import', 'tsx', main, 'check', '--config', file, ...more], {
+        reject: false,
+        env: { ...env, ...change },
+      });
+    try {
+      const text = await stageswap([]);
+      expect(text.exitCode, text.stderr).toBe(0);
+      for (const words of [
+        'disk while it runs',
+        'binary log: about',
+        'privileges: SELECT',
+        'database snapshot',
+        'will hold its lock for about',
+        'refusals can run',
+      ])
+        expect(text.stdout).toContain(words);
+      const json = await stageswap(['--json', '--no-rehearsal']);
+      expect(JSON.parse(json.stdout)).toMatchObject({
+        pipeline: 'refusals',
+        refusals: [],
+        moment: { expected: 'snapshot' },
+      });
+      await root.query('ALTER TABLE invoice DROP PRIMARY KEY');
+      const refused = await stageswap([]);
+      expect(refused.exitCode).toBe(3);
+      expect(refused.stdout).toMatch(/refused invoice: has no primary key\n\s+cure: add one/);
+      const nobody = address(env.MSSQL_URL, (url) => {
+        url.port = '1';
+      });
+      expect((await stageswap(['--json'], { MSSQL_URL: nobody })).exitCode).toBe(6);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -1,8 +1,58 @@
 import type { Config } from '../config/load.js';
 import { type Decision, decide } from './decide.js';
-import { gatherFacts } from './facts.js';
+import { type Facts, gatherFacts } from './facts.js';
+import { type Rehearsal, rehearse } from './rehearse.js';
 
 /** Gathers facts from both sides and decides. Changes nothing. */
 export async function preflight(config: Config): Promise<Decision> {
   return decide(config, await gatherFacts(config));
+}
+
+/** What `check` says beyond the decision. */
+export interface Check extends Decision {
+  /** how a run would read the source, as far as can be told without making a snapshot; a run decides by trying */
+  moment: { expected: 'snapshot' | 'transaction' | 'none'; because?: string };
+  /** tables of live that are empty, and tables of the source that are: a first publish asks about these */
+  empty: { live: string[]; source: string[] };
+  /** absent if it was not asked for, or if something is refused */
+  rehearsal?: Rehearsal;
+}
+
+/**
+ * Preflight, with what a run will need. A rehearsal makes empty tables and drops them again; nothing else is touched.
+ *
+ * @param options.rehearse only done where nothing is refused
+ */
+export async function check(config: Config, options: { rehearse: boolean }): Promise<Check> {
+  const facts = await gatherFacts(config);
+  const decision = decide(config, facts);
+  const found: Check = {
+    ...decision,
+    moment: momentToExpect(config, facts),
+    empty: { live: named(facts.liveIsEmpty), source: named(facts.sourceIsEmpty ?? {}) },
+  };
+  if (!options.rehearse || decision.refusals.length > 0) return found;
+  const rehearsal = await rehearse(config);
+  const { heldMsMax } = config.cutOver;
+  if (rehearsal.heldMs > heldMsMax)
+    found.warnings.push({
+      where: 'cutOver.heldMsMax',
+      what: `the cut-over of empty tables holds the lock for ${rehearsal.heldMs} ms, more than the ${heldMsMax} ms that are allowed`,
+      cure: 'publish fewer tables together, run at a quieter time, or raise the limit',
+    });
+  return { ...found, rehearsal };
+}
+
+const named = (flags: Record<string, boolean>) =>
+  Object.entries(flags).flatMap(([name, flag]) => (flag ? [name] : []));
+
+/** The first way of DESIGN "One moment of the source" that the configuration and the source allow. */
+export function momentToExpect(config: Config, facts: Facts): Check['moment'] {
+  const { snapshot, transaction } = facts.moments ?? { snapshot: null, transaction: null };
+  const configured = config.source.moment;
+  if (configured !== 'transaction' && snapshot?.possible) return { expected: 'snapshot' };
+  const because =
+    snapshot && !snapshot.possible && configured !== 'transaction' ? { because: snapshot.because } : {};
+  if (configured !== 'snapshot' && transaction?.possible) return { expected: 'transaction', ...because };
+  return { expected: 'none', ...because };
 }
