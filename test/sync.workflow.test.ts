@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Context } from '@temporalio/activity';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import {
   bundleWorkflowCode,
   DefaultLogger,
@@ -229,6 +229,36 @@ describe('a run', () => {
     expect(report).toMatchObject({ outcome: 'aborted', problem: 'wrong night' });
     expect(notes).toContain('undo');
     expect(notes).not.toContain('cutOver');
+  });
+
+  it('goes on after a resume that comes before what the pause interrupted has ended', async () => {
+    const notes: string[] = [];
+    const working = withResolvers();
+    const resumed = withResolvers();
+    const activities = noting(notes, {
+      ingestChunks: async () => {
+        notes.push('ingestChunks');
+        if (notes.filter((name) => name === 'ingestChunks').length === 1) {
+          working.resolve();
+          const context = Context.current();
+          const beat = setInterval(() => context.heartbeat(), 50);
+          await context.cancelled.catch(() => {});
+          await resumed.promise;
+          clearInterval(beat);
+          throw new CancelledFailure('cancelled');
+        }
+        return { rows: 1, chunksDone: 1, chunks: 1, finished: true };
+      },
+    });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      await working.promise;
+      await handle.executeUpdate('pause');
+      await handle.executeUpdate('resume');
+      resumed.resolve();
+      return handle.result();
+    })) as Report;
+    expect(report.outcome).toBe('published');
+    expect(notes.filter((name) => name === 'ingestChunks')).toHaveLength(2);
   });
 
   it('gives up what it is at when it is paused, and does it again after resume', async () => {

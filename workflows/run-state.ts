@@ -64,6 +64,8 @@ export class RunState {
   readonly #work = new CancellationScope();
   /** what a pause interrupts */
   readonly #interruptible = new Set<CancellationScope>();
+  /** what a pause has interrupted: its end may come after the run was resumed, and is no abort then either */
+  readonly #interrupted = new WeakSet<CancellationScope>();
 
   /** @param settled resolves when no edit waits and no handler runs: only then may the execution end */
   constructor(
@@ -163,7 +165,10 @@ export class RunState {
   /** Capture goes on; what was begun is given up, locks and source transactions included, and is done again later. */
   pause(): void {
     this.paused = true;
-    for (const scope of this.#interruptible) scope.cancel();
+    for (const scope of this.#interruptible) {
+      this.#interrupted.add(scope);
+      scope.cancel();
+    }
     this.#tell();
   }
   resume(): void {
@@ -190,7 +195,7 @@ export class RunState {
       try {
         return await scope.run(work);
       } catch (error) {
-        if (!this.paused || !isCancellation(error)) throw error;
+        if (!this.#interrupted.has(scope) || !isCancellation(error)) throw error;
       } finally {
         this.#interruptible.delete(scope);
       }
