@@ -1,27 +1,35 @@
-import { afterAll, beforeAll, describe, inject, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
+import type { Moment } from './support/moments.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
-import { TcpProxy } from './support/proxy.js';
-import { expectPublished, publishFirst } from './support/strike.js';
+import { Proxy } from './support/proxy.js';
+import { expectPublished, expectRolledBack, expectWhole, publishFirst, struckAt } from './support/strike.js';
 
-/** Connections that break between a worker that lives and engines that live: the run goes on, and nothing is lost. */
+/**
+ * Connections that break between a worker that lives and engines that live, and Temporal that is killed and started
+ * again: the run goes on, and nothing is lost. A chunk is larger than all buffers on the way, so that reading waits for
+ * storing when either is cut.
+ */
+const namespaces = ['snapshot', 'transaction'];
+const BYTES_UNTIL_CUT = 1_000_000;
 let temporal: TemporalEngine;
 
 beforeAll(async () => {
-  temporal = await startTemporal(() => {}, { owned: true, namespaces: ['snapshot', 'transaction'] });
+  temporal = await startTemporal(() => {}, { owned: true, namespaces });
 });
 afterAll(async () => {
   await temporal?.stop();
 });
 
-describe.each(['snapshot', 'transaction'])('a source read by %s, whose connections are cut', (moment) => {
+describe.each(namespaces)('a source read by %s', (moment) => {
   let pipeline: PipelineUnderTest;
-  let source: TcpProxy;
-  let target: TcpProxy;
+  let source: Proxy;
+  let target: Proxy;
 
   beforeAll(async () => {
-    source = await TcpProxy.before(inject('mssqlUrl'));
-    target = await TcpProxy.before(inject('mysqlUrl'));
+    source = await Proxy.before(inject('mssqlUrl'));
+    target = await Proxy.before(inject('mysqlUrl'));
     pipeline = await PipelineUnderTest.create({
       name: `crash-${moment}`,
       mysqlUrl: inject('mysqlUrl'),
@@ -29,7 +37,6 @@ describe.each(['snapshot', 'transaction'])('a source read by %s, whose connectio
       temporalAddress: temporal.address,
       namespace: moment,
       moment,
-      // a chunk that is larger than all buffers on the way: reading waits for loading when it is cut
       chunkRows: 100_000,
       customers: 2_000,
       invoices: 60_000,
@@ -44,20 +51,58 @@ describe.each(['snapshot', 'transaction'])('a source read by %s, whose connectio
     await target?.end();
   });
 
-  it('reads again what was being read', async () => {
-    await expectPublished(pipeline, 'ingest', async () => {
-      for (let cuts = 0; cuts < 7; cuts += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 300));
-        source.cut();
-      }
+  it('is read again when it is cut, and stored again when the target is', async () => {
+    await expectPublished(pipeline, 'prepare', async () => {
+      source.cutAfter(BYTES_UNTIL_CUT, 2);
+      target.cutAfter(BYTES_UNTIL_CUT, 2);
     });
+    expect([source.cutsLeft, target.cutsLeft]).toEqual([0, 0]);
   });
-  it('reads again what was being stored', async () => {
-    await expectPublished(pipeline, 'ingest', async () => {
-      for (let cuts = 0; cuts < 7; cuts += 1) {
-        await new Promise((resolve) => setTimeout(resolve, 300));
-        target.cut();
-      }
+
+  if (moment === 'transaction') return;
+
+  it.each(['capture', 'locked', 'swapped'] as Moment[])(
+    'ends when the connections to the target are cut at %s, and so does its rollback',
+    async (when) => {
+      const cut = async () => target.cut();
+      await expectPublished(pipeline, when, cut);
+      await expectRolledBack(pipeline, when, cut);
+    },
+  );
+
+  it('does not keep clients waiting when the connection that holds the lock is dead', async () => {
+    const { books } = pipeline.clients;
+    const run = await expectPublished(pipeline, 'locked', async () => {
+      target.freeze();
+      const { acknowledged } = books;
+      while (books.acknowledged < acknowledged + 10) await sleep(10);
+      target.thaw();
     });
+    expect(run.report.outcome).toBe('published');
+    expect(pipeline.clients.stallMsMax).toBeLessThan(8_000);
+  });
+
+  it('can be aborted while it is away; live is as it was', async () => {
+    await pipeline.billing.change();
+    pipeline.clients.start();
+    const run = await struckAt(pipeline, 'run', 'ingest', async () => {
+      source.close();
+      await pipeline.stageswap('abort');
+    });
+    expect(run.report, JSON.stringify(run.report)).toMatchObject({ outcome: 'aborted' });
+    source.open();
+    await pipeline.clients.stop();
+    expect(await pipeline.wrongInLive()).toEqual([]);
+    await expectPublished(pipeline, 'prepare', async () => {});
+  });
+
+  it.each(['reconcile', 'cutOver'] as Moment[])('ends when Temporal is killed at %s', async (when) => {
+    const killTemporal = async () => {
+      await temporal.kill();
+      await temporal.start();
+    };
+    await expectPublished(pipeline, when, killTemporal);
+    await expectRolledBack(pipeline, when, killTemporal);
+    await expectWhole(pipeline);
   });
 });

@@ -32,6 +32,9 @@ const step = (summary: string, retry: RetryPolicy = {}) =>
 const PREFLIGHT_ATTEMPTS_MAX = 5;
 const preflight = (summary: string) => step(summary, { maximumAttempts: PREFLIGHT_ATTEMPTS_MAX });
 
+/** A source that is away must not keep an aborted run from taking capture off live; the next run drops the snapshot. */
+const CLOSE_MOMENT_ATTEMPTS_MAX = 3;
+
 /** One run: the source's rows, merged with what clients changed, become live. */
 export async function sync(input: SyncInput & { continued?: Continued }): Promise<Report> {
   return governed(input, 'published', finish, async (state, undo) => {
@@ -101,7 +104,9 @@ async function takeBack(state: RunState): Promise<void> {
 
 async function ingest(state: RunState, undo: Undo): Promise<void> {
   const { run } = state;
-  undo(() => step('give up the moment of the source').closeMoment(run));
+  undo(() =>
+    step('give up the moment of the source', { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX }).closeMoment(run),
+  );
   const { moment } = await step('open one moment of the source').openMoment(run);
   state.figures.moment = moment;
   if (moment === 'transaction') await ingestTransaction(state);

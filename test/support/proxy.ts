@@ -5,6 +5,7 @@ export class TcpProxy {
   readonly #links = new Set<{ client: Socket; server: Socket }>();
   #open = true;
   #frozen = false;
+  #cuts = { afterBytes: 0, left: 0 };
 
   private constructor(
     readonly server: Server,
@@ -39,6 +40,15 @@ export class TcpProxy {
       client.resetAndDestroy();
       server.resetAndDestroy();
     }
+  }
+
+  /** Resets a connection as soon as so many bytes have passed in one direction; so many connections, one after another. */
+  cutAfter(afterBytes: number, times: number): void {
+    this.#cuts = { afterBytes, left: times };
+  }
+  /** How many of them are still to be cut. */
+  get cutsLeft(): number {
+    return this.#cuts.left;
   }
 
   /** The engine is away: connections are reset, new ones as well. */
@@ -80,7 +90,15 @@ export class TcpProxy {
     const link = { client, server };
     this.#links.add(link);
     const pass = (from: Socket, to: Socket) => {
+      let bytes = 0;
       from.on('data', (data) => {
+        bytes += data.length;
+        if (this.#cuts.left > 0 && bytes > this.#cuts.afterBytes) {
+          this.#cuts.left -= 1;
+          client.resetAndDestroy();
+          server.resetAndDestroy();
+          return;
+        }
         if (to.writable && !to.write(data)) from.pause();
       });
       to.on('drain', () => {

@@ -33,15 +33,6 @@ export async function expectPublished(
   await pipeline.billing.change();
   pipeline.clients.start();
   const run = await struckAt(pipeline, 'run', moment, strike);
-  if (process.env.CRASH_DEBUG)
-    console.log(
-      'run',
-      moment,
-      run.report.ms,
-      JSON.stringify(run.report.phases.map((p) => [p.name, p.ms])),
-      JSON.stringify(run.report.cutOver),
-      pipeline.clients.stallMsMax,
-    );
   expect(run.report, JSON.stringify(run.report)).toMatchObject({ outcome: 'published' });
   await pipeline.clients.stop();
   expect(books.acknowledged).toBeGreaterThan(acknowledged + 100);
@@ -58,15 +49,6 @@ export async function expectRolledBack(
 ): Promise<Ended> {
   pipeline.clients.start();
   const back = await struckAt(pipeline, 'rollback', moment, strike);
-  if (process.env.CRASH_DEBUG)
-    console.log(
-      'rollback',
-      moment,
-      back.report.ms,
-      JSON.stringify(back.report.phases.map((p) => [p.name, p.ms])),
-      JSON.stringify(back.report.cutOver),
-      pipeline.clients.stallMsMax,
-    );
   expect(back.report, JSON.stringify(back.report)).toMatchObject({ outcome: 'rolledBack' });
   await pipeline.clients.stop();
   pipeline.wasRolledBack();
