@@ -4,7 +4,14 @@ import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js'
 import type { Moment } from './support/moments.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 import { Proxy } from './support/proxy.js';
-import { expectPublished, expectRolledBack, expectWhole, publishFirst, struckAt } from './support/strike.js';
+import {
+  expectPublished,
+  expectRolledBack,
+  expectWhole,
+  publishFirst,
+  struckAt,
+  whileClientsEdit,
+} from './support/strike.js';
 
 /**
  * Connections that break between a worker that lives and engines that live, and Temporal that is killed and started
@@ -52,7 +59,7 @@ describe.each(namespaces)('a source read by %s', (moment) => {
   });
 
   it('is read again when it is cut, and stored again when the target is', async () => {
-    await expectPublished(pipeline, 'prepare', async () => {
+    await expectPublished(pipeline, ['prepare'], async () => {
       source.cutAfter(BYTES_UNTIL_CUT, 2);
       target.cutAfter(BYTES_UNTIL_CUT, 2);
     });
@@ -65,14 +72,14 @@ describe.each(namespaces)('a source read by %s', (moment) => {
     'ends when the connections to the target are cut at %s, and so does its rollback',
     async (when) => {
       const cut = async () => target.cut();
-      await expectPublished(pipeline, when, cut);
-      await expectRolledBack(pipeline, when, cut);
+      await expectPublished(pipeline, [when], cut);
+      await expectRolledBack(pipeline, [when], cut);
     },
   );
 
   it('does not keep clients waiting when the connection that holds the lock is dead', async () => {
     const { books } = pipeline.clients;
-    const run = await expectPublished(pipeline, 'locked', async () => {
+    const run = await expectPublished(pipeline, ['locked'], async () => {
       target.freeze();
       const { acknowledged } = books;
       while (books.acknowledged < acknowledged + 10) await sleep(10);
@@ -84,16 +91,16 @@ describe.each(namespaces)('a source read by %s', (moment) => {
 
   it('can be aborted while it is away; live is as it was', async () => {
     await pipeline.billing.change();
-    pipeline.clients.start();
-    const run = await struckAt(pipeline, 'run', 'ingest', async () => {
-      source.close();
-      await pipeline.stageswap('abort');
-    });
+    const run = await whileClientsEdit(pipeline, () =>
+      struckAt(pipeline, 'run', ['ingest'], async () => {
+        source.close();
+        await pipeline.stageswap('abort');
+      }),
+    );
     expect(run.report, JSON.stringify(run.report)).toMatchObject({ outcome: 'aborted' });
     source.open();
-    await pipeline.clients.stop();
     expect(await pipeline.wrongInLive()).toEqual([]);
-    await expectPublished(pipeline, 'prepare', async () => {});
+    await expectPublished(pipeline, ['prepare'], async () => {});
   });
 
   it.each(['reconcile', 'cutOver'] as Moment[])('ends when Temporal is killed at %s', async (when) => {
@@ -101,8 +108,8 @@ describe.each(namespaces)('a source read by %s', (moment) => {
       await temporal.kill();
       await temporal.start();
     };
-    await expectPublished(pipeline, when, killTemporal);
-    await expectRolledBack(pipeline, when, killTemporal);
+    await expectPublished(pipeline, [when], killTemporal);
+    await expectRolledBack(pipeline, [when], killTemporal);
     await expectWhole(pipeline);
   });
 });

@@ -1,8 +1,8 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { control } from '../../src/model/names.js';
 
-/** The moments of a run at which something can be killed, as MySQL shows them. */
-export const PUBLISH_MOMENTS = [
+/** The phases of a run, in their order, as the run's row in MySQL names them. */
+const PHASES = [
   'preflight',
   'prepare',
   'ingest',
@@ -12,22 +12,23 @@ export const PUBLISH_MOMENTS = [
   'replay',
   'backup',
   'cutOver',
-  'locked',
-  'swapped',
   'finalSync',
   'cleanup',
 ] as const;
-export type PublishMoment = (typeof PUBLISH_MOMENTS)[number];
-export type Moment = PublishMoment | 'half ingested' | 'triggers half made' | 'barrier half raised';
+
+/** The moments of a run at which something can be killed, in their order; two of them are inside the cut-over. */
+export const MOMENTS = [...PHASES.slice(0, 9), 'locked', 'swapped', ...PHASES.slice(9)] as const;
+export type Moment = (typeof PHASES)[number] | 'locked' | 'swapped';
 
 /** A rollback reads no source. */
-export const ROLLBACK_MOMENTS: readonly Moment[] = PUBLISH_MOMENTS.filter((moment) => moment !== 'ingest');
+export const MOMENTS_OF_ROLLBACK = MOMENTS.filter((moment) => moment !== 'ingest');
 
 /**
- * Waits for a moment of the pipeline's newest run, asking MySQL again and again without a pause.
+ * Waits for a moment of the pipeline's newest run, asking MySQL again and again without a pause. On a busy machine a
+ * short one may be over before it is seen: then the wait ends as soon after it as can be.
  *
  * @param after generation of the run before
- * @throws {Error} the run ended, or a minute passed, without the moment having been seen
+ * @throws {Error} the run ended, or two minutes passed, without the moment having been reached
  */
 export async function untilMoment(
   connection: Connection,
@@ -35,16 +36,17 @@ export async function untilMoment(
   moment: Moment,
   after: number,
 ): Promise<void> {
-  const end = Date.now() + 60_000;
-  const reached = READERS[moment] ?? inPhase(moment);
+  const end = Date.now() + 120_000;
+  const reached = moment === 'locked' ? isLocked : moment === 'swapped' ? isSwapped : inPhase(moment);
   for (;;) {
     const run = await newestRun(connection, pipeline);
     const generation = run?.generation ?? 0;
     if (generation > after) {
+      if (run?.phase === 'ended') throw new Error(`the run ended before ${moment} was reached`);
       if (await reached(connection, pipeline, generation, run?.phase ?? '')) return;
-      if (run?.phase === 'ended') throw new Error(`the run ended before ${moment} was seen`);
     }
-    if (Date.now() > end) throw new Error(`${moment} did not come within a minute: ${JSON.stringify(run)}`);
+    if (Date.now() > end)
+      throw new Error(`${moment} did not come within two minutes: ${JSON.stringify(run)}`);
   }
 }
 
@@ -78,48 +80,28 @@ type Reader = (
   phase: string,
 ) => Promise<boolean>;
 
+const place = (phase: string) => PHASES.indexOf(phase as (typeof PHASES)[number]);
+
 function inPhase(moment: string): Reader {
-  return async (_connection, _pipeline, _generation, phase) => phase === moment;
+  return async (_connection, _pipeline, _generation, phase) => place(phase) >= place(moment);
 }
 
-const found = async (connection: Connection, text: string, values: unknown[]): Promise<boolean> => {
-  const [rows] = await connection.query<RowDataPacket[]>(text, values);
-  return rows.length > 0;
+/** The cut-over holds the lock, or has swapped already. */
+const isLocked: Reader = async (connection, pipeline, generation, phase) => {
+  if (place(phase) < place('cutOver')) return false;
+  const lock = `SELECT 1 FROM performance_schema.metadata_locks WHERE object_schema = DATABASE()
+    AND object_name = 'customer' AND lock_type = 'SHARED_NO_READ_WRITE' AND lock_status = 'GRANTED'`;
+  return (await found(connection, lock)) || isSwapped(connection, pipeline, generation, phase);
 };
 
-const READERS: Partial<Record<Moment, Reader>> = {
-  /** the cut-over holds the lock */
-  locked: async (connection, _pipeline, _generation, phase) =>
-    phase === 'cutOver' &&
-    found(
-      connection,
-      "SELECT 1 FROM performance_schema.metadata_locks WHERE object_schema = DATABASE() AND object_name = 'customer' AND lock_type = 'SHARED_NO_READ_WRITE' AND lock_status = 'GRANTED'",
-      [],
-    ),
-  /** the RENAME was executed, and the step has perhaps not ended yet */
-  swapped: async (connection, _pipeline, generation, phase) =>
-    ['cutOver', 'finalSync', 'cleanup'].includes(phase) &&
-    !(await found(
-      connection,
-      'SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?',
-      [`_ss${generation}s_customer`],
-    )),
-  'half ingested': async (connection, pipeline, generation) =>
-    found(
-      connection,
-      `SELECT 1 FROM ${control.chunk} WHERE pipeline = ? AND generation = ? AND step = 'ingest' AND live = 'invoice' AND done = 1`,
-      [pipeline, generation],
-    ),
-  'barrier half raised': async (connection, _pipeline, generation) =>
-    found(
-      connection,
-      "SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? AND column_name = '_ss_barrier'",
-      [`_ss${generation}s_invoice`],
-    ),
-  'triggers half made': async (connection, _pipeline, generation) =>
-    found(
-      connection,
-      'SELECT 1 FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND trigger_name = ?',
-      [`_ss${generation}lu_customer`],
-    ),
+/** The RENAME was executed; the step that sent it may still be under way. */
+const isSwapped: Reader = async (connection, _pipeline, generation, phase) => {
+  if (place(phase) < place('cutOver')) return false;
+  const stage = `SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '_ss${generation}s_customer'`;
+  return !(await found(connection, stage));
 };
+
+async function found(connection: Connection, text: string): Promise<boolean> {
+  const [rows] = await connection.query<RowDataPacket[]>(text);
+  return rows.length > 0;
+}

@@ -1,40 +1,62 @@
+import type { Connection } from 'mysql2/promise';
 import { expect } from 'vitest';
 import { type Moment, newestGeneration, untilMoment } from './moments.js';
 import type { Ended, PipelineUnderTest } from './pipeline-under-test.js';
 
-/** Runs a command to its end; at a moment of its run something is killed, and started again. */
+/** Runs a command to its end; at one moment of its run after the other something is killed, and started again. */
 export async function struckAt(
   pipeline: PipelineUnderTest,
   command: 'run' | 'rollback',
-  moment: Moment,
+  moments: readonly Moment[],
   strike: () => Promise<void>,
 ): Promise<Ended> {
-  const watch = await pipeline.connect();
-  watch.on('error', () => {}); // what is killed may be MySQL
-  const before = await newestGeneration(watch, pipeline.options.name);
+  const { name } = pipeline.options;
+  const before = await onConnection(pipeline, (watch) => newestGeneration(watch, name));
   const ended = pipeline.stageswap(command);
-  try {
-    await untilMoment(watch, pipeline.options.name, moment, before);
-    await strike();
-  } finally {
-    watch.destroy();
+  for (const moment of moments) {
+    await onConnection(pipeline, async (watch) => {
+      await untilMoment(watch, name, moment, before);
+      await strike();
+    });
   }
   return ended;
+}
+
+/** A connection for one strike, since what is killed may be MySQL. */
+async function onConnection<T>(
+  pipeline: PipelineUnderTest,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const connection = await pipeline.connect();
+  connection.on('error', () => {});
+  try {
+    return await work(connection);
+  } finally {
+    connection.destroy();
+  }
+}
+
+/** Does something while the client program edits; afterwards it is at rest. */
+export async function whileClientsEdit<T>(pipeline: PipelineUnderTest, work: () => Promise<T>): Promise<T> {
+  pipeline.clients.start();
+  try {
+    return await work();
+  } finally {
+    await pipeline.clients.stop();
+  }
 }
 
 /** A run that is struck while clients edit: it is published, and nothing is lost or left. */
 export async function expectPublished(
   pipeline: PipelineUnderTest,
-  moment: Moment,
+  moments: readonly Moment[],
   strike: () => Promise<void>,
 ): Promise<Ended> {
   const { books } = pipeline.clients;
   const { acknowledged } = books;
   await pipeline.billing.change();
-  pipeline.clients.start();
-  const run = await struckAt(pipeline, 'run', moment, strike);
+  const run = await whileClientsEdit(pipeline, () => struckAt(pipeline, 'run', moments, strike));
   expect(run.report, JSON.stringify(run.report)).toMatchObject({ outcome: 'published' });
-  await pipeline.clients.stop();
   expect(books.acknowledged).toBeGreaterThan(acknowledged + 100);
   pipeline.wasPublished(pipeline.billing.saysNow());
   await expectWhole(pipeline);
@@ -44,13 +66,11 @@ export async function expectPublished(
 /** A rollback that is struck while clients edit: live is what it was before the run, with what clients saved. */
 export async function expectRolledBack(
   pipeline: PipelineUnderTest,
-  moment: Moment,
+  moments: readonly Moment[],
   strike: () => Promise<void>,
 ): Promise<Ended> {
-  pipeline.clients.start();
-  const back = await struckAt(pipeline, 'rollback', moment, strike);
+  const back = await whileClientsEdit(pipeline, () => struckAt(pipeline, 'rollback', moments, strike));
   expect(back.report, JSON.stringify(back.report)).toMatchObject({ outcome: 'rolledBack' });
-  await pipeline.clients.stop();
   pipeline.wasRolledBack();
   await expectWhole(pipeline);
   await pipeline.stageswap('release');
