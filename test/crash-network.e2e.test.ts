@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
 import type { Moment } from './support/moments.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
-import { Proxy } from './support/proxy.js';
+import { TcpProxy } from './support/proxy.js';
 import {
   expectPublished,
   expectRolledBack,
@@ -31,12 +31,12 @@ afterAll(async () => {
 
 describe.each(namespaces)('a source read by %s', (moment) => {
   let pipeline: PipelineUnderTest;
-  let source: Proxy;
-  let target: Proxy;
+  let source: TcpProxy;
+  let target: TcpProxy;
 
   beforeAll(async () => {
-    source = await Proxy.before(inject('mssqlUrl'));
-    target = await Proxy.before(inject('mysqlUrl'));
+    source = await TcpProxy.before(inject('mssqlUrl'));
+    target = await TcpProxy.before(inject('mysqlUrl'));
     pipeline = await PipelineUnderTest.create({
       name: `crash-${moment}`,
       mysqlUrl: inject('mysqlUrl'),
