@@ -129,6 +129,8 @@ describe('a first publish over rows of live', () => {
     const again = await stageswap('gated', 'run');
     expect(again.exitCode).toBe(3);
     expect(again.stderr).toContain('something is already running for pipeline gated');
+    expect(again.stderr).toContain('waits for a human');
+    expect(again.stderr).toContain('`stageswap approve` lets it go on');
 
     expect((await stageswap('gated', 'approve')).exitCode).toBe(0);
     expect(await lastOutcome('gated')).toBe('published');

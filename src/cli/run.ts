@@ -1,4 +1,4 @@
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import {
@@ -11,7 +11,7 @@ import {
 import { EXIT, type ExitCode } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';
-import { follow } from './follow.js';
+import { askProgress, follow } from './follow.js';
 import { print, printJson } from './output.js';
 import { withTemporal } from './temporal.js';
 
@@ -37,6 +37,27 @@ export function addRun(program: Command, end: (code: ExitCode) => void): void {
     });
 }
 
+/** What runs already, and what to do about it: wait for it, or decide what it waits for. */
+async function alreadyRunning(client: Client, pipeline: string, cause: Error): Promise<CommandError> {
+  const workflowId = workflowIdOf(pipeline);
+  const progress = await askProgress(client, client.workflow.getHandle(workflowId));
+  const waitingFor = typeof progress === 'object' ? progress.waitingFor : undefined;
+  const running = `something is already running for pipeline ${pipeline} (workflow ${workflowId})`;
+  return waitingFor === undefined
+    ? new CommandError(
+        EXIT.refused,
+        running,
+        '`stageswap status` shows it; wait until it has ended, or end it by `stageswap abort`',
+        { cause },
+      )
+    : new CommandError(
+        EXIT.refused,
+        `${running}, and waits for a human: ${waitingFor}`,
+        '`stageswap approve` lets it go on, `stageswap abort` ends it',
+        { cause },
+      );
+}
+
 export interface StartOptions {
   pipeline: string;
   asked: 'run' | 'rollback';
@@ -60,14 +81,9 @@ export async function startAndFollow(options: StartOptions): Promise<ExitCode> {
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
         staticSummary: asked === 'run' ? `refresh of ${pipeline}` : `rollback of ${pipeline}`,
       })
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-        throw new CommandError(
-          EXIT.refused,
-          `something is already running for pipeline ${pipeline} (workflow ${workflowId})`,
-          '`stageswap status` shows it; wait until it has ended, or end it by `stageswap abort`',
-          { cause: error },
-        );
+        throw await alreadyRunning(client, pipeline, error);
       });
     if (!options.wait) {
       const ids = { pipeline, workflowId, runId: handle.firstExecutionRunId };
