@@ -109,10 +109,13 @@ describe('a target whose connection is cut', () => {
         return error;
       },
     );
-    for (let id = 0; id < 10 * ROWS; id += 1) {
-      if (!rows.write([String(id), 'x'.repeat(150)])) await rows.drained();
-      if (id === ROWS) toTarget.cut();
-    }
+    const writing = async () => {
+      for (let id = 0; id < 10 * ROWS; id += 1) {
+        if (!rows.write([String(id), 'x'.repeat(150)])) await rows.drained();
+        if (id === ROWS) toTarget.cut();
+      }
+    };
+    expect(await writing().catch((error: unknown) => error)).toBeInstanceOf(Error);
     const failure = await loaded;
     session.destroy();
     expect(isPassingAtTarget(failure), String(failure)).toBe(true);
