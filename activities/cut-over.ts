@@ -5,7 +5,8 @@ import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { errorNumber, Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
-import { orphansOfReplay, tablesOfCutOver } from '../src/sql/cut-over.js';
+import { orphansOfReplay } from '../src/sql/cut-over.js';
+import { tablesOfReplay } from '../src/sql/group.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import {
   activity,
@@ -18,7 +19,7 @@ import {
   tableExists,
   target,
 } from './context.js';
-import { pendingEdits, replayRounds, replayTable } from './merge.js';
+import { pendingEdits, replayGroup, replayRounds } from './replay.js';
 import { markerOf } from './tables.js';
 
 export interface CutOver {
@@ -161,8 +162,7 @@ async function swapUnderLock(
     await refuseIfNotOurs(session, spec);
     await refuseIfChanged(session, spec, counters);
     const checked = performance.now();
-    let replayedUnderLock = 0;
-    for (const table of spec.tables) replayedUnderLock += await replayTable(session, spec, table, 'all');
+    const replayedUnderLock = await replayGroup(session, spec, () => 'all');
     if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
     await session.connection.query('COMMIT');
     if (replayedUnderLock > 0 && (await olderSnapshotLives(session))) await raiseBarrier(session, spec);
@@ -234,7 +234,7 @@ function renameOf(spec: RunSpec) {
 
 function locksOf(spec: RunSpec): LockRequest[] {
   return [
-    ...spec.tables.flatMap((table) => tablesOfCutOver(spec, table)),
+    ...spec.tables.flatMap((table) => tablesOfReplay(spec, table)),
     { name: markerOf(spec).from, mode: 'WRITE' },
     { name: control.pipeline, mode: 'READ' },
     { name: control.conflict, mode: 'WRITE' },

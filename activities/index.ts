@@ -3,6 +3,7 @@ import { cutOverActivities } from './cut-over.js';
 import { editActivities } from './edits.js';
 import { ingestActivities } from './ingest.js';
 import { mergeActivities } from './merge.js';
+import { replayActivities } from './replay.js';
 import { runActivities } from './runs.js';
 import { tableActivities } from './tables.js';
 
@@ -13,6 +14,7 @@ export function createActivities(dependencies: Dependencies) {
     ...tableActivities(dependencies),
     ...ingestActivities(dependencies),
     ...mergeActivities(dependencies),
+    ...replayActivities(dependencies),
     ...cutOverActivities(dependencies),
     ...editActivities(dependencies),
   };

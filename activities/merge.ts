@@ -2,13 +2,11 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
-import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
 import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
   collectConflictKeys,
   countMerge,
-  forgetReplayed,
-  mergeIntoStage,
+  mergeInto,
   recordConflicts,
   recordHeldBack,
   type Scope,
@@ -24,16 +22,18 @@ import {
   type RunRef,
   setPhase,
 } from './context.js';
+import { heldBackCounts, settleGroup } from './group.js';
 
 const WORK_MS_MAX = 20_000;
-const REPLAY_EDITS_MAX = 5_000;
-const TAIL_EDITS_MAX = 100;
 
-export interface MergeCounts {
+/** Rows that the merge has inserted, updated, deleted, or of which it has kept a field as live had it. */
+export interface RowCounts {
   inserted: number;
   updated: number;
   deleted: number;
   keptLive: number;
+}
+export interface MergeCounts extends RowCounts {
   rows: number;
   chunksDone: number;
 }
@@ -54,6 +54,27 @@ export function mergeActivities(dependencies: Dependencies) {
         let finished = false;
         while (!finished && Date.now() < until) finished = await mergeNextChunk(session, ref, spec, table);
         return { ...(await mergeCounts(session, ref, live)), finished };
+      }),
+  );
+
+  /** Completes stage when every table is merged: the rules across the group, then indexes and foreign keys. */
+  const settle = activity(
+    async (ref: RunRef): Promise<Record<string, RowCounts>> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await settleGroup(session, spec);
+        const counts: Record<string, RowCounts> = {};
+        for (const { live } of spec.tables) {
+          const { inserted, updated, deleted, keptLive } = await mergeCounts(session, ref, live);
+          const held = await heldBackCounts(session, spec, live);
+          counts[live] = {
+            inserted: inserted - held.notInserted,
+            updated: updated - held.fallenBack,
+            deleted: deleted - held.parentsKept,
+            keptLive: keptLive + held.fallenBack,
+          };
+        }
+        return counts;
       }),
   );
 
@@ -116,16 +137,6 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  /** Merges the logged keys again, in rounds, until few edits wait. @returns edits replayed, and how many wait now */
-  const replay = activity(
-    async (ref: RunRef): Promise<Replayed> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'replay');
-        return replayRounds(session, ref, spec, { pendingMax: TAIL_EDITS_MAX, workMsMax: WORK_MS_MAX });
-      }),
-  );
-
   /**
    * Looks for rows of stage without their parent. While clients write this may see a child whose parent waits in the log,
    * so it only tells; the caller replays and looks again before it refuses.
@@ -146,7 +157,7 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  return { reconcile, verify, guard, replay, findOrphans };
+  return { reconcile, settle, verify, guard, findOrphans };
 }
 
 interface Boundary {
@@ -181,7 +192,7 @@ async function mergeNextChunk(
     const liveOnly = hasLiveOnly
       ? ((await session.rows<Record<string, string>>(counts.liveOnly))[0] ?? {})
       : { deleted: '0', conflicts: '0' };
-    const merge = mergeIntoStage(spec, table, scope);
+    const merge = mergeInto(spec, table, scope, 'stage');
     if (inBoth > 0) await session.run(merge.both);
     if (Number(incoming.incoming) > inBoth) await session.run(merge.incomingOnly);
     if (hasLiveOnly) await session.run(merge.liveOnly);
@@ -280,71 +291,4 @@ async function proveTable(
     chunksVerified += 1;
   }
   return { chunks: sent.length, chunksVerified };
-}
-
-export interface Replayed {
-  /** edits that were merged again */
-  replayed: number;
-  /** edits that wait in the log */
-  pending: number;
-}
-
-/** Replays round after round, a transaction a table, until at most `pendingMax` edits wait or the time is over. */
-export async function replayRounds(
-  session: Session,
-  ref: RunRef,
-  spec: RunSpec,
-  limits: { pendingMax: number; workMsMax: number },
-): Promise<Replayed> {
-  const until = Date.now() + limits.workMsMax;
-  let replayed = 0;
-  for (;;) {
-    for (const table of spec.tables) {
-      replayed += await session.transaction(async () => {
-        await holdFence(session, ref);
-        const ids = (await session.rows<{ id: string }>(pendingIds(spec, table, REPLAY_EDITS_MAX))).map(
-          (row) => row.id,
-        );
-        return ids.length === 0 ? 0 : replayTable(session, spec, table, ids);
-      });
-    }
-    const pending = await pendingEdits(session, spec);
-    if (pending <= limits.pendingMax || Date.now() > until) return { replayed, pending };
-  }
-}
-
-/** Merges pending keys of one table again; part of the caller's transaction or lock. @returns edits replayed */
-export async function replayTable(
-  session: Session,
-  spec: RunSpec,
-  table: TableSpec,
-  ids: string[] | 'all',
-): Promise<number> {
-  const taken = await session.run(takePending(spec, table, ids));
-  if (taken === 0) return 0;
-  const scope: Scope = { kind: 'keys' };
-  const held = recordHeldBack(spec, table, scope);
-  const statements = [
-    sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))}`,
-    ...collectReplayKeys(spec, table),
-    ...forgetReplayed(spec, table),
-    ...Object.values(mergeIntoStage(spec, table, scope)),
-    ...(held ? [held] : []),
-    ...recordConflicts(spec, table, scope),
-    markApplied(spec, table),
-  ];
-  for (const statement of statements) await session.run(statement);
-  return taken;
-}
-
-/** Edits in the log that no replay has merged. */
-export async function pendingEdits(session: Session, spec: RunSpec): Promise<number> {
-  let pending = 0;
-  for (const table of spec.tables) {
-    const rows = await session.rows<{ n: string }>(
-      sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0`,
-    );
-    pending += Number(rows[0]?.n ?? 0);
-  }
-  return pending;
 }

@@ -5,33 +5,50 @@ import {
   markerTable,
   parsePhysicalName,
   physicalTable,
+  type TableKind,
 } from '../src/model/names.js';
-import type { RunSpec, TableSpec } from '../src/model/spec.js';
+import { mappedNames, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
+import { indexesOf } from '../src/mysql/fingerprint.js';
 import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { fence } from '../src/sql/control.js';
+import { carryBase } from '../src/sql/group.js';
 import {
-  addForeignKeys,
   createBaseNext,
   createFirstTouch,
   createHeldBack,
+  createKeyTables,
   createLog,
-  createReplayKeys,
+  createMerged,
   createStage,
 } from '../src/sql/stage.js';
-import { id, sql } from '../src/sql/text.js';
+import { id, join, sql } from '../src/sql/text.js';
 import {
   activity,
   type Dependencies,
+  holdFence,
   isSwapped,
   loadSpec,
   onTarget,
   type RunRef,
   setPhase,
+  tableExists,
   target,
 } from './context.js';
+
+/** What a run makes for each table, live's predecessor aside. */
+const RUN_TABLES = [
+  'stage',
+  'merged',
+  'baseNext',
+  'heldBack',
+  'replayKeys',
+  'work',
+  'log',
+  'firstTouch',
+] as const satisfies TableKind[];
 
 /** Makes, and takes away, what a run owns in the target: its tables, capture's triggers, and in the end all of it. */
 export function tableActivities(dependencies: Dependencies) {
@@ -43,17 +60,14 @@ export function tableActivities(dependencies: Dependencies) {
         await setPhase(session, ref, 'prepare');
         for (const table of spec.tables) {
           if (spec.kind === 'publish') await session.run(createBaseNext(spec, table));
-          await session.run(createStage(spec, table));
+          await createBareStage(session, spec, table);
           await session.run(createHeldBack(spec, table));
-          await session.run(createReplayKeys(spec, table));
+          for (const statement of createKeyTables(spec, table)) await session.run(statement);
           await session.run(createLog(spec, table));
           if (spec.kind === 'publish') await session.run(createFirstTouch(spec, table));
         }
-        for (const table of spec.tables) {
-          const keys = addForeignKeys(spec, table);
-          const stage = physicalTable(spec.generation, 'stage', table.live);
-          if (keys && !(await hasForeignKeys(session, stage))) await session.run(keys);
-        }
+        if (spec.kind === 'publish' && spec.baseGeneration !== null)
+          await carryBaseOf(session, ref, spec.baseGeneration);
       }),
   );
 
@@ -100,7 +114,7 @@ export function tableActivities(dependencies: Dependencies) {
         for (const table of spec.tables) await dropLogTriggers(dependencies, session, spec, table);
         await session.run(sql`SET SESSION foreign_key_checks = 0`);
         for (const table of [...spec.tables].reverse()) {
-          for (const kind of ['stage', 'baseNext', 'heldBack', 'replayKeys', 'log', 'firstTouch'] as const) {
+          for (const kind of RUN_TABLES) {
             await session.run(
               sql`DROP TABLE IF EXISTS ${id(physicalTable(spec.generation, kind, table.live))}`,
             );
@@ -126,6 +140,7 @@ export function tableActivities(dependencies: Dependencies) {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'cleanup');
         const dropped: string[] = [];
+        if (spec.kind === 'publish') await carryBaseOf(session, ref, spec.generation);
         const at = await publishedGeneration(session, ref.pipeline);
         const kept = await keptGenerations(session, spec, at);
         const names = await session.rows<{ name: string }>(
@@ -153,6 +168,37 @@ export function tableActivities(dependencies: Dependencies) {
   );
 
   return { prepare, capture, undo, cleanup };
+}
+
+/**
+ * Makes stage without the indexes that a bulk merge would only slow down, and of which the unique ones would refuse what
+ * the rules across the group are to decide. `settle` builds them.
+ */
+async function createBareStage(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  const stage = physicalTable(spec.generation, 'stage', table.live);
+  await session.run(createStage(spec, table));
+  const indexes = await indexesOf(session, stage);
+  if (indexes.length > 0)
+    await session.run(
+      sql`ALTER TABLE ${id(stage)} ${join(indexes.map(({ name }) => sql`DROP INDEX ${id(name)}`))}`,
+    );
+  if (table.uniqueIndexes.length > 0) await session.run(createMerged(spec, table));
+}
+
+/** Gives the rows that a published run held back the base that they have from then on; a crash before it is mended by the next run. */
+async function carryBaseOf(session: Session, ref: RunRef, generation: number): Promise<void> {
+  const published = await loadSpec(session, { pipeline: ref.pipeline, generation });
+  for (const table of published.tables) {
+    const heldBack = physicalTable(generation, 'heldBack', table.live);
+    if (!(await tableExists(session, heldBack))) continue;
+    if ((await session.rows(sql`SELECT 1 AS found FROM ${id(heldBack)} LIMIT 1`)).length === 0) continue;
+    await session.transaction(async () => {
+      await holdFence(session, ref);
+      const before = published.baseGeneration;
+      for (const statement of carryBase(table, generation, before, mappedNames(table)))
+        await session.run(statement);
+    });
+  }
 }
 
 /** Which generation's base is valid: the marker's name says it. 0: never published. */
@@ -205,7 +251,7 @@ export async function triggersOf(session: Session, table: string): Promise<strin
   return rows.map((row) => row.name);
 }
 
-async function hasForeignKeys(session: Session, table: string): Promise<boolean> {
+export async function hasForeignKeys(session: Session, table: string): Promise<boolean> {
   const rows = await session.rows(
     sql`SELECT 1 AS found FROM information_schema.table_constraints WHERE table_schema = DATABASE() AND table_name = ${table} AND constraint_type = 'FOREIGN KEY' LIMIT 1`,
   );

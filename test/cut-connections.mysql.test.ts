@@ -36,6 +36,7 @@ const table: TableSpec = {
   unmapped: [],
   units: [],
   foreignKeys: [],
+  uniqueIndexes: [],
   onSourceDelete: 'delete',
   onLiveDelete: 'respect',
   fingerprint: '',

@@ -52,6 +52,7 @@ const account: TableSpec = {
   unmapped: [],
   units: [],
   foreignKeys: [],
+  uniqueIndexes: [],
   onSourceDelete: 'delete',
   onLiveDelete: 'respect',
   fingerprint: '',

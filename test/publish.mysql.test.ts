@@ -178,6 +178,7 @@ async function loadSource(spec: RunSpec, customers: Customer[], invoices: Invoic
 
 async function reconcile(spec: RunSpec): Promise<void> {
   for (const table of spec.tables) while (!(await run(activities.reconcile, spec, table.live)).finished);
+  await run(activities.settle, spec);
 }
 
 async function publish(spec: RunSpec): Promise<CutOver> {

@@ -155,6 +155,14 @@ async function reconcile(state: RunState): Promise<void> {
       await state.checkpoint();
     }
   }
+  await settle(state);
+}
+
+/** Reconcile ends with what the merge of single rows cannot see: the rules across the group. */
+async function settle(state: RunState): Promise<void> {
+  const complete = () => step('rules across the group, indexes, foreign keys').settle(state.run);
+  for (const [table, counts] of Object.entries(await state.interruptible(complete)))
+    state.table(table, {}, counts);
 }
 
 async function verify(state: RunState): Promise<void> {

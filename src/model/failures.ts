@@ -20,6 +20,11 @@ export const FAILURES = {
     acts: 'operator',
     meaning: 'rows of stage point to parents that stage does not have',
   },
+  Collision: {
+    retry: false,
+    acts: 'operator',
+    meaning: 'merged rows would break a unique index, and no rule says which falls back',
+  },
   Fenced: {
     retry: false,
     acts: 'nobody',

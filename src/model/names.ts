@@ -22,8 +22,12 @@ const TABLE_KINDS = {
   backup: 'o',
   /** rows as published, stored when a client first touches them after the swap */
   firstTouch: 't',
-  /** source rows that were not published, so that they have no base */
+  /** keys of source rows that were not published: live's rows, if any, stay as they are */
   heldBack: 'h',
+  /** keys that a rule across the group has found and is about to act on */
+  work: 'w',
+  /** rows of a replay before they go into stage, where unique indexes could refuse them */
+  merged: 'm',
 } as const;
 export type TableKind = keyof typeof TABLE_KINDS;
 

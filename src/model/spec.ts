@@ -68,6 +68,8 @@ export interface TableSpec {
   units: MergeUnit[];
   /** inside the group only */
   foreignKeys: ForeignKey[];
+  /** columns of each unique index over whole columns, the primary key aside */
+  uniqueIndexes: string[][];
   onSourceDelete: 'delete' | 'keep';
   onLiveDelete: 'respect' | 'restore';
   /** of live's definition at the start of the run; the swap is refused if it changed */

@@ -58,3 +58,24 @@ export async function pointingFromOutside(session: Session, tables: string[]): P
   );
   return rows.map((row) => row.name);
 }
+
+/** A secondary index as SHOW CREATE TABLE prints it, which ALTER TABLE … ADD takes. */
+export interface IndexDefinition {
+  name: string;
+  definition: string;
+}
+
+/**
+ * Secondary indexes of a table which can be dropped and built again: full-text and spatial ones, and one that an
+ * AUTO_INCREMENT column needs, are not among them.
+ */
+export async function indexesOf(session: Session, table: string): Promise<IndexDefinition[]> {
+  const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
+  const lines = (shown[0]?.['Create Table'] ?? '').split('\n').map((line) => line.trim().replace(/,$/, ''));
+  const counted = lines.map((line) => /^(`(?:[^`]|``)+`) .* AUTO_INCREMENT\b/.exec(line)?.[1]).find(Boolean);
+  return lines.flatMap((definition) => {
+    const match = /^(?:UNIQUE )?KEY `((?:[^`]|``)+)` \((.*)$/.exec(definition);
+    if (!match || (counted && match[2]?.startsWith(counted))) return [];
+    return [{ name: (match[1] ?? '').replaceAll('``', '`'), definition }];
+  });
+}

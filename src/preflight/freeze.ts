@@ -78,6 +78,9 @@ function freezeTable(
       parent: key.referencedTable,
       parentColumns: key.referencedColumns,
     })),
+    uniqueIndexes: live.uniqueIndexes
+      .map((index) => index.columns.filter((column) => column !== null))
+      .filter((columns, index) => columns.length === live.uniqueIndexes[index]?.columns.length),
     onSourceDelete: table.onSourceDelete,
     onLiveDelete: table.onLiveDelete,
     fingerprint,

@@ -1,25 +1,7 @@
 import { physicalTable } from '../model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
 import { aliasOf, at, sameKey } from './columns.js';
-import { tablesOfMerge } from './merge.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
-
-/** Every table and alias that the cut-over touches for one table of the group: LOCK TABLES wants each (1100). */
-export function tablesOfCutOver(
-  spec: RunSpec,
-  table: TableSpec,
-): { name: string; alias?: string; mode: 'READ' | 'WRITE' }[] {
-  const stage = physicalTable(spec.generation, 'stage', table.live);
-  const reads = new Set(['i', 'a', 'h'].map((role) => aliasOf(table, role)));
-  return [
-    ...tablesOfMerge(spec, table).map((wanted) => ({
-      ...wanted,
-      mode: reads.has(wanted.alias ?? '') ? ('READ' as const) : ('WRITE' as const),
-    })),
-    { name: stage, alias: aliasOf(table, 'c'), mode: 'READ' },
-    { name: stage, alias: aliasOf(table, 'p'), mode: 'READ' },
-  ];
-}
 
 /** Rows of stage without their parent, among the replayed keys: as children, and as children of a replayed parent. */
 export function orphansOfReplay(spec: RunSpec, table: TableSpec): { parent: string; statement: Fragment }[] {

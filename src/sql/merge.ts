@@ -28,8 +28,6 @@ export type Scope = { kind: 'range'; from: KeyText; to: KeyText } | { kind: 'key
 interface Shape {
   incoming: string;
   ancestor: string | null;
-  /** the source rows that were held back: they have no base */
-  ancestorHeld: string | null;
   /** columns that a row new to live gets */
   newColumns: string[];
   units: MergeUnit[];
@@ -43,7 +41,6 @@ function shapeOf(spec: RunSpec, table: TableSpec): Shape {
     return {
       incoming: physicalTable(undone, 'backup', table.live),
       ancestor: physicalTable(undone, 'firstTouch', table.live),
-      ancestorHeld: null,
       newColumns: writtenNames(table),
       units: [
         ...table.units.map((unit) => ({ ...unit, owner: 'merge' as const, onConflict: 'live' as const })),
@@ -55,31 +52,18 @@ function shapeOf(spec: RunSpec, table: TableSpec): Shape {
   return {
     incoming: physicalTable(spec.generation, 'baseNext', table.live),
     ancestor: base === null ? null : physicalTable(base, 'baseNext', table.live),
-    ancestorHeld: base === null ? null : physicalTable(base, 'heldBack', table.live),
     newColumns: mappedNames(table),
     units: table.units,
   };
 }
 
-/** Every table that a merge under lock reads or writes, with the alias it uses: LOCK TABLES wants each (1100). */
-export function tablesOfMerge(spec: RunSpec, table: TableSpec): { name: string; alias?: string }[] {
-  const shape = shapeOf(spec, table);
-  const tables: { name: string; alias?: string }[] = [
-    { name: shape.incoming, alias: aliasOf(table, 'i') },
-    { name: table.live, alias: aliasOf(table, 'l') },
-    { name: table.live },
-    { name: physicalTable(spec.generation, 'stage', table.live) },
-    { name: physicalTable(spec.generation, 'stage', table.live), alias: aliasOf(table, 's') },
-    { name: physicalTable(spec.generation, 'replayKeys', table.live) },
-    { name: physicalTable(spec.generation, 'replayKeys', table.live), alias: aliasOf(table, 'k') },
-    { name: physicalTable(spec.generation, 'heldBack', table.live) },
-    { name: physicalTable(spec.generation, 'heldBack', table.live), alias: aliasOf(table, 'hk') },
-    { name: physicalTable(spec.generation, 'log', table.live) },
-    { name: physicalTable(spec.generation, 'log', table.live), alias: aliasOf(table, 'g') },
-  ];
-  if (shape.ancestor) tables.push({ name: shape.ancestor, alias: aliasOf(table, 'a') });
-  if (shape.ancestorHeld) tables.push({ name: shape.ancestorHeld, alias: aliasOf(table, 'h') });
-  return tables;
+/** Name of the table that has the incoming rows: what the source says, or the backup. */
+export function incomingOf(spec: RunSpec, table: TableSpec): string {
+  return shapeOf(spec, table).incoming;
+}
+/** Name of the table that has the ancestors; null on a first publish. */
+export function ancestorOf(spec: RunSpec, table: TableSpec): string | null {
+  return shapeOf(spec, table).ancestor;
 }
 
 function columnNamed(table: TableSpec, name: string): LiveColumn {
@@ -122,10 +106,7 @@ function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: str
 
 function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
   if (!shape.ancestor) return raw('');
-  const held = shape.ancestorHeld
-    ? sql` AND NOT EXISTS (SELECT 1 FROM ${id(shape.ancestorHeld)} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', other)})`
-    : raw('');
-  return sql`\nLEFT JOIN ${id(shape.ancestor)} AS ${as(table, 'a')} ON ${sameKey(table, 'a', other)}${held}`;
+  return sql`\nLEFT JOIN ${id(shape.ancestor)} AS ${as(table, 'a')} ON ${sameKey(table, 'a', other)}`;
 }
 
 /** FROM … for the scope: the driving alias, behind the replay keys where those decide. */
@@ -179,16 +160,17 @@ LEFT JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'l
 }
 
 /**
- * Merges one scope into stage: rows of both sides field by field, rows new to live, rows that only live has.
+ * Merges one scope into a table like live: rows of both sides field by field, rows new to live, rows that only live has.
  * The three are disjoint by their join conditions; run them in one transaction.
  */
-export function mergeIntoStage(
+export function mergeInto(
   spec: RunSpec,
   table: TableSpec,
   scope: Scope,
+  into: 'stage' | 'merged',
 ): Record<'both' | 'incomingOnly' | 'liveOnly', Fragment> {
   const shape = shapeOf(spec, table);
-  const stage = id(physicalTable(spec.generation, 'stage', table.live));
+  const target = id(physicalTable(spec.generation, into, table.live));
   const all = writtenNames(table);
   const unitOf = new Map(shape.units.flatMap((unit) => unit.columns.map((name) => [name, unit] as const)));
   const merged = all.map((name) => {
@@ -196,7 +178,7 @@ export function mergeIntoStage(
     return unit ? mergedValue(spec, table, unit, name) : at(table, 'l', name);
   });
   const insert = (names: string[], values: Fragment[], rest: Fragment) =>
-    sql`INSERT INTO ${stage} (${join(names.map(id))})\nSELECT ${join(values)}\n${rest}`;
+    sql`INSERT INTO ${target} (${join(names.map(id))})\nSELECT ${join(values)}\n${rest}`;
   return {
     both: insert(
       all,
@@ -216,26 +198,31 @@ export function mergeIntoStage(
   };
 }
 
-/** Source rows whose key both sides made: not published, so that the next run finds no base for them. */
+/** Source rows whose key both sides made: live's row stays, and the source's gets no base, so that it is tried again. */
 export function recordHeldBack(spec: RunSpec, table: TableSpec, scope: Scope): Fragment | null {
   const shape = shapeOf(spec, table);
   if (spec.kind === 'rollback' || !shape.ancestor) return null;
-  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'heldBack', table.live))} (${join(table.key.map(id))})
-SELECT ${join(table.key.map((name) => at(table, 'i', name)))}
+  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'heldBack', table.live))} (${join(table.key.map(id))}, _ss_reason, _ss_in_live)
+SELECT ${join(table.key.map((name) => at(table, 'i', name)))}, 'sameKey', 0
 ${incomingWithLive(spec, table, shape, scope, 'JOIN')}
 WHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`;
 }
 
-/** Takes the replay round's keys out of stage, held-back rows and conflicts, so that they are merged afresh. */
-export function forgetReplayed(spec: RunSpec, table: TableSpec): Fragment[] {
-  const keys = id(physicalTable(spec.generation, 'replayKeys', table.live));
+/** Takes keys out of stage, held-back rows and conflicts, so that they are merged afresh. */
+export function forget(
+  spec: RunSpec,
+  table: TableSpec,
+  which: 'replayKeys' | 'work',
+): Record<'stage' | 'heldBack' | 'conflicts', Fragment> {
+  const role = which === 'work' ? 'w' : 'k';
+  const keys = sql`${id(physicalTable(spec.generation, which, table.live))} AS ${as(table, role)}`;
   const stage = id(physicalTable(spec.generation, 'stage', table.live));
   const held = id(physicalTable(spec.generation, 'heldBack', table.live));
-  return [
-    sql`DELETE ${as(table, 's')} FROM ${keys} AS ${as(table, 'k')} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${sameKey(table, 's', 'k')}`,
-    sql`DELETE ${as(table, 'hk')} FROM ${keys} AS ${as(table, 'k')} STRAIGHT_JOIN ${held} AS ${as(table, 'hk')} ON ${sameKey(table, 'hk', 'k')}`,
-    sql`DELETE ${id(control.conflict)} FROM ${keys} AS ${as(table, 'k')} STRAIGHT_JOIN ${id(control.conflict)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND key_hash = ${keyHash(table, 'k')}`,
-  ];
+  return {
+    stage: sql`DELETE ${as(table, 's')} FROM ${keys} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${sameKey(table, 's', role)}`,
+    heldBack: sql`DELETE ${as(table, 'hk')} FROM ${keys} STRAIGHT_JOIN ${held} AS ${as(table, 'hk')} ON ${sameKey(table, 'hk', role)}`,
+    conflicts: sql`DELETE ${id(control.conflict)} FROM ${keys} STRAIGHT_JOIN ${id(control.conflict)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND key_hash = ${keyHash(table, role)}`,
+  };
 }
 
 /** Conditions under which a row of a join is a conflict, by kind; the same for finding, counting and recording. */
@@ -287,17 +274,46 @@ export function collectConflictKeys(spec: RunSpec, table: TableSpec, scope: Scop
   ];
 }
 
+/** One kind of conflict with the values of the sides that have the row, as canonical text. */
+function recordConflict(
+  spec: RunSpec,
+  table: TableSpec,
+  conflict: { kind: string; keyAlias: string; names: string[]; sides: string[]; rest: Fragment },
+): Fragment {
+  const { kind, keyAlias, names, sides, rest } = conflict;
+  const columns = names.map((name) => columnNamed(table, name));
+  const side = (alias: string) =>
+    sides.includes(alias)
+      ? sql`IF(${absent(table, alias)}, NULL, ${jsonOf(table, columns, alias)})`
+      : raw('NULL');
+  return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, key_hash, kind, columns_json, base_json, source_json, live_json, found_at)
+SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${keyHash(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, UTC_TIMESTAMP(6)
+${rest}`;
+}
+
+/** A conflict of whole rows, found by a rule across the group: of every work key, with what each side says. */
+export function recordRowConflict(spec: RunSpec, table: TableSpec, kind: string): Fragment {
+  const shape = shapeOf(spec, table);
+  const beside = (name: string, role: string) =>
+    sql`LEFT JOIN ${id(name)} AS ${as(table, role)} ON ${sameKey(table, role, 'w')}`;
+  return recordConflict(spec, table, {
+    kind,
+    keyAlias: 'w',
+    names: mappedNames(table),
+    sides: shape.ancestor && spec.kind === 'publish' ? ['a', 'i', 'l'] : ['i', 'l'],
+    rest: sql`FROM ${id(physicalTable(spec.generation, 'work', table.live))} AS ${as(table, 'w')}
+${beside(shape.incoming, 'i')}
+${beside(table.live, 'l')}
+${shape.ancestor ? beside(shape.ancestor, 'a') : raw('')}`,
+  });
+}
+
 /** Conflicts of a scope with all three values, for people: one statement a merge unit, and one a row case. */
 export function recordConflicts(spec: RunSpec, table: TableSpec, scope: Scope): Fragment[] {
   const shape = shapeOf(spec, table);
   if (!shape.ancestor || spec.kind === 'rollback') return [];
-  const insert = (kind: string, keyAlias: string, names: string[], sides: string[], rest: Fragment) => {
-    const columns = names.map((name) => columnNamed(table, name));
-    const side = (alias: string) => (sides.includes(alias) ? jsonOf(table, columns, alias) : raw('NULL'));
-    return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, key_hash, kind, columns_json, base_json, source_json, live_json, found_at)
-SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${keyHash(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, UTC_TIMESTAMP(6)
-${rest}`;
-  };
+  const insert = (kind: string, keyAlias: string, names: string[], sides: string[], rest: Fragment) =>
+    recordConflict(spec, table, { kind, keyAlias, names, sides, rest });
   const everything = mappedNames(table);
   const { field, sameKey, deletedInLive, deletedAtSource } = conflictsOf(table, shape);
   const among = (joinLive: string, when: Fragment) =>

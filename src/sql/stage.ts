@@ -36,17 +36,33 @@ export function addForeignKeys(spec: RunSpec, table: TableSpec): Fragment | null
   return sql`ALTER TABLE ${id(physicalTable(spec.generation, 'stage', table.live))} ${join(clauses, ', ')}`;
 }
 
-function keyOnly(spec: RunSpec, table: TableSpec, kind: 'replayKeys' | 'heldBack'): Fragment {
+function keyTable(
+  spec: RunSpec,
+  table: TableSpec,
+  kind: 'replayKeys' | 'work' | 'heldBack',
+  more: Fragment[] = [],
+): Fragment {
+  const columns = [...keyColumns(table).map((column) => columnDefinition(column, false)), ...more];
   return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, kind, table.live))} (
-  ${join(keyColumns(table).map((column) => columnDefinition(column, false)))},
+  ${join(columns)},
   ${primaryKey(table)}
 ) ENGINE=InnoDB`;
 }
-export function createReplayKeys(spec: RunSpec, table: TableSpec): Fragment {
-  return keyOnly(spec, table, 'replayKeys');
+/** Keys on their way: those of a replay, and those that a rule across the group has found. */
+export function createKeyTables(spec: RunSpec, table: TableSpec): Fragment[] {
+  return [keyTable(spec, table, 'replayKeys'), keyTable(spec, table, 'work')];
 }
+/** Keys of source rows that were not published, why, and whether live has a row of that key. */
 export function createHeldBack(spec: RunSpec, table: TableSpec): Fragment {
-  return keyOnly(spec, table, 'heldBack');
+  return keyTable(spec, table, 'heldBack', [
+    raw('_ss_reason VARCHAR(10) CHARACTER SET ascii NOT NULL'),
+    raw('_ss_in_live TINYINT NOT NULL'),
+  ]);
+}
+
+/** A table like stage, for merged rows that may collide in unique indexes. */
+export function createMerged(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'merged', table.live))} LIKE ${id(physicalTable(spec.generation, 'stage', table.live))}`;
 }
 
 function prefixed(columns: LiveColumn[], prefix: string): Fragment[] {

@@ -162,6 +162,7 @@ export class ByHand {
   async #finish(spec: RunSpec, meanwhile: () => Promise<unknown>): Promise<void> {
     for (const table of spec.tables)
       while (!(await this.#run(() => this.#activities.reconcile(spec, table.live))).finished);
+    await this.#do('settle', spec);
     await meanwhile();
     await this.#do('replay', spec);
     const orphans = await this.#run(() => this.#activities.findOrphans(spec));
@@ -177,7 +178,7 @@ export class ByHand {
   }
 
   async #do(
-    step: 'prepare' | 'capture' | 'replay' | 'backup' | 'cutOver' | 'finalSync' | 'cleanup',
+    step: 'prepare' | 'capture' | 'settle' | 'replay' | 'backup' | 'cutOver' | 'finalSync' | 'cleanup',
     spec: RunSpec,
   ): Promise<void> {
     await this.#run<unknown>(() => this.#activities[step](spec));

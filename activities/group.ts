@@ -1,0 +1,164 @@
+import { StageswapError } from '../src/model/failures.js';
+import { control, physicalTable } from '../src/model/names.js';
+import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
+import { errorNumber, type Session } from '../src/mysql/connection.js';
+import { indexesOf } from '../src/mysql/fingerprint.js';
+import {
+  findChildrenOfSameKey,
+  findCollisions,
+  findOrphansToHold,
+  findParentsToKeep,
+  type GroupConflict,
+  keepAsLive,
+  refersToKey,
+  type Within,
+  workIsDone,
+} from '../src/sql/group.js';
+import { addForeignKeys } from '../src/sql/stage.js';
+import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
+import { holdFence } from './context.js';
+import { hasForeignKeys } from './tables.js';
+
+const DUPLICATE_ENTRY = 1062;
+
+/**
+ * The rules across the group over all of stage, then its indexes and foreign keys. Repeatable: rules find nothing twice,
+ * and what is built is passed over.
+ *
+ * @throws {StageswapError} Collision: values of a unique index collide and no row can be told to fall back
+ */
+export async function settleGroup(session: Session, spec: RunSpec): Promise<void> {
+  for (const table of spec.tables)
+    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'work', table.live))}`);
+  do {
+    await foreignKeyRules(session, spec, 'all', new Set());
+  } while (!(await buildIndexes(session, spec)));
+  for (const table of spec.tables) {
+    const keys = addForeignKeys(spec, table);
+    const stage = physicalTable(spec.generation, 'stage', table.live);
+    if (keys && !(await hasForeignKeys(session, stage))) await session.run(keys);
+  }
+}
+
+/**
+ * Keeps parents that stage still needs, and holds back rows whose parent is not there, until nothing changes.
+ *
+ * @param active tables with replayed keys; grows with what the rules touch. Not looked at where all rows are.
+ */
+export async function foreignKeyRules(
+  session: Session,
+  spec: RunSpec,
+  within: Within,
+  active: Set<string>,
+): Promise<void> {
+  let changed = 1;
+  const apply = async (table: TableSpec, find: Fragment, kind: GroupConflict) => {
+    const found = await takeAsLive(session, spec, table, [find], kind, within);
+    if (found > 0) active.add(table.live);
+    changed += found;
+  };
+  while (changed > 0) {
+    changed = 0;
+    for (const table of [...spec.tables].reverse()) {
+      for (const key of table.foreignKeys) {
+        const parent = tableOf(spec, key.parent);
+        for (const scope of scopes(spec, table, key, within, active))
+          await apply(parent, findParentsToKeep(spec, table, key, scope), 'parent');
+      }
+    }
+    for (const table of spec.tables) {
+      for (const key of table.foreignKeys) {
+        for (const scope of scopes(spec, table, key, within, active))
+          await apply(table, findOrphansToHold(spec, table, key, scope), 'orphan');
+        if (!refersToKey(spec, key)) continue;
+        for (const scope of scopes(spec, table, key, within, active))
+          await apply(table, findChildrenOfSameKey(spec, table, key, scope), 'orphan');
+      }
+    }
+  }
+}
+
+/** Where children without parents can be: in a replay, among its rows and among the children of its rows. */
+function scopes(
+  spec: RunSpec,
+  table: TableSpec,
+  key: TableSpec['foreignKeys'][0],
+  within: Within,
+  active: Set<string>,
+): ('all' | 'keys' | 'childrenOfKeys')[] {
+  if (within === 'all') return ['all'];
+  const parents = active.has(key.parent);
+  if (parents && !refersToKey(spec, key)) return ['all'];
+  return [
+    ...(active.has(table.live) ? (['keys'] as const) : []),
+    ...(parents ? (['childrenOfKeys'] as const) : []),
+  ];
+}
+
+/** Finds rows by a rule and takes them as live has them. @returns how many */
+export async function takeAsLive(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  find: Fragment[],
+  kind: GroupConflict,
+  within: Within,
+  into: 'stage' | 'merged' = 'stage',
+): Promise<number> {
+  const work = async () => {
+    let found = 0;
+    for (const statement of find) found += await session.run(statement);
+    if (found === 0) return 0;
+    for (const statement of keepAsLive(spec, table, kind, into)) await session.run(statement);
+    for (const statement of workIsDone(spec, table, within)) await session.run(statement);
+    return found;
+  };
+  if (within === 'keys') return work(); // part of the replay's transaction, or of the lock
+  return session.transaction(async () => {
+    await holdFence(session, spec);
+    return work();
+  });
+}
+
+/** Builds what stage lacks of live's indexes. @returns false where rows had to fall back first, so that it must be tried again */
+async function buildIndexes(session: Session, spec: RunSpec): Promise<boolean> {
+  for (const table of spec.tables) {
+    const stage = physicalTable(spec.generation, 'stage', table.live);
+    const present = await indexesOf(session, stage);
+    const missing = (await indexesOf(session, table.live)).filter(
+      ({ definition }) => !present.some((index) => index.definition === definition),
+    );
+    if (missing.length === 0) continue;
+    try {
+      await session.run(
+        sql`ALTER TABLE ${id(stage)} ${join(missing.map(({ definition }) => raw(`ADD ${definition}`)))}`,
+      );
+    } catch (error) {
+      if (errorNumber(error) !== DUPLICATE_ENTRY) throw error;
+      if ((await takeAsLive(session, spec, table, findCollisions(spec, table), 'unique', 'all')) === 0)
+        throw new StageswapError(
+          'Collision',
+          `${table.live}: merged rows have the same value in a unique index over expressions or beginnings of columns. Live is untouched. Make them differ at the source.`,
+          { cause: error },
+        );
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Rows that the rules across the group took out of the merge's counts. */
+export async function heldBackCounts(
+  session: Session,
+  spec: RunSpec,
+  live: string,
+): Promise<{ notInserted: number; fallenBack: number; parentsKept: number }> {
+  const held = await session.rows<{ in_live: string; n: string }>(
+    sql`SELECT _ss_in_live AS in_live, COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', live))} WHERE _ss_reason <> 'sameKey' GROUP BY _ss_in_live`,
+  );
+  const kept = await session.rows<{ n: string }>(
+    sql`SELECT COUNT(*) AS n FROM ${id(control.conflict)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND kind = 'parent'`,
+  );
+  const of = (inLive: number) => Number(held.find((row) => Number(row.in_live) === inLive)?.n ?? 0);
+  return { notInserted: of(0), fallenBack: of(1), parentsKept: Number(kept[0]?.n ?? 0) };
+}

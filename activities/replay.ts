@@ -1,0 +1,171 @@
+import { control, physicalTable } from '../src/model/names.js';
+import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
+import type { Session } from '../src/mysql/connection.js';
+import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
+import {
+  closeDownwards,
+  closeOverUnique,
+  closeUpwards,
+  findCollisionsOfReplay,
+  mergedIntoStage,
+} from '../src/sql/group.js';
+import { forget, mergeInto, recordConflicts, recordHeldBack, type Scope } from '../src/sql/merge.js';
+import { id, sql } from '../src/sql/text.js';
+import {
+  activity,
+  type Dependencies,
+  holdFence,
+  loadSpec,
+  onTarget,
+  type RunRef,
+  setPhase,
+} from './context.js';
+import { foreignKeyRules, takeAsLive } from './group.js';
+
+const WORK_MS_MAX = 20_000;
+const EDITS_A_ROUND_MAX = 5_000;
+const TAIL_EDITS_MAX = 100;
+
+export interface Replayed {
+  /** edits that were merged again */
+  replayed: number;
+  /** edits that wait in the log */
+  pending: number;
+}
+
+/** Replay: merges the keys of logged edits again, by state, through the same merge. */
+export function replayActivities(dependencies: Dependencies) {
+  /** Replays in rounds until few edits wait. */
+  const replay = activity(
+    async (ref: RunRef): Promise<Replayed> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'replay');
+        return replayRounds(session, ref, spec, { pendingMax: TAIL_EDITS_MAX, workMsMax: WORK_MS_MAX });
+      }),
+  );
+  return { replay };
+}
+
+/** Replays round after round, each a transaction, until at most `pendingMax` edits wait or the time is over. */
+export async function replayRounds(
+  session: Session,
+  ref: RunRef,
+  spec: RunSpec,
+  limits: { pendingMax: number; workMsMax: number },
+): Promise<Replayed> {
+  const until = Date.now() + limits.workMsMax;
+  let replayed = 0;
+  for (;;) {
+    replayed += await session.transaction(async () => {
+      await holdFence(session, ref);
+      await onlyOneAtATime(session, ref);
+      const pending = new Map<string, string[]>();
+      for (const table of spec.tables) {
+        const rows = await session.rows<{ id: string }>(pendingIds(spec, table, EDITS_A_ROUND_MAX));
+        pending.set(
+          table.live,
+          rows.map((row) => row.id),
+        );
+      }
+      return replayGroup(session, spec, (table) => pending.get(table.live) ?? []);
+    });
+    const pending = await pendingEdits(session, spec);
+    if (pending <= limits.pendingMax || Date.now() > until) return { replayed, pending };
+  }
+}
+
+/** A second attempt of a replay waits until the first has committed or died: two merges of one key must never overlap. */
+async function onlyOneAtATime(session: Session, ref: RunRef): Promise<void> {
+  await session.rows(
+    sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} FOR UPDATE`,
+  );
+}
+
+/**
+ * Merges pending keys of the whole group again, with the rows that hang on them by foreign keys and unique indexes, as
+ * one set; part of the caller's transaction or lock.
+ *
+ * @returns edits replayed
+ */
+export async function replayGroup(
+  session: Session,
+  spec: RunSpec,
+  take: (table: TableSpec) => string[] | 'all',
+): Promise<number> {
+  const edited: TableSpec[] = [];
+  let taken = 0;
+  for (const table of spec.tables) {
+    const ids = take(table);
+    const count = ids.length > 0 ? await session.run(takePending(spec, table, ids)) : 0;
+    if (count > 0) edited.push(table);
+    taken += count;
+  }
+  if (taken === 0) return 0;
+  for (const table of spec.tables)
+    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))}`);
+  for (const table of edited)
+    for (const statement of collectReplayKeys(spec, table)) await session.run(statement);
+  const active = new Set(edited.map((table) => table.live));
+  await close(session, spec, active);
+  for (const table of spec.tables) if (active.has(table.live)) await mergeKeys(session, spec, table);
+  await foreignKeyRules(session, spec, 'keys', active);
+  for (const table of edited) await session.run(markApplied(spec, table));
+  return taken;
+}
+
+/** The closure of the replayed keys: what the rules across the group decided because of them is decided again. */
+async function close(session: Session, spec: RunSpec, active: Set<string>): Promise<void> {
+  for (const table of [...spec.tables].reverse()) {
+    for (const key of table.foreignKeys) {
+      if (!active.has(table.live)) continue;
+      const statement = closeUpwards(spec, table, key);
+      let added = await session.run(statement);
+      if (added > 0) active.add(key.parent);
+      while (key.parent === table.live && added > 0) added = await session.run(statement);
+    }
+  }
+  for (const table of spec.tables) {
+    for (const key of table.foreignKeys) {
+      if (!active.has(tableOf(spec, key.parent).live)) continue;
+      const statement = closeDownwards(spec, table, key);
+      let added = await session.run(statement);
+      if (added > 0) active.add(table.live);
+      while (key.parent === table.live && added > 0) added = await session.run(statement);
+    }
+    if (table.uniqueIndexes.length > 0 && active.has(table.live))
+      await session.run(closeOverUnique(spec, table));
+  }
+}
+
+async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  const scope: Scope = { kind: 'keys' };
+  const mayCollide = table.uniqueIndexes.length > 0;
+  const into = mayCollide ? 'merged' : 'stage';
+  const held = recordHeldBack(spec, table, scope);
+  if (mayCollide)
+    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'merged', table.live))}`);
+  for (const statement of [
+    ...Object.values(forget(spec, table, 'replayKeys')),
+    ...Object.values(mergeInto(spec, table, scope, into)),
+    ...(held ? [held] : []),
+    ...recordConflicts(spec, table, scope),
+  ])
+    await session.run(statement);
+  if (!mayCollide) return;
+  const collisions = findCollisionsOfReplay(spec, table);
+  while ((await takeAsLive(session, spec, table, collisions, 'unique', 'keys', 'merged')) > 0);
+  await session.run(mergedIntoStage(spec, table));
+}
+
+/** Edits in the log that no replay has merged. */
+export async function pendingEdits(session: Session, spec: RunSpec): Promise<number> {
+  let pending = 0;
+  for (const table of spec.tables) {
+    const rows = await session.rows<{ n: string }>(
+      sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0`,
+    );
+    pending += Number(rows[0]?.n ?? 0);
+  }
+  return pending;
+}

@@ -1,0 +1,305 @@
+import { physicalTable } from '../model/names.js';
+import { type ForeignKey, type RunSpec, type TableSpec, tableOf, writtenNames } from '../model/spec.js';
+import { aliasOf, at, sameKey } from './columns.js';
+import { ancestorOf, forget, incomingOf, recordRowConflict } from './merge.js';
+import { type Fragment, id, join, raw, sql } from './text.js';
+
+/**
+ * The rules across the group: what the merge of single rows cannot see. Each rule finds keys and puts them into the
+ * table's work keys; an action then takes those rows as live has them. Rules look at all of stage after reconcile, and
+ * at the replayed keys in a replay.
+ *
+ * @see DESIGN "The merge", "Across the group"
+ */
+export type Within = 'all' | 'keys';
+
+/** Why a source's row is not published, or a row of live stays: the kind of its conflict. */
+export type GroupConflict = 'parent' | 'orphan' | 'unique';
+
+const physical = (spec: RunSpec, table: TableSpec, kind: Parameters<typeof physicalTable>[1]) =>
+  id(physicalTable(spec.generation, kind, table.live));
+const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
+const keyOf = (table: TableSpec, role: string) => join(table.key.map((name) => at(table, role, name)));
+const keyNames = (table: TableSpec) => join(table.key.map(id));
+const firstOf = (table: TableSpec, role: string) => at(table, role, table.key[0] ?? '');
+
+function found(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'work')} (${keyNames(table)}) ${select}`;
+}
+
+/** `parent.referenced = child.referencing`, column by column. */
+function refers(parent: TableSpec, parentRole: string, child: TableSpec, key: ForeignKey): Fragment {
+  return join(
+    key.columns.map(
+      (column, index) =>
+        sql`${at(parent, parentRole, key.parentColumns[index] ?? '')} = ${at(child, 'c', column)}`,
+    ),
+    ' AND ',
+  );
+}
+
+/** Rows `c` of stage whose parent is not in stage: all of them, the replayed ones, or children of replayed parents. */
+function parentless(
+  spec: RunSpec,
+  table: TableSpec,
+  key: ForeignKey,
+  within: Within | 'childrenOfKeys',
+): { from: Fragment; where: Fragment } {
+  const parent = tableOf(spec, key.parent);
+  const child = sql`${physical(spec, table, 'stage')} AS ${as(table, 'c')}`;
+  const among = {
+    all: child,
+    keys: sql`${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${child} ON ${sameKey(table, 'c', 'k')}`,
+    childrenOfKeys: sql`${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} STRAIGHT_JOIN ${child} ON ${refers(parent, 'k', table, key)}`,
+  }[within];
+  return {
+    from: sql`FROM ${among} LEFT JOIN ${physical(spec, parent, 'stage')} AS ${as(parent, 'p')} ON ${refers(parent, 'p', table, key)}`,
+    where: join(
+      [
+        ...key.columns.map((column) => sql`${at(table, 'c', column)} IS NOT NULL`),
+        sql`${at(parent, 'p', key.parentColumns[0] ?? '')} IS NULL`,
+      ],
+      ' AND ',
+    ),
+  };
+}
+
+/** Does the key refer to columns of the parent's primary key, so that a replayed key alone finds its children? */
+export function refersToKey(spec: RunSpec, key: ForeignKey): boolean {
+  const parent = tableOf(spec, key.parent);
+  return key.parentColumns.every((column) => parent.key.includes(column));
+}
+
+/** Parents that are in live and not in stage although stage has a child of theirs: gone at the source, and still needed. */
+export function findParentsToKeep(
+  spec: RunSpec,
+  table: TableSpec,
+  key: ForeignKey,
+  within: Within | 'childrenOfKeys',
+): Fragment {
+  const parent = tableOf(spec, key.parent);
+  const { from, where } = parentless(spec, table, key, within);
+  return found(
+    spec,
+    parent,
+    sql`SELECT DISTINCT ${keyOf(parent, 'l')} ${from} JOIN ${id(parent.live)} AS ${as(parent, 'l')} ON ${refers(parent, 'l', table, key)} WHERE ${where}`,
+  );
+}
+
+/**
+ * Rows of stage whose parent the incoming side has, but stage has not: it stays deleted in live, or is held back. A
+ * parent that neither side has is the source's own mistake, and is refused elsewhere.
+ */
+export function findOrphansToHold(
+  spec: RunSpec,
+  table: TableSpec,
+  key: ForeignKey,
+  within: Within | 'childrenOfKeys',
+): Fragment {
+  const parent = tableOf(spec, key.parent);
+  const { from, where } = parentless(spec, table, key, within);
+  return found(
+    spec,
+    table,
+    sql`SELECT DISTINCT ${keyOf(table, 'c')} ${from} JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, key)} WHERE ${where} AND NOT EXISTS (${heldAs(spec, table, 'c')})`,
+  );
+}
+
+/**
+ * New rows whose parent both sides made: the parent's row in live is the application's own, and not the one that the
+ * source's child belongs to.
+ */
+export function findChildrenOfSameKey(
+  spec: RunSpec,
+  table: TableSpec,
+  key: ForeignKey,
+  within: Within | 'childrenOfKeys',
+): Fragment {
+  const parent = tableOf(spec, key.parent);
+  const held = sql`${physical(spec, parent, 'heldBack')} AS ${as(parent, 'h')}`;
+  const child = sql`${physical(spec, table, 'stage')} AS ${as(table, 'c')}`;
+  const from = {
+    all: sql`${held} JOIN ${child} ON ${refers(parent, 'h', table, key)}`,
+    keys: sql`${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${child} ON ${sameKey(table, 'c', 'k')} JOIN ${held} ON ${refers(parent, 'h', table, key)}`,
+    childrenOfKeys: sql`${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} STRAIGHT_JOIN ${held} ON ${sameKey(parent, 'h', 'k')} JOIN ${child} ON ${refers(parent, 'h', table, key)}`,
+  }[within];
+  return found(
+    spec,
+    table,
+    sql`SELECT DISTINCT ${keyOf(table, 'c')} FROM ${from} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'c')} WHERE ${at(parent, 'h', '_ss_reason')} = 'sameKey' AND ${firstOf(table, 'l')} IS NULL`,
+  );
+}
+
+function heldAs(spec: RunSpec, table: TableSpec, role: string): Fragment {
+  return sql`SELECT 1 FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', role)}`;
+}
+
+function equalValues(table: TableSpec, columns: string[], left: string, right: string): Fragment {
+  return join(
+    columns.map((column) => sql`${at(table, left, column)} = ${at(table, right, column)}`),
+    ' AND ',
+  );
+}
+
+/** Rows of stage, before it has its unique indexes, of which two or more have the same values in one of them. */
+export function findCollisions(spec: RunSpec, table: TableSpec): Fragment[] {
+  const stage = physical(spec, table, 'stage');
+  return table.uniqueIndexes.map((columns) => {
+    const list = join(columns.map((column) => at(table, 'g', column)));
+    const notNull = join(
+      columns.map((column) => sql`${at(table, 'g', column)} IS NOT NULL`),
+      ' AND ',
+    );
+    const doubled = sql`SELECT ${list} FROM ${stage} AS ${as(table, 'g')} WHERE ${notNull} GROUP BY ${list} HAVING COUNT(*) > 1`;
+    return found(
+      spec,
+      table,
+      sql`SELECT ${keyOf(table, 's')} FROM (${doubled}) AS ${as(table, 'd')} JOIN ${stage} AS ${as(table, 's')} ON ${equalValues(table, columns, 's', 'd')} WHERE NOT EXISTS (${heldAs(spec, table, 's')})`,
+    );
+  });
+}
+
+/** As `findCollisions`, for a replay: among its merged rows, and between them and the rows of stage beside them. */
+export function findCollisionsOfReplay(spec: RunSpec, table: TableSpec): Fragment[] {
+  const merged = physical(spec, table, 'merged');
+  const stage = physical(spec, table, 'stage');
+  return table.uniqueIndexes.flatMap((columns) => {
+    const pair = (role: string) =>
+      found(
+        spec,
+        table,
+        sql`SELECT ${keyOf(table, role)} FROM ${merged} AS ${as(table, 'm')} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${equalValues(table, columns, 's', 'm')} WHERE NOT (${sameKey(table, 's', 'm')}) AND NOT EXISTS (${heldAs(spec, table, role)})`,
+      );
+    const among = sql`SELECT ${keyOf(table, 'm')} FROM ${merged} AS ${as(table, 'm')} JOIN ${merged} AS ${as(table, 'n')} ON ${equalValues(table, columns, 'm', 'n')} WHERE NOT (${sameKey(table, 'm', 'n')}) AND NOT EXISTS (${heldAs(spec, table, 'm')})`;
+    return [pair('m'), pair('s'), found(spec, table, among)];
+  });
+}
+
+/**
+ * Acts on the work keys: the source's rows are not published, live's rows, if any, stay as they are.
+ * @param into where live's rows go: a replay collects its rows in `merged` before they go into stage
+ */
+export function keepAsLive(
+  spec: RunSpec,
+  table: TableSpec,
+  kind: GroupConflict,
+  into: 'stage' | 'merged',
+): Fragment[] {
+  const work = sql`${physical(spec, table, 'work')} AS ${as(table, 'w')}`;
+  const gone = forget(spec, table, 'work');
+  const held = sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_in_live) SELECT ${keyOf(table, 'w')}, ${kind}, ${firstOf(table, 'l')} IS NOT NULL FROM ${work} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
+  const fromMerged = sql`DELETE ${as(table, 'm')} FROM ${work} STRAIGHT_JOIN ${physical(spec, table, 'merged')} AS ${as(table, 'm')} ON ${sameKey(table, 'm', 'w')}`;
+  return [
+    gone.conflicts,
+    recordRowConflict(spec, table, kind),
+    // A parent that is kept is not at the source: there is nothing that was not published.
+    ...(kind === 'parent' ? [] : [held]),
+    gone.stage,
+    ...(into === 'merged' ? [fromMerged] : []),
+    copyLive(spec, table, into),
+  ];
+}
+
+function copyLive(spec: RunSpec, table: TableSpec, into: 'stage' | 'merged'): Fragment {
+  const names = writtenNames(table);
+  return sql`INSERT INTO ${physical(spec, table, into)} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'l', name)))} FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')} STRAIGHT_JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
+}
+
+/** The work keys become part of the replay, so that what hangs on them is looked at, too; then they are done. */
+export function workIsDone(spec: RunSpec, table: TableSpec, within: Within): Fragment[] {
+  const empty = sql`DELETE FROM ${physical(spec, table, 'work')}`;
+  if (within === 'all') return [empty];
+  return [
+    sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'w')} FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')}`,
+    empty,
+  ];
+}
+
+/**
+ * The closure of a replay, upwards: parents of the replayed rows, as stage has them, that the incoming side has not.
+ * Such a parent may have been kept for this child alone.
+ */
+export function closeUpwards(spec: RunSpec, table: TableSpec, key: ForeignKey): Fragment {
+  const parent = tableOf(spec, key.parent);
+  const joined = key.columns
+    .map((column, index) => [column, key.parentColumns[index] ?? ''] as const)
+    .map(([column, to]) => sql`${at(parent, 'p', to)} = ${at(table, 'c', column)}`);
+  return sql`INSERT IGNORE INTO ${physical(spec, parent, 'replayKeys')} (${keyNames(parent)}) SELECT DISTINCT ${keyOf(parent, 'p')} FROM ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${physical(spec, table, 'stage')} AS ${as(table, 'c')} ON ${sameKey(table, 'c', 'k')} JOIN ${physical(spec, parent, 'stage')} AS ${as(parent, 'p')} ON ${join(joined, ' AND ')} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${sameKey(parent, 'i', 'p')} WHERE ${firstOf(parent, 'i')} IS NULL`;
+}
+
+/** The closure downwards: rows that were held back as orphans of a replayed parent. */
+export function closeDownwards(spec: RunSpec, table: TableSpec, key: ForeignKey): Fragment {
+  const parent = tableOf(spec, key.parent);
+  const joined = key.columns.map(
+    (column, index) => sql`${at(parent, 'k', key.parentColumns[index] ?? '')} = ${at(table, 'i', column)}`,
+  );
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} STRAIGHT_JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')} STRAIGHT_JOIN ${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} ON ${join(joined, ' AND ')} WHERE ${at(table, 'h', '_ss_reason')} = 'orphan'`;
+}
+
+/** The closure over unique values: rows that fell back may do without that now. They are few, so all are tried again. */
+export function closeOverUnique(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${at(table, 'h', '_ss_reason')} = 'unique'`;
+}
+
+/** The rows of a replay go into stage, when no two of its rows can collide. */
+export function mergedIntoStage(spec: RunSpec, table: TableSpec): Fragment {
+  const names = writtenNames(table);
+  return sql`INSERT INTO ${physical(spec, table, 'stage')} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'm', name)))} FROM ${physical(spec, table, 'merged')} AS ${as(table, 'm')}`;
+}
+
+/**
+ * What base becomes of rows that were not published: none, so that they are tried again, or, where live's row stayed
+ * although the source changed it, the base row that they had before. Afterwards nothing is held back any more, so it can be
+ * repeated.
+ *
+ * @param before the base of that run; null: it was a first publish
+ */
+export function carryBase(
+  live: TableSpec,
+  generation: number,
+  before: number | null,
+  columns: string[],
+): Fragment[] {
+  const base = id(physicalTable(generation, 'baseNext', live.live));
+  const held = sql`${id(physicalTable(generation, 'heldBack', live.live))} AS ${as(live, 'h')}`;
+  const names = join(columns.map(id));
+  return [
+    sql`DELETE ${as(live, 'i')} FROM ${held} STRAIGHT_JOIN ${base} AS ${as(live, 'i')} ON ${sameKey(live, 'i', 'h')}`,
+    ...(before === null
+      ? []
+      : [
+          sql`INSERT INTO ${base} (${names}, _ss_chunk) SELECT ${join(columns.map((name) => at(live, 'a', name)))}, ${at(live, 'a', '_ss_chunk')} FROM ${held} STRAIGHT_JOIN ${id(physicalTable(before, 'baseNext', live.live))} AS ${as(live, 'a')} ON ${sameKey(live, 'a', 'h')} WHERE ${at(live, 'h', '_ss_in_live')} = 1`,
+        ]),
+    sql`DELETE FROM ${id(physicalTable(generation, 'heldBack', live.live))}`,
+  ];
+}
+
+/** Every table and alias that a replay under lock reads or writes for one table: LOCK TABLES wants each (1100). */
+export function tablesOfReplay(
+  spec: RunSpec,
+  table: TableSpec,
+): { name: string; alias?: string; mode: 'READ' | 'WRITE' }[] {
+  const name = (kind: Parameters<typeof physicalTable>[1]) =>
+    physicalTable(spec.generation, kind, table.live);
+  const reads = (of: string, roles: string[]) =>
+    roles.map((role) => ({ name: of, alias: aliasOf(table, role), mode: 'READ' as const }));
+  const writes = (of: string, roles: string[]) => [
+    { name: of, mode: 'WRITE' as const },
+    ...roles.map((role) => ({ name: of, alias: aliasOf(table, role), mode: 'WRITE' as const })),
+  ];
+  const ancestor = ancestorOf(spec, table);
+  return [
+    ...reads(incomingOf(spec, table), ['i']),
+    ...(ancestor === null ? [] : reads(ancestor, ['a'])),
+    ...writes(table.live, ['l']),
+    ...writes(name('stage'), ['s']),
+    ...reads(name('stage'), ['c', 'p']),
+    ...writes(name('log'), ['g']),
+    ...writes(name('replayKeys'), ['k']),
+    ...writes(name('work'), ['w']),
+    ...writes(name('heldBack'), ['h', 'hk']),
+    ...(table.uniqueIndexes.length > 0
+      ? [...writes(name('merged'), ['m']), ...reads(name('merged'), ['n'])]
+      : []),
+  ];
+}
