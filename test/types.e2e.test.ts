@@ -396,4 +396,37 @@ describe('a table with columns of every kind', () => {
     const [shown] = await application.query<mysql.RowDataPacket[]>('SHOW CREATE TABLE kinds');
     expect(shown[0]?.['Create Table']).toMatch(/`hidden` .* INVISIBLE/);
   });
+
+  it('reads computed columns and rowversion like others, and finds what they changed', async () => {
+    await billing.batch(
+      'CREATE TABLE dbo.derived (ID int NOT NULL PRIMARY KEY, A int NULL, TWICE AS (CAST(A * 2 AS int)), VERSION rowversion)',
+    );
+    await billing.batch('INSERT INTO dbo.derived (ID, A) VALUES (1, 10), (2, 20)');
+    await application.query('CREATE TABLE derived (id INT PRIMARY KEY, twice INT, version BINARY(8))');
+    const { begin, ingest, capture, stage, swap } = pipeline('derived', [
+      { live: 'derived', key: ['id'], columns: ['id', 'twice', 'version'] },
+    ]);
+    const publish = async (runId: string) => {
+      const run = await begin(runId);
+      await ingest(run);
+      await capture(run);
+      await stage(run);
+      await swap(run);
+      const [rows] = await application.query<mysql.RowDataPacket[]>(
+        'SELECT id, twice, HEX(version) AS version FROM derived ORDER BY id',
+      );
+      return rows;
+    };
+    const first = await publish('derived-1');
+    expect(first.map(({ id, twice }) => [id, twice])).toEqual([
+      [1, 20],
+      [2, 40],
+    ]);
+    expect(first[0]?.version).toMatch(/^[0-9A-F]{16}$/);
+    await billing.batch('UPDATE dbo.derived SET A = 21 WHERE ID = 2');
+    const second = await publish('derived-2');
+    expect(second[0]).toEqual(first[0]);
+    expect(second[1]?.twice).toBe(42);
+    expect(BigInt(`0x${second[1]?.version}`)).toBeGreaterThan(BigInt(`0x${first[1]?.version}`));
+  });
 });

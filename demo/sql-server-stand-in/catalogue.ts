@@ -8,6 +8,8 @@ export interface Column {
   nullable: boolean;
   readonly identity: boolean;
   readonly computed: boolean;
+  /** DuckDB's expression of a computed column. */
+  readonly computedSql?: string;
   defaultSql: string | undefined;
   readonly collation?: string;
 }

@@ -7,6 +7,10 @@ export interface TsqlType {
   readonly length?: number;
   readonly precision?: number;
   readonly scale?: number;
+  /** char and varchar of a collation whose name ends with _UTF8 */
+  readonly utf8?: boolean;
+  /** binary(8), given anew by every insert and update */
+  readonly rowversion?: boolean;
 }
 
 const CHARACTER = new Set(['char', 'varchar', 'nchar', 'nvarchar', 'text', 'ntext', 'sysname']);
@@ -51,7 +55,7 @@ export function makeType(nameGiven: string, numbers: readonly number[], castDefa
   const [first, second] = numbers;
   if (name === 'integer') name = 'int';
   if (name === 'numeric' || name === 'dec') name = 'decimal';
-  if (name === 'timestamp' || name === 'rowversion') throw notSupported(`type ${name}`);
+  if (name === 'timestamp' || name === 'rowversion') return { name: 'binary', length: 8, rowversion: true };
   if (name === 'sysname') return { name: 'nvarchar', length: 128 };
   if (name === 'ntext') return { name: 'nvarchar', length: -1 };
   if (name === 'text') return { name: 'varchar', length: -1 };
@@ -151,6 +155,7 @@ export function catalogueNumbers(type: TsqlType): {
   };
   const known = fixed[type.name];
   if (known) return { id: known[0], bytes: known[1], precision: known[2], scale: known[3] };
+  if (type.rowversion) return { id: 189, bytes: 8, precision: 0, scale: 0 };
   const length = type.length ?? -1;
   const scale = type.scale ?? 0;
   const timeBytes = scale <= 2 ? 3 : scale <= 4 ? 4 : 5;

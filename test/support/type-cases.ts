@@ -190,6 +190,7 @@ export const EXACT: TypeCase[] = [
   ),
   text('varchar(40)', 'VARCHAR(40)', '', ' leading and trailing ', 'äöüß€ŒœŠž', "it's"),
   text('varchar(40)', 'VARCHAR(40) CHARACTER SET latin1', 'äöüß€ŒœŠž', ' x '),
+  text('varchar(40) COLLATE Latin1_General_100_CI_AS_SC_UTF8', 'VARCHAR(40)', '日本語 😀 é', ''),
   text('varchar(max)', 'LONGTEXT', 'x'.repeat(70_000), ''),
   text('nvarchar(60)', 'VARCHAR(60)', 'ÅÄÖ 日本語 😀 é', 'trailing  '),
   text('nvarchar(100)', 'VARCHAR(100)', SPECIAL),
@@ -415,6 +416,16 @@ export const KEYS: KeyCase[] = [
         source: 'varchar(40)',
         live: 'VARCHAR(40) CHARACTER SET latin1 COLLATE latin1_swedish_ci',
         literal: (i) => `'${['-a', 'Z_', 'ä', 'Œ', '€'][i % 5]}${i}'`,
+      },
+    ],
+  },
+  {
+    name: 'utf8_key',
+    columns: [
+      {
+        source: 'varchar(40) COLLATE Latin1_General_100_CI_AS_SC_UTF8',
+        live: 'VARCHAR(40)',
+        literal: (i) => `N'${['日本', 'ä', '😀', 'k'][i % 4]}${i}'`,
       },
     ],
   },

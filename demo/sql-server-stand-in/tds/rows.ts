@@ -227,13 +227,14 @@ function lengthy(type: TsqlType): { encode: Encode; empty: Encode } {
   const unicode = type.name === 'nvarchar' || type.name === 'nchar';
   const binary = type.name === 'varbinary' || type.name === 'binary';
   const pad = type.name === 'char' || type.name === 'nchar';
+  const encoded = type.utf8 ? (text: string) => Buffer.from(text, 'utf8') : toAnsi;
   if (length < 0 || length > (unicode ? 4000 : 8000)) {
     return {
       empty: (w) => w.u64(0xffffffffffffffffn),
       encode: (w, value) =>
         writePlp(
           w,
-          binary ? bytesOf(value) : unicode ? Buffer.from(String(value), 'utf16le') : toAnsi(String(value)),
+          binary ? bytesOf(value) : unicode ? Buffer.from(String(value), 'utf16le') : encoded(String(value)),
         ),
     };
   }
@@ -253,7 +254,7 @@ function lengthy(type: TsqlType): { encode: Encode; empty: Encode } {
   return {
     empty,
     encode: (w, value) => {
-      let bytes = binary ? bytesOf(value) : toAnsi(pad ? String(value).padEnd(length) : String(value));
+      let bytes = binary ? bytesOf(value) : encoded(pad ? String(value).padEnd(length) : String(value));
       if (type.name === 'binary' && bytes.length < length)
         bytes = Buffer.concat([bytes, Buffer.alloc(length - bytes.length)]);
       w.u16(bytes.length);

@@ -5,6 +5,8 @@ import type { ByteWriter } from './bytes.js';
 
 /** SQL_Latin1_General_CP1_CI_AS. */
 export const COLLATION = Buffer.from([0x09, 0x04, 0xd0, 0x00, 0x34]);
+/** Latin1_General_100_CI_AS_SC_UTF8: version 2, and the bit that says UTF-8. */
+const COLLATION_UTF8 = Buffer.from([0x09, 0x04, 0xd0, 0x24, 0x00]);
 /** 0x80 to 0x9f of code page 1252, with its five gaps as control characters. TextDecoder has it wrong in some releases of Node. */
 const ANSI_HIGH = '€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ';
 const ANSI_BYTES = new Map<string, number>();
@@ -65,7 +67,7 @@ export function writeTypeInfo(w: ByteWriter, type: TsqlType): void {
       w.u8(token);
       const bytes = catalogueNumbers(type).bytes;
       w.u16(length < 0 || bytes > 8000 ? 0xffff : bytes);
-      if (token !== 0xad && token !== 0xa5) w.bytes(COLLATION);
+      if (token !== 0xad && token !== 0xa5) w.bytes(type.utf8 ? COLLATION_UTF8 : COLLATION);
     }
   }
 }

@@ -1,5 +1,5 @@
 /** INSERT, UPDATE and DELETE. */
-import { type Database, quote, type Table, tableKey } from '../catalogue.js';
+import { type Column, type Database, quote, type Table, tableKey } from '../catalogue.js';
 import { notSupported, SqlError } from '../errors.js';
 import { isBinary, isCharacter } from '../types.js';
 import { skipHints, tableName } from './from.js';
@@ -115,8 +115,10 @@ export function insert(
       `Cannot insert explicit value for identity column in table '${into.name}' when IDENTITY_INSERT is set to OFF.`,
     );
   }
-  if (identity && !columns)
-    columns = into.table.columns.filter((one) => !one.identity).map((one) => one.name);
+  for (const one of columns ?? []) refuseGiven(into.table, one);
+  const isGiven = (one: Column) => one.identity || one.computed || one.type.rowversion;
+  if (!columns && into.table.columns.some(isGiven))
+    columns = into.table.columns.filter((one) => !isGiven(one)).map((one) => one.name);
   const list = columns ?? into.table.columns.map((one) => one.name);
   const returning = output(tokens, at, into.table, t);
   at = returning.next;
@@ -153,6 +155,25 @@ export function insert(
     sql: `INSERT INTO ${into.sql} (${list.map(quote).join(', ')}) ${source}${returning.sql}`,
     returning: returning.columns,
   };
+}
+
+/** Computed columns and rowversion get their values from the server alone. */
+function refuseGiven(table: Table, name: string): void {
+  const column = table.columns.find((one) => one.name.toLowerCase() === name.toLowerCase());
+  if (column?.computed)
+    throw new SqlError(
+      271,
+      16,
+      1,
+      `The column "${column.name}" cannot be modified because it is either a computed column or is the result of a UNION operator.`,
+    );
+  if (column?.type.rowversion)
+    throw new SqlError(
+      273,
+      16,
+      1,
+      'Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the timestamp column, or insert a DEFAULT into the timestamp column.',
+    );
 }
 
 /** A value on its way into a column: text given to a binary column, and text cut by char's padding, need a hand. */
@@ -208,11 +229,14 @@ export function update(tokens: readonly Token[], t: Translation): DataChange {
     const name = item[equals - 1]?.text ?? '';
     if (!first.table.columns.some((one) => one.name.toLowerCase() === name.toLowerCase()))
       throw new SqlError(207, 16, 1, `Invalid column name '${name}'.`);
+    refuseGiven(first.table, name);
     touched.push(name.toLowerCase());
     const value = assigned(item.slice(equals + 1), name, first.table, t, scope);
     const operator = item[equals]?.word ?? '=';
     return `${quote(name)} = ${operator === '=' ? value : `${quote(name)} ${operator[0]} (${value})`}`;
   });
+  for (const column of first.table.columns)
+    if (column.type.rowversion) list.push(`${quote(column.name)} = ${column.defaultSql}`);
   const more = first.extra(scope);
   const condition = where > 0 ? expression(tokens.slice(where + 1), t, scope) : undefined;
   const conditions = [first.on, condition && `(${condition})`].filter(

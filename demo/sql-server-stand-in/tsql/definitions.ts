@@ -62,7 +62,8 @@ export function createTable(
   for (const check of draft.checks) lines.push(`CHECK (${check})`);
   for (const one of draft.columns) {
     const limit = one.type.length ?? -1;
-    if (limit > 0 && isCharacter(one.type)) lines.push(`CHECK (length(${quote(one.name)}) <= ${limit})`);
+    if (limit > 0 && isCharacter(one.type) && !one.computed)
+      lines.push(`CHECK (length(${quote(one.name)}) <= ${limit})`);
   }
   const table: Table = {
     objectId: nextObjectId(),
@@ -173,7 +174,7 @@ export function dropTable(place: Place, options: { ifExists: boolean }): Change 
     }
   }
   const sequences = table.columns
-    .filter((one) => one.identity)
+    .filter((one) => one.identity || one.type.rowversion)
     .map((one) => `DROP SEQUENCE IF EXISTS ${sequenceName(place, one.name)}`);
   return {
     statements: [`DROP TABLE ${table.stored}`, ...sequences],

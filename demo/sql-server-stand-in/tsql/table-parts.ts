@@ -11,7 +11,7 @@ import {
 import { notSupported, SqlError } from '../errors.js';
 import { isCharacter, storedType, type TsqlType } from '../types.js';
 import { closing, isName, splitCommas, type Token } from './lexer.js';
-import { readChain, readType, type Translation } from './scope.js';
+import { readChain, readType, type Translation, typeOf } from './scope.js';
 import { expression } from './translate.js';
 
 export interface Draft {
@@ -70,10 +70,16 @@ export const sequenceName = (place: Place, column: string): string =>
     ? `${quote(place.database.name)}.${quote(place.schema)}.${quote(`identity ${place.name} ${column}`)}`
     : `temp.main.${quote(`identity ${place.name} ${column}`)}`;
 
+/** What the next rowversion of a table is. */
+export const nextRowversion = (place: Place, column: string): string =>
+  `unhex(lpad(hex(nextval('${sequenceName(place, column).replaceAll("'", "''")}')), 16, '0'))`;
+
 /** DuckDB's column definition; a copy without defaults and keys serves database snapshots. */
 export function columnSql(column: Column, place?: Place): string {
   let sql = storedType(column.type);
   if (isCharacter(column.type) && !/_(BIN2?|CS_\w+)$/i.test(column.collation ?? '')) sql += ' COLLATE NOCASE';
+  if (place && column.computedSql !== undefined)
+    return `${sql} GENERATED ALWAYS AS (${column.computedSql}) VIRTUAL`;
   if (place && column.identity)
     sql += ` DEFAULT nextval('${sequenceName(place, column.name).replaceAll("'", "''")}')`;
   else if (place && column.defaultSql !== undefined) sql += ` DEFAULT (${column.defaultSql})`;
@@ -91,7 +97,23 @@ export function columnDefinition(
 ): void {
   const name = part[0];
   if (!isName(name)) throw new SqlError(102, 15, 1, `Incorrect syntax near '${name?.text ?? ')'}'.`);
-  if (part[1]?.word === 'AS') throw notSupported('computed column');
+  if (part[1]?.word === 'AS') {
+    const end = part[2]?.word === '(' ? closing(part, 2) + 1 : part.length;
+    const tokens = part.slice(2, end);
+    const computed = typeOf(tokens, t, undefined);
+    if (!computed) throw notSupported('computed column without CAST or CONVERT');
+    draft.columns.push({
+      id: draft.columns.length + 1,
+      name: name.text,
+      type: computed,
+      nullable: true,
+      identity: false,
+      computed: true,
+      computedSql: expression(tokens, t, undefined),
+      defaultSql: undefined,
+    });
+    return;
+  }
   let { type, next }: { type: TsqlType; next: number } = readType(part, 1);
   let nullable = true;
   let identity = false;
@@ -99,6 +121,13 @@ export function columnDefinition(
   let collation: string | undefined;
   let constraintName: string | undefined;
   const column = name.text;
+  if (type.rowversion) {
+    nullable = false;
+    statements.push(
+      `CREATE ${place.database ? '' : 'TEMP '}SEQUENCE ${sequenceName(place, column)} START 2001`,
+    );
+    defaultSql = nextRowversion(place, column);
+  }
   while (next < part.length) {
     const word = part[next]?.word ?? '';
     if (word === 'NOT') {
@@ -114,6 +143,7 @@ export function columnDefinition(
       next++;
     else if (word === 'COLLATE') {
       collation = part[next + 1]?.text;
+      if (/_UTF8$/i.test(collation ?? '') && /^(var)?char$/.test(type.name)) type = { ...type, utf8: true };
       next += 2;
     } else if (word === 'CONSTRAINT') {
       constraintName = part[next + 1]?.text;
