@@ -148,11 +148,14 @@ async function buildIndexes(session: Session, spec: RunSpec): Promise<boolean> {
 }
 
 /** Rows that the rules across the group took out of the merge's counts. */
-export async function heldBackCounts(
-  session: Session,
-  spec: RunSpec,
-  live: string,
-): Promise<{ notInserted: number; fallenBack: number; parentsKept: number }> {
+export interface HeldBackCounts {
+  notInserted: number;
+  fallenBack: number;
+  parentsKept: number;
+}
+
+/** Counts them; before the next base is made of them. */
+export async function heldBackCounts(session: Session, spec: RunSpec, live: string): Promise<HeldBackCounts> {
   const held = await session.rows<{ in_live: string; n: string }>(
     sql`SELECT _ss_in_live AS in_live, COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', live))} WHERE _ss_reason <> 'sameKey' GROUP BY _ss_in_live`,
   );

@@ -22,7 +22,7 @@ import {
   type RunRef,
   setPhase,
 } from './context.js';
-import { heldBackCounts, settleGroup } from './group.js';
+import { settleGroup } from './group.js';
 
 const WORK_MS_MAX = 20_000;
 
@@ -59,23 +59,10 @@ export function mergeActivities(dependencies: Dependencies) {
 
   /** Completes stage when every table is merged: the rules across the group, then indexes and foreign keys. */
   const settle = activity(
-    async (ref: RunRef): Promise<Record<string, RowCounts>> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await settleGroup(session, spec);
-        const counts: Record<string, RowCounts> = {};
-        for (const { live } of spec.tables) {
-          const { inserted, updated, deleted, keptLive } = await mergeCounts(session, ref, live);
-          const held = await heldBackCounts(session, spec, live);
-          counts[live] = {
-            inserted: inserted - held.notInserted,
-            updated: updated - held.fallenBack,
-            deleted: deleted - held.parentsKept,
-            keptLive: keptLive + held.fallenBack,
-          };
-        }
-        return counts;
-      }),
+    async (ref: RunRef): Promise<void> =>
+      onTarget(dependencies, ref.pipeline, async (session) =>
+        settleGroup(session, await loadSpec(session, ref)),
+      ),
   );
 
   /** Proof: per chunk, rows and checksum that were sent are what MySQL stored. */

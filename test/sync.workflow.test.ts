@@ -66,7 +66,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
     closeMoment: note('closeMoment', undefined),
     capture: note('capture', undefined),
     reconcile: note('reconcile', counts),
-    settle: note('settle', {}),
+    settle: note('settle', undefined),
     verify: note('verify', { customer: { rowsStaged: 1, chunks: 1, chunksVerified: 1 } }),
     guard: note('guard', undefined),
     replay: note('replay', { replayed: 2, pending: 0 }),

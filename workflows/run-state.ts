@@ -122,6 +122,16 @@ export class RunState {
     this.#tell();
   }
 
+  /** Takes out of a table's counts what the rules across the group took back; rows that clients changed meanwhile aside. */
+  heldBack(live: string, held: { notInserted: number; fallenBack: number; parentsKept: number }): void {
+    const report = this.#tables.get(live)?.report;
+    if (!report) return;
+    report.inserted = Math.max(0, report.inserted - held.notInserted);
+    report.updated = Math.max(0, report.updated - held.fallenBack);
+    report.deleted = Math.max(0, report.deleted - held.parentsKept);
+    report.keptLive += held.fallenBack;
+  }
+
   /** What the run did so far, by table. */
   tables(): TableReport[] {
     return [...this.#tables.values()].map(({ report }) => report);

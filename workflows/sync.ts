@@ -91,8 +91,11 @@ async function finish(state: RunState): Promise<void> {
     state.figures.captured = captured;
   });
   await state.phase('cleanup', async () => {
-    const conflicts = await step('count the conflicts').countConflicts(state.run);
-    for (const [table, count] of Object.entries(conflicts)) state.table(table, {}, { conflicts: count });
+    const counts = await step('count the conflicts').countConflicts(state.run);
+    for (const [table, { conflicts, ...held }] of Object.entries(counts)) {
+      state.table(table, {}, { conflicts });
+      state.heldBack(table, held);
+    }
     await step('drop what no rollback needs').cleanup(state.run);
   });
 }
@@ -155,14 +158,8 @@ async function reconcile(state: RunState): Promise<void> {
       await state.checkpoint();
     }
   }
-  await settle(state);
-}
-
-/** Reconcile ends with what the merge of single rows cannot see: the rules across the group. */
-async function settle(state: RunState): Promise<void> {
-  const complete = () => step('rules across the group, indexes, foreign keys').settle(state.run);
-  for (const [table, counts] of Object.entries(await state.interruptible(complete)))
-    state.table(table, {}, counts);
+  // Last comes what the merge of single rows cannot see.
+  await state.interruptible(() => step('rules across the group, indexes, foreign keys').settle(state.run));
 }
 
 async function verify(state: RunState): Promise<void> {

@@ -189,9 +189,10 @@ export function keepAsLive(
   const gone = forget(spec, table, 'work');
   const held = sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_in_live) SELECT ${keyOf(table, 'w')}, ${kind}, ${firstOf(table, 'l')} IS NOT NULL FROM ${work} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
   const fromMerged = sql`DELETE ${as(table, 'm')} FROM ${work} STRAIGHT_JOIN ${physical(spec, table, 'merged')} AS ${as(table, 'm')} ON ${sameKey(table, 'm', 'w')}`;
+  const conflict = recordRowConflict(spec, table, kind);
   return [
     gone.conflicts,
-    recordRowConflict(spec, table, kind),
+    ...(conflict ? [conflict] : []),
     // A parent that is kept is not at the source: there is nothing that was not published.
     ...(kind === 'parent' ? [] : [held]),
     gone.stage,

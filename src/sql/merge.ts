@@ -291,9 +291,14 @@ SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, key
 ${rest}`;
 }
 
-/** A conflict of whole rows, found by a rule across the group: of every work key, with what each side says. */
-export function recordRowConflict(spec: RunSpec, table: TableSpec, kind: string): Fragment {
+/**
+ * A conflict of whole rows, found by a rule across the group: of every work key, with what each side says. A parent is
+ * one only where the merge took its row away; a new row of the application's own may just not have been merged yet.
+ */
+export function recordRowConflict(spec: RunSpec, table: TableSpec, kind: string): Fragment | null {
   const shape = shapeOf(spec, table);
+  if (kind === 'parent' && !shape.ancestor) return null;
+  const takenAway = spec.kind === 'publish' ? sql`NOT (${absent(table, 'a')})` : absent(table, 'a');
   const beside = (name: string, role: string) =>
     sql`LEFT JOIN ${id(name)} AS ${as(table, role)} ON ${sameKey(table, role, 'w')}`;
   return recordConflict(spec, table, {
@@ -304,7 +309,8 @@ export function recordRowConflict(spec: RunSpec, table: TableSpec, kind: string)
     rest: sql`FROM ${id(physicalTable(spec.generation, 'work', table.live))} AS ${as(table, 'w')}
 ${beside(shape.incoming, 'i')}
 ${beside(table.live, 'l')}
-${shape.ancestor ? beside(shape.ancestor, 'a') : raw('')}`,
+${shape.ancestor ? beside(shape.ancestor, 'a') : raw('')}
+WHERE ${kind === 'parent' ? takenAway : raw('TRUE')}`,
   });
 }
 
