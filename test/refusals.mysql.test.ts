@@ -398,7 +398,7 @@ describe('of the server and its user, preflight refuses', () => {
           sourceTable('Customer', { CustomerId: 'bigint', Name: 'nvarchar' }, ['CustomerId']),
           sourceTable('Invoice', { InvoiceId: 'bigint', CustomerId: 'bigint' }, ['InvoiceId']),
         ],
-        `${USER}:p`,
+        { login: `${USER}:p` },
       );
       try {
         await hand.publish({

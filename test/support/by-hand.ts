@@ -18,6 +18,19 @@ import type { SourceTable } from '../../src/sql-server/schema.js';
 /** The rows that the source says, by live table: values in the order of the mapping. */
 export type SourceRows = Record<string, (string | number | Buffer | null)[][]>;
 
+/** Where clients come in during a run: edits are captured, the merge has read live, the replay has merged the log. */
+export type Moment = 'captured' | 'merged' | 'replayed';
+/** What clients do while a run works; a function alone comes after the merge and before the replay. */
+export type Meanwhile = (() => Promise<unknown>) | Partial<Record<Moment, () => Promise<unknown>>>;
+
+export interface ByHandOptions {
+  /** user:password of the runs, where it is not the server's own */
+  login?: string;
+  firstRun?: 'source' | 'live';
+  /** may be fewer than a configuration allows, so that few rows make many chunks */
+  chunkRows?: number;
+}
+
 /**
  * A pipeline on a schema of its own, driven activity by activity without Temporal and without a source: what ingest
  * would have loaded is written into base_next, the source's catalogue is given.
@@ -34,18 +47,19 @@ export class ByHand {
     readonly session: Session,
     readonly config: Config,
     readonly source: SourceTable[],
+    readonly chunkRows: number,
   ) {
     this.#activities = createActivities({ config: () => config });
   }
 
-  /** Makes the schema afresh and its tables. @param tables YAML of `tables` @param login user:password of the runs, where it is not the server's own */
+  /** Makes the schema afresh and its tables. @param tables YAML of `tables` */
   static async open(
     mysqlUrl: string,
     schema: string,
     definitions: string[],
     tables: string,
     source: SourceTable[],
-    login?: string,
+    { login, firstRun = 'source', chunkRows = 100 }: ByHandOptions = {},
   ): Promise<ByHand> {
     const url = new URL(mysqlUrl);
     const server = await mysql.createConnection(mysqlUrl);
@@ -63,11 +77,12 @@ export class ByHand {
     const runs = new URL(url);
     if (login) [runs.username = '', runs.password = ''] = login.split(':');
     const config = parseConfig(
-      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: source\napprove: never\nchunkRows: 100\ntables:\n${tables}`,
+      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ntables:\n${tables}`,
       'stageswap.yaml',
       { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
     );
-    return new ByHand(schema, application, await Session.open(parseMysqlAddress(runs.href)), config, source);
+    const session = await Session.open(parseMysqlAddress(runs.href));
+    return new ByHand(schema, application, session, config, source, chunkRows);
   }
 
   async close(): Promise<void> {
@@ -95,8 +110,32 @@ export class ByHand {
     return decide(this.config, await this.facts());
   }
 
-  /** A whole publish. @param meanwhile what clients do after the merge and before the swap */
-  async publish(rows: SourceRows, meanwhile: () => Promise<unknown> = async () => {}): Promise<RunSpec> {
+  /** The generation of the base that is valid; null: nothing is published, or that was rolled back. */
+  get base(): number | null {
+    return this.#base;
+  }
+
+  /** A whole publish. */
+  async publish(rows: SourceRows, meanwhile: Meanwhile = {}): Promise<RunSpec> {
+    const spec = await this.#load(rows, meanwhile);
+    await this.#finish(spec, meanwhile);
+    this.#base = spec.generation;
+    return spec;
+  }
+
+  /** A publish that is aborted right before its cut-over. */
+  async abort(rows: SourceRows, meanwhile: Meanwhile = {}): Promise<RunSpec> {
+    const spec = await this.#load(rows, meanwhile);
+    await this.#compute(spec, meanwhile);
+    await this.#do('undo', spec);
+    await this.session.run(
+      sql`UPDATE ${id(control.run)} SET outcome = 'aborted' WHERE pipeline = 'hand' AND generation = ${spec.generation}`,
+    );
+    return spec;
+  }
+
+  /** Begins a publish, up to where ingest has loaded what the source says. */
+  async #load(rows: SourceRows, meanwhile: Meanwhile): Promise<RunSpec> {
     const refusals = (await this.decide()).refusals;
     if (refusals.length > 0)
       throw new Error(refusals.map(({ where, what }) => `${where}: ${what}`).join('\n'));
@@ -106,30 +145,25 @@ export class ByHand {
     const fingerprints: Record<string, string> = {};
     for (const { live } of this.config.tables)
       fingerprints[live] = (await definitionOf(this.session, live)).fingerprint;
-    const spec = freeze(this.config, await this.facts(), {
-      runId: `run-${generation}`,
-      generation,
-      baseGeneration: this.#base,
-      fingerprints,
-    });
+    const run = { runId: `run-${generation}`, generation, baseGeneration: this.#base, fingerprints };
+    const spec = { ...freeze(this.config, await this.facts(), run), chunkRows: this.chunkRows };
     await this.#begin(spec);
     await this.#do('capture', spec);
     for (const table of spec.tables) {
-      for (const row of rows[table.live] ?? []) {
-        const names = table.columns.map(({ live }) => id(live.name).text).join(', ');
-        await this.session.connection.query(
-          `INSERT INTO ${id(physicalTable(generation, 'baseNext', table.live)).text} (${names}, _ss_chunk) VALUES (?, 0)`,
-          [row],
-        );
-      }
+      const loaded = (rows[table.live] ?? []).map((row) => [...row, 0]);
+      if (loaded.length === 0) continue;
+      const names = table.columns.map(({ live }) => id(live.name).text).join(', ');
+      await this.session.connection.query(
+        `INSERT INTO ${id(physicalTable(generation, 'baseNext', table.live)).text} (${names}, _ss_chunk) VALUES ?`,
+        [loaded],
+      );
     }
-    await this.#finish(spec, meanwhile);
-    this.#base = generation;
+    await at(meanwhile, 'captured');
     return spec;
   }
 
   /** A whole rollback of a publish. */
-  async rollBack(undone: RunSpec, meanwhile: () => Promise<unknown> = async () => {}): Promise<void> {
+  async rollBack(undone: RunSpec, meanwhile: Meanwhile = {}): Promise<void> {
     const generation = this.#generation + 1;
     const tables = [];
     for (const table of undone.tables)
@@ -144,6 +178,7 @@ export class ByHand {
     };
     await this.#begin(spec);
     await this.#do('capture', spec);
+    await at(meanwhile, 'captured');
     await this.#finish(spec, meanwhile);
     this.#base = undone.baseGeneration;
   }
@@ -159,12 +194,18 @@ export class ByHand {
     await this.#do('prepare', spec);
   }
 
-  async #finish(spec: RunSpec, meanwhile: () => Promise<unknown>): Promise<void> {
+  /** Computes stage: reconcile and replay. */
+  async #compute(spec: RunSpec, meanwhile: Meanwhile): Promise<void> {
     for (const table of spec.tables)
       while (!(await this.#run(() => this.#activities.reconcile(spec, table.live))).finished);
     await this.#do('settle', spec);
-    await meanwhile();
+    await at(meanwhile, 'merged');
     await this.#do('replay', spec);
+    await at(meanwhile, 'replayed');
+  }
+
+  async #finish(spec: RunSpec, meanwhile: Meanwhile): Promise<void> {
+    await this.#compute(spec, meanwhile);
     const orphans = await this.#run(() => this.#activities.findOrphans(spec));
     if (orphans !== null) throw new Error(orphans);
     await this.#do('backup', spec);
@@ -178,7 +219,16 @@ export class ByHand {
   }
 
   async #do(
-    step: 'prepare' | 'capture' | 'settle' | 'replay' | 'backup' | 'cutOver' | 'finalSync' | 'cleanup',
+    step:
+      | 'prepare'
+      | 'capture'
+      | 'settle'
+      | 'replay'
+      | 'backup'
+      | 'cutOver'
+      | 'finalSync'
+      | 'cleanup'
+      | 'undo',
     spec: RunSpec,
   ): Promise<void> {
     await this.#run<unknown>(() => this.#activities[step](spec));
@@ -187,6 +237,11 @@ export class ByHand {
   #run<R>(work: () => Promise<R>): Promise<R> {
     return this.#environment.run(work) as Promise<R>;
   }
+}
+
+async function at(meanwhile: Meanwhile, moment: Moment): Promise<void> {
+  if (typeof meanwhile !== 'function') await meanwhile[moment]?.();
+  else if (moment === 'merged') await meanwhile();
 }
 
 /** A source table as its catalogue would describe it. @param columns name: type, such as { Id: 'bigint', Name: 'nvarchar' } */

@@ -1,0 +1,402 @@
+/**
+ * The merge of DESIGN.md, written down once more as plainly as it can be: maps of rows, no SQL, no code of the product.
+ * What MySQL holds after a run is compared with what this says, value by value.
+ */
+
+/** A value as MySQL prints it, bytes as capital hexadecimal; null is NULL. Two values are the same if their texts are. */
+export type Value = string | null;
+export type Row = Readonly<Record<string, Value>>;
+/** The rows of one table by the identity of their key. */
+export type Rows = ReadonlyMap<string, Row>;
+/** The rows of all tables of a group, by the name of the table. */
+export type Group = Readonly<Record<string, Rows>>;
+
+export type Side = 'source' | 'live';
+
+/** Columns that merge as one value. */
+export interface Unit {
+  columns: string[];
+  owner: 'merge' | 'source' | 'live';
+  onConflict: Side;
+}
+
+export interface Reference {
+  columns: string[];
+  parent: string;
+  /** the parent's key */
+  parentColumns: string[];
+}
+
+export interface Table {
+  name: string;
+  key: string[];
+  units: Unit[];
+  /** the application's own columns, with the value that a new row gets */
+  own: Record<string, Value>;
+  onSourceDelete: 'delete' | 'keep';
+  onLiveDelete: 'respect' | 'restore';
+  references: Reference[];
+  unique: string[][];
+  /** What a column's collation takes for one value, by column; a column that is not here compares exactly. */
+  folds: Record<string, (text: string) => string>;
+}
+
+export type FieldVerdict = 'agreed' | 'takeSource' | 'keepLive' | 'conflict';
+export type RowVerdict =
+  | 'merged'
+  | 'inserted'
+  | 'deleted'
+  /** only live has it, and never had the source: the application's own */
+  | 'own'
+  /** gone at the source and kept all the same */
+  | 'kept'
+  | 'staysDeleted'
+  | 'gone'
+  | 'heldBack'
+  | 'fallenBack'
+  | 'quarantined';
+export type ConflictKind =
+  | 'field'
+  | 'sameKey'
+  | 'deletedInLive'
+  | 'deletedAtSource'
+  | 'parent'
+  | 'orphan'
+  | 'unique';
+
+export interface Conflict {
+  table: string;
+  /** identity of the row's key */
+  key: string;
+  kind: ConflictKind;
+  columns: string[];
+  base: Row | null;
+  source: Row | null;
+  live: Row | null;
+}
+
+/** Conflicts in an order of their own, so that two lists can be compared. */
+export function inOrder(conflicts: Conflict[]): Conflict[] {
+  const place = ({ table, key, kind, columns }: Conflict) => JSON.stringify([table, key, kind, columns]);
+  return conflicts
+    .map((conflict) => ({ ...conflict, columns: [...conflict.columns].sort() }))
+    .sort((left, right) => (place(left) < place(right) ? -1 : 1));
+}
+
+/** What becomes of one key. */
+export interface Outcome {
+  table: Table;
+  key: string;
+  base: Row | null;
+  source: Row | null;
+  live: Row | null;
+  /** what live holds afterwards */
+  row: Row | null;
+  nextBase: Row | null;
+  verdict: RowVerdict;
+  /** of a merged row, by the unit's columns joined with commas */
+  fields: Record<string, FieldVerdict>;
+  conflicts: Conflict[];
+}
+
+/** An operator's decision, bound to the source's and live's values that were shown. */
+export interface Settlement {
+  table: string;
+  key: string;
+  columns: string[];
+  source: Row;
+  live: Row;
+  side: Side;
+}
+
+export interface Run {
+  firstRun: Side;
+  /** null: never published, or that was rolled back */
+  base: Group | null;
+  source: Group;
+  live: Group;
+  settlements?: Settlement[];
+  /** keys, by table, whose source row has a value that does not fit */
+  quarantined?: Record<string, ReadonlySet<string>>;
+}
+
+/** The identity of a row's key: what the primary key calls one key. */
+export function identityOf(table: Table, row: Row, columns: string[] = table.key): string {
+  return JSON.stringify(columns.map((column) => folded(table, column, row[column] ?? null)));
+}
+const folded = (table: Table, column: string, value: Value): Value =>
+  value === null ? null : (table.folds[column]?.(value) ?? value);
+
+export const sameIn = (columns: string[], left: Row, right: Row): boolean =>
+  columns.every((column) => left[column] === right[column]);
+const mappedColumns = (table: Table) => [...table.key, ...table.units.flatMap((unit) => unit.columns)];
+const everyColumn = (table: Table) => [...mappedColumns(table), ...Object.keys(table.own)];
+const only = (row: Row, columns: string[]): Row =>
+  Object.fromEntries(columns.map((column) => [column, row[column] ?? null]));
+
+/** One value of a row that both sides have. @returns the verdict, and whose value stands */
+export function mergeUnit(
+  unit: Unit,
+  sides: { base: Row | null; source: Row; live: Row },
+  firstRun: Side,
+): { verdict: FieldVerdict; from: Side } {
+  const { base, source, live } = sides;
+  if (sameIn(unit.columns, source, live)) return { verdict: 'agreed', from: 'live' };
+  const take = { verdict: 'takeSource', from: 'source' } as const;
+  const keep = { verdict: 'keepLive', from: 'live' } as const;
+  if (unit.owner !== 'merge') return unit.owner === 'source' ? take : keep;
+  // A column that is new to the mapping has no base, although its row has.
+  if (base === null || unit.columns.some((column) => base[column] === undefined))
+    return firstRun === 'source' ? take : keep;
+  if (sameIn(unit.columns, live, base)) return take;
+  if (sameIn(unit.columns, source, base)) return keep;
+  return { verdict: 'conflict', from: unit.onConflict };
+}
+
+/** One key, without regard to the rest of the group. */
+function mergeRow(run: Run, table: Table, key: string): Outcome {
+  const find = (group: Group | null) => group?.[table.name]?.get(key) ?? null;
+  const [base, source, live] = [find(run.base), find(run.source), find(run.live)];
+  const sides = { table, key, base, source, live };
+  const decided = (verdict: RowVerdict, row: Row | null, nextBase: Row | null): Outcome => ({
+    ...sides,
+    row,
+    nextBase,
+    verdict,
+    fields: {},
+    conflicts: [],
+  });
+  if (run.quarantined?.[table.name]?.has(key)) return decided('quarantined', live, base);
+  if (source && live) {
+    if (run.base === null || base) return mergeFields(run, decided('merged', null, source));
+    return conflicting(decided('heldBack', live, null), 'sameKey');
+  }
+  if (source) {
+    const inserted = { ...source, ...table.own };
+    if (!base) return decided('inserted', inserted, source);
+    const outcome =
+      table.onLiveDelete === 'restore'
+        ? decided('inserted', inserted, source)
+        : decided('staysDeleted', null, source);
+    const changed = table.units.some((unit) => !sameIn(unit.columns, source, base));
+    return changed ? conflicting(outcome, 'deletedInLive') : outcome;
+  }
+  if (live) {
+    if (!base) return decided('own', live, null);
+    const edited = table.units.some((unit) => !sameIn(unit.columns, live, base));
+    if (edited) return conflicting(decided('kept', live, null), 'deletedAtSource');
+    return table.onSourceDelete === 'keep' ? decided('kept', live, null) : decided('deleted', null, null);
+  }
+  return decided('gone', null, null);
+}
+
+function mergeFields(run: Run, outcome: Outcome): Outcome {
+  const { table, base, source, live } = outcome;
+  if (!source || !live) throw new Error(`${outcome.key} is not on both sides`);
+  const row = { ...live };
+  const fields: Record<string, FieldVerdict> = {};
+  for (const unit of table.units) {
+    const { verdict, from } = mergeUnit(unit, { base, source, live }, run.firstRun);
+    fields[unit.columns.join()] = verdict;
+    const side = (verdict === 'conflict' && settled(run, outcome, unit)) || from;
+    Object.assign(row, only(side === 'source' ? source : live, unit.columns));
+    if (verdict === 'conflict') conflicting(outcome, 'field', unit.columns);
+  }
+  return { ...outcome, row, fields };
+}
+
+function settled(run: Run, { table, key, source, live }: Outcome, unit: Unit): Side | undefined {
+  return run.settlements?.find(
+    (settlement) =>
+      settlement.table === table.name &&
+      settlement.key === key &&
+      settlement.columns.join() === unit.columns.join() &&
+      source !== null &&
+      live !== null &&
+      sameIn(unit.columns, settlement.source, source) &&
+      sameIn(unit.columns, settlement.live, live),
+  )?.side;
+}
+
+function conflicting(outcome: Outcome, kind: ConflictKind, columns = mappedColumns(outcome.table)): Outcome {
+  const side = (row: Row | null) => row && only(row, columns);
+  outcome.conflicts.push({
+    table: outcome.table.name,
+    key: outcome.key,
+    kind,
+    columns,
+    base: side(outcome.base),
+    source: side(outcome.source),
+    live: side(outcome.live),
+  });
+  return outcome;
+}
+
+/** Outcomes by table and key. */
+export type Outcomes = Record<string, Map<string, Outcome>>;
+
+export interface Published {
+  outcomes: Outcomes;
+  live: Group;
+  base: Group;
+  conflicts: Conflict[];
+}
+
+/** A publish. @param tables parents before their children */
+export function publish(tables: Table[], run: Run): Published {
+  const outcomes: Outcomes = {};
+  for (const table of tables) {
+    const sides = [run.base, run.source, run.live].map((group) => [...(group?.[table.name]?.keys() ?? [])]);
+    outcomes[table.name] = new Map(
+      [...new Set(sides.flat())].map((key) => [key, mergeRow(run, table, key)] as const),
+    );
+  }
+  settleGroup(tables, outcomes);
+  return {
+    outcomes,
+    live: groupOf(outcomes, ({ row }) => row),
+    base: groupOf(outcomes, ({ nextBase }) => nextBase),
+    conflicts: allOf(outcomes).flatMap((outcome) => outcome.conflicts),
+  };
+}
+
+function groupOf(outcomes: Outcomes, pick: (outcome: Outcome) => Row | null): Group {
+  const rowsOf = (table: Map<string, Outcome>) =>
+    new Map([...table.values()].flatMap((outcome) => toEntry(outcome.key, pick(outcome))));
+  return Object.fromEntries(Object.entries(outcomes).map(([name, table]) => [name, rowsOf(table)]));
+}
+const toEntry = (key: string, row: Row | null): [string, Row][] => (row ? [[key, row]] : []);
+const allOf = (outcomes: Outcomes) => Object.values(outcomes).flatMap((table) => [...table.values()]);
+
+/**
+ * The rules across the group, until none has anything to say. Each moves a row towards what live has now: it is held back
+ * or falls back, never the other way; so this ends.
+ */
+function settleGroup(tables: Table[], outcomes: Outcomes): void {
+  for (;;) {
+    while (holdOrphans(outcomes) || keepParents(outcomes));
+    if (!separateDoubles(tables, outcomes)) return;
+  }
+}
+
+function parentOf(outcomes: Outcomes, child: Outcome, row: Row, reference: Reference): Outcome | undefined {
+  if (reference.columns.some((column) => row[column] === null)) return undefined;
+  const values = Object.fromEntries(
+    reference.parentColumns.map((column, index) => [column, row[reference.columns[index] ?? ''] ?? null]),
+  );
+  const parents = outcomes[reference.parent];
+  const table = parents?.values().next().value?.table ?? child.table;
+  return parents?.get(identityOf(table, values, reference.parentColumns));
+}
+
+/** A row that is not in live, and whose parent stays deleted or is held back, is held back. @returns whether one was found */
+function holdOrphans(outcomes: Outcomes): boolean {
+  let found = false;
+  for (const outcome of allOf(outcomes)) {
+    const { row } = outcome;
+    if (!row || outcome.verdict !== 'inserted') continue;
+    const isOrphan = outcome.table.references.some((reference) => {
+      const parent = parentOf(outcomes, outcome, row, reference);
+      return parent && (parent.row === null || parent.verdict === 'heldBack');
+    });
+    if (!isOrphan) continue;
+    hold(outcome, 'orphan');
+    found = true;
+  }
+  return found;
+}
+
+/** A parent that would go, with a child that stays, is kept as it is in live. */
+function keepParents(outcomes: Outcomes): boolean {
+  let found = false;
+  for (const child of allOf(outcomes)) {
+    for (const reference of child.table.references) {
+      const parent = child.row && parentOf(outcomes, child, child.row, reference);
+      if (parent?.verdict !== 'deleted') continue;
+      Object.assign(parent, { row: parent.live, nextBase: null, verdict: 'kept' });
+      conflicting(parent, 'parent');
+      found = true;
+    }
+  }
+  return found;
+}
+
+/** Rows that would have one value in a unique index fall back to live's values; a row that is new to live is held back. */
+function separateDoubles(tables: Table[], outcomes: Outcomes): boolean {
+  const doubles = new Set<Outcome>();
+  for (const table of tables) {
+    for (const columns of table.unique) {
+      const byValue = new Map<string, Outcome[]>();
+      for (const outcome of outcomes[table.name]?.values() ?? []) {
+        const { row } = outcome;
+        if (!row || columns.some((column) => row[column] === null)) continue;
+        const value = identityOf(table, row, columns);
+        byValue.set(value, [...(byValue.get(value) ?? []), outcome]);
+      }
+      for (const rows of byValue.values()) if (rows.length > 1) for (const row of rows) doubles.add(row);
+    }
+  }
+  for (const outcome of doubles) {
+    if (outcome.live === null) hold(outcome, 'unique');
+    else fallBack(outcome);
+  }
+  return doubles.size > 0;
+}
+
+function hold(outcome: Outcome, kind: ConflictKind): void {
+  Object.assign(outcome, { row: null, nextBase: null, verdict: 'heldBack' });
+  conflicting(outcome, kind);
+}
+function fallBack(outcome: Outcome): void {
+  Object.assign(outcome, { row: outcome.live, nextBase: outcome.base, verdict: 'fallenBack' });
+  conflicting(outcome, 'unique');
+}
+
+export interface Undone {
+  /** live as the publish that is undone left it, and as it found it */
+  published: Group;
+  backup: Group;
+  live: Group;
+  /** keys, by table, that clients touched since */
+  touched: Record<string, ReadonlySet<string>>;
+}
+
+/** A rollback after the swap: what clients changed since is kept, all else goes back. @returns live afterwards */
+export function rollBack(tables: Table[], undone: Undone): Group {
+  const outcomes: Outcomes = {};
+  for (const table of tables) {
+    const keys = [undone.backup, undone.live].flatMap((group) => [...(group[table.name]?.keys() ?? [])]);
+    outcomes[table.name] = new Map([...new Set(keys)].map((key) => [key, undoRow(undone, table, key)]));
+  }
+  settleGroup(tables, outcomes);
+  return groupOf(outcomes, ({ row }) => row);
+}
+
+function undoRow(undone: Undone, table: Table, key: string): Outcome {
+  const find = (group: Group) => group[table.name]?.get(key) ?? null;
+  const [asPublished, backup, live] = [find(undone.published), find(undone.backup), find(undone.live)];
+  const touched = undone.touched[table.name]?.has(key) ?? false;
+  const back = (row: Row | null, verdict: RowVerdict): Outcome => ({
+    table,
+    key,
+    base: asPublished,
+    source: backup,
+    live,
+    row,
+    nextBase: null,
+    verdict,
+    fields: {},
+    conflicts: [],
+  });
+  if (!touched) return back(backup, backup ? (live ? 'merged' : 'inserted') : 'deleted');
+  // Whether a row that clients touched is there at all is what they made of it.
+  if (!live || !backup || !asPublished) return back(live, live ? 'own' : 'staysDeleted');
+  const grouped = table.units.map((unit) => unit.columns);
+  const single = everyColumn(table)
+    .filter((column) => !grouped.flat().includes(column) && !table.key.includes(column))
+    .map((column) => [column]);
+  const row = { ...live };
+  for (const columns of [...grouped, ...single])
+    if (sameIn(columns, live, asPublished)) Object.assign(row, only(backup, columns));
+  return back(row, 'merged');
+}

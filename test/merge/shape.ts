@@ -1,0 +1,263 @@
+import type mysql from 'mysql2/promise';
+import { control, physicalTable } from '../../src/model/names.js';
+import { ByHand, type SourceRows, sourceTable } from '../support/by-hand.js';
+import {
+  type Conflict,
+  type Group,
+  identityOf,
+  type Row,
+  type Side,
+  type Table,
+  type Value,
+} from './oracle.js';
+
+/** The oracle's tables as tables of MySQL and of a source: how they are made, filled and read. */
+
+/** A type of live with one of the source that goes into it. */
+export interface ColumnType {
+  live: string;
+  source: string;
+  /** of the source, where it matters to the pair */
+  maxLengthBytes?: number;
+  bytes?: true;
+  floating?: true;
+  /** what the collation takes for one value */
+  fold?: (text: string) => string;
+}
+
+const caseless = (text: string) => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
+const unpadded = (text: string) => text.replace(/ +$/, '');
+
+export const TYPES = {
+  bigint: { live: 'BIGINT', source: 'bigint' },
+  int: { live: 'INT', source: 'int' },
+  text: {
+    live: 'VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci',
+    source: 'nvarchar',
+    fold: caseless,
+  },
+  padded: {
+    live: 'VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
+    source: 'nvarchar',
+    fold: unpadded,
+  },
+  latin: {
+    live: 'VARCHAR(40) CHARACTER SET latin1 COLLATE latin1_swedish_ci',
+    source: 'nvarchar',
+    fold: (text) => unpadded(caseless(text)),
+  },
+  currency: { live: 'CHAR(3)', source: 'nvarchar', fold: caseless },
+  double: { live: 'DOUBLE', source: 'float', floating: true },
+  decimal: { live: 'DECIMAL(18,4)', source: 'decimal' },
+  json: { live: 'JSON', source: 'nvarchar' },
+  bytes: { live: 'VARBINARY(40)', source: 'varbinary', maxLengthBytes: 40, bytes: true },
+  binary: { live: 'BINARY(4)', source: 'binary', maxLengthBytes: 4, bytes: true },
+  date: { live: 'DATE', source: 'date' },
+  at: { live: 'DATETIME(6)', source: 'datetime2' },
+  status: { live: "ENUM('open','paid','Void')", source: 'nvarchar', fold: caseless },
+} satisfies Record<string, ColumnType>;
+export type TypeName = keyof typeof TYPES;
+
+/** A table with the type of each column; the key's first, then those that are merged, then the application's own. */
+export interface ShapedTable extends Table {
+  types: Record<string, TypeName>;
+}
+
+export interface Shape {
+  firstRun: Side;
+  chunkRows: number;
+  /** parents before their children */
+  tables: ShapedTable[];
+}
+
+const typeOf = (table: ShapedTable, column: string): ColumnType => TYPES[table.types[column] ?? 'text'];
+const isBytes = (table: ShapedTable, column: string) => typeOf(table, column).bytes === true;
+const columnsOf = (table: ShapedTable) => Object.keys(table.types);
+export const mappedColumns = (table: ShapedTable) =>
+  columnsOf(table).filter((column) => !(column in table.own));
+
+/** What MySQL takes for one value, by column: for the oracle's tables. */
+export function foldsOf(types: Record<string, TypeName>): Table['folds'] {
+  return Object.fromEntries(
+    Object.entries(types).flatMap(([column, type]) => {
+      const { fold } = TYPES[type] as ColumnType;
+      return fold ? [[column, fold]] : [];
+    }),
+  );
+}
+
+/** CREATE TABLE of each table of live. */
+export function definitionsOf(shape: Shape): string[] {
+  return shape.tables.map((table) => {
+    const columns = Object.keys(table.types).map((column) => {
+      const nullable = table.key.includes(column) ? 'NOT NULL' : 'NULL';
+      const own = table.own[column];
+      return `\`${column}\` ${typeOf(table, column).live} ${nullable}${own == null ? '' : ` DEFAULT '${own}'`}`;
+    });
+    const names = (list: string[]) => list.map((name) => `\`${name}\``).join(', ');
+    return `CREATE TABLE \`${table.name}\` (${[
+      ...columns,
+      `PRIMARY KEY (${names(table.key)})`,
+      ...table.unique.map((index) => `UNIQUE KEY (${names(index)})`),
+      ...table.references.map(
+        (reference) =>
+          `FOREIGN KEY (${names(reference.columns)}) REFERENCES \`${reference.parent}\` (${names(reference.parentColumns)})`,
+      ),
+    ].join(', ')})`;
+  });
+}
+
+/** `tables` of the configuration. */
+function yamlOf(shape: Shape): string {
+  return shape.tables
+    .map((table) => {
+      const unitOf = (column: string) => table.units.find((unit) => unit.columns.includes(column));
+      const columns = mappedColumns(table).map((column) => {
+        const unit = unitOf(column);
+        return `      ${column}: { from: ${column}${unit ? `, owner: ${unit.owner}, onConflict: ${unit.onConflict}` : ''} }`;
+      });
+      const groups = table.units.filter((unit) => unit.columns.length > 1).map((unit) => unit.columns);
+      return [
+        `  - source: dbo.${table.name}`,
+        `    live: ${table.name}`,
+        `    key: ${JSON.stringify(table.key)}`,
+        `    groups: ${JSON.stringify(groups)}`,
+        `    onSourceDelete: ${table.onSourceDelete}`,
+        `    onLiveDelete: ${table.onLiveDelete}`,
+        '    columns:',
+        ...columns,
+      ].join('\n');
+    })
+    .join('\n');
+}
+
+function catalogueOf(shape: Shape) {
+  return shape.tables.map((table) => {
+    const types = mappedColumns(table).map((column) => [column, typeOf(table, column)] as const);
+    const described = sourceTable(
+      table.name,
+      Object.fromEntries(types.map(([column, { source }]) => [column, source])),
+      table.key,
+    );
+    const lengths = new Map(types.map(([column, { maxLengthBytes }]) => [column, maxLengthBytes]));
+    return {
+      ...described,
+      columns: described.columns.map((column) => ({
+        ...column,
+        maxLengthBytes: lengths.get(column.name) ?? column.maxLengthBytes,
+      })),
+    };
+  });
+}
+
+/** A pipeline over the shape's tables, on a fresh schema. */
+export async function openShape(mysqlUrl: string, schema: string, shape: Shape): Promise<ByHand> {
+  const { firstRun, chunkRows } = shape;
+  return ByHand.open(mysqlUrl, schema, definitionsOf(shape), yamlOf(shape), catalogueOf(shape), {
+    firstRun,
+    chunkRows,
+  });
+}
+
+/** A value as a statement's parameter. */
+export function parameter(table: ShapedTable, column: string, value: Value): string | Buffer | null {
+  return value !== null && isBytes(table, column) ? Buffer.from(value, 'hex') : value;
+}
+
+/** Rows of the oracle as ingest would load them. */
+export function sourceRows(shape: Shape, source: Group): SourceRows {
+  return Object.fromEntries(
+    shape.tables.map((table) => {
+      const columns = mappedColumns(table);
+      const rows = [...(source[table.name]?.values() ?? [])];
+      return [
+        table.name,
+        rows.map((row) => columns.map((column) => parameter(table, column, row[column] ?? null))),
+      ];
+    }),
+  );
+}
+
+/** Rows as MySQL prints them, without conversion by the driver. */
+async function readRows(
+  connection: mysql.Connection,
+  table: ShapedTable,
+  columns: string[],
+  from: string,
+): Promise<Map<string, Row>> {
+  const names = columns.map((column) => `\`${column}\``).join(', ');
+  const [found] = await connection.query({
+    sql: `SELECT ${names} FROM ${from}`,
+    rowsAsArray: true,
+    typeCast: (field) => field.buffer(),
+  });
+  const rows = (found as unknown as (Buffer | null)[][]).map((values) =>
+    Object.fromEntries(
+      columns.map((column, index) => {
+        const value = values[index] ?? null;
+        if (value === null) return [column, null];
+        return [column, isBytes(table, column) ? value.toString('hex').toUpperCase() : value.toString()];
+      }),
+    ),
+  );
+  return new Map(rows.map((row) => [identityOf(table, row), row]));
+}
+
+/** What live holds now. */
+export async function readLive(hand: ByHand, shape: Shape): Promise<Group> {
+  const read: Record<string, Map<string, Row>> = {};
+  for (const table of shape.tables)
+    read[table.name] = await readRows(hand.application, table, columnsOf(table), `\`${table.name}\``);
+  return read;
+}
+
+/** The base that the next run will merge with; null: none. */
+export async function readBase(hand: ByHand, shape: Shape): Promise<Group | null> {
+  const { base } = hand;
+  if (base === null) return null;
+  const read: Record<string, Map<string, Row>> = {};
+  for (const table of shape.tables) {
+    const of = (kind: 'baseNext' | 'heldBack') => physicalTable(base, kind, table.name);
+    const rows = await readRows(hand.application, table, mappedColumns(table), of('baseNext'));
+    const held = await readRows(hand.application, table, table.key, of('heldBack'));
+    for (const key of held.keys()) rows.delete(key);
+    read[table.name] = rows;
+  }
+  return read;
+}
+
+/** The conflicts that a run recorded. */
+export async function readConflicts(hand: ByHand, shape: Shape, generation: number): Promise<Conflict[]> {
+  const [found] = await hand.application.query(
+    `SELECT live, row_key, kind, columns_json, base_json, source_json, live_json FROM ${control.conflict} WHERE generation = ?`,
+    [generation],
+  );
+  type Found = { live: string; kind: Conflict['kind']; columns_json: string[] } & Record<
+    'row_key' | 'base_json' | 'source_json' | 'live_json',
+    Row | null
+  >;
+  return (found as unknown as Found[]).map((conflict) => {
+    const table = shape.tables.find(({ name }) => name === conflict.live);
+    if (!table) throw new Error(`a conflict in ${conflict.live}, which is not in the group`);
+    const side = (row: Row | null) =>
+      row &&
+      Object.fromEntries(
+        Object.entries(row).map(([column, value]) => [column, fromJson(table, column, value)]),
+      );
+    return {
+      table: conflict.live,
+      key: identityOf(table, conflict.row_key ?? {}),
+      kind: conflict.kind,
+      columns: conflict.columns_json,
+      base: side(conflict.base_json),
+      source: side(conflict.source_json),
+      live: side(conflict.live_json),
+    };
+  });
+}
+
+/** Doubles stand in a conflict as JSON prints them: 1.0 and not 1. */
+function fromJson(table: ShapedTable, column: string, value: Value): Value {
+  if (value === null || !typeOf(table, column).floating) return value;
+  return Object.is(Number(value), -0) ? '-0' : String(Number(value));
+}
