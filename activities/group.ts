@@ -4,12 +4,15 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { indexesOf } from '../src/mysql/fingerprint.js';
 import {
+  emptyMerged,
   findChildrenOfSameKey,
   findCollisions,
+  findCollisionsOfReplay,
   findOrphansToHold,
   findParentsToKeep,
   type GroupConflict,
   keepAsLive,
+  mergedIntoStage,
   refersToKey,
   type Within,
   workIsDone,
@@ -53,8 +56,20 @@ export async function foreignKeyRules(
 ): Promise<void> {
   let changed = 1;
   const apply = async (table: TableSpec, find: Fragment, kind: GroupConflict) => {
-    const found = await takeAsLive(session, spec, table, [find], kind, within);
+    // Stage has its unique indexes in a replay: live's row may collide there with one that took its value.
+    const mayCollide = within === 'keys' && table.uniqueIndexes.length > 0;
+    if (mayCollide) await session.run(emptyMerged(spec, table));
+    const found = await takeAsLive(
+      session,
+      spec,
+      table,
+      [find],
+      kind,
+      within,
+      mayCollide ? 'merged' : 'stage',
+    );
     if (found > 0) active.add(table.live);
+    if (found > 0 && mayCollide) await separateMerged(session, spec, table);
     changed += found;
   };
   while (changed > 0) {
@@ -118,6 +133,13 @@ export async function takeAsLive(
     await holdFence(session, spec);
     return work();
   });
+}
+
+/** Lets rows of a replay fall back until none collides with another or with stage, then takes them into stage. */
+export async function separateMerged(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  const collisions = findCollisionsOfReplay(spec, table);
+  while ((await takeAsLive(session, spec, table, collisions, 'unique', 'keys', 'merged')) > 0);
+  await session.run(mergedIntoStage(spec, table));
 }
 
 /** Builds what stage lacks of live's indexes. @returns false where rows had to fall back first, so that it must be tried again */

@@ -2,13 +2,7 @@ import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
-import {
-  closeDownwards,
-  closeOverUnique,
-  closeUpwards,
-  findCollisionsOfReplay,
-  mergedIntoStage,
-} from '../src/sql/group.js';
+import { closeDownwards, closeOverUnique, closeUpwards, emptyMerged } from '../src/sql/group.js';
 import { forget, mergeInto, recordConflicts, recordHeldBack, type Scope } from '../src/sql/merge.js';
 import { id, sql } from '../src/sql/text.js';
 import {
@@ -20,7 +14,7 @@ import {
   type RunRef,
   setPhase,
 } from './context.js';
-import { foreignKeyRules, takeAsLive } from './group.js';
+import { foreignKeyRules, separateMerged } from './group.js';
 
 const WORK_MS_MAX = 20_000;
 const EDITS_A_ROUND_MAX = 5_000;
@@ -143,8 +137,7 @@ async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Pro
   const mayCollide = table.uniqueIndexes.length > 0;
   const into = mayCollide ? 'merged' : 'stage';
   const held = recordHeldBack(spec, table, scope);
-  if (mayCollide)
-    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'merged', table.live))}`);
+  if (mayCollide) await session.run(emptyMerged(spec, table));
   for (const statement of [
     ...Object.values(forget(spec, table, 'replayKeys')),
     ...Object.values(mergeInto(spec, table, scope, into)),
@@ -152,10 +145,7 @@ async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Pro
     ...recordConflicts(spec, table, scope),
   ])
     await session.run(statement);
-  if (!mayCollide) return;
-  const collisions = findCollisionsOfReplay(spec, table);
-  while ((await takeAsLive(session, spec, table, collisions, 'unique', 'keys', 'merged')) > 0);
-  await session.run(mergedIntoStage(spec, table));
+  if (mayCollide) await separateMerged(session, spec, table);
 }
 
 /** Edits in the log that no replay has merged. */

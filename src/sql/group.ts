@@ -242,6 +242,10 @@ export function closeOverUnique(spec: RunSpec, table: TableSpec): Fragment {
   return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${at(table, 'h', '_ss_reason')} = 'unique'`;
 }
 
+export function emptyMerged(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`DELETE FROM ${physical(spec, table, 'merged')}`;
+}
+
 /** The rows of a replay go into stage, when no two of its rows can collide. */
 export function mergedIntoStage(spec: RunSpec, table: TableSpec): Fragment {
   const names = writtenNames(table);
