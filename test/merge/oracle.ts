@@ -269,87 +269,88 @@ const toEntry = (key: string, row: Row | null): [string, Row][] => (row ? [[key,
 const allOf = (outcomes: Outcomes) => Object.values(outcomes).flatMap((table) => [...table.values()]);
 
 /**
- * The rules across the group, until none has anything to say. Each moves a row towards what live has now: it is held back
- * or falls back, never the other way; so this ends.
+ * The rules across the group, until none has anything to say. Each takes rows as live has them, never the other way; so
+ * this ends. Parents' values of unique indexes are told apart before their children's.
  */
 function settleGroup(tables: Table[], outcomes: Outcomes): void {
-  for (;;) {
-    while (holdOrphans(outcomes) || keepParents(outcomes));
-    if (!separateDoubles(tables, outcomes)) return;
-  }
+  do {
+    while (keepParents(outcomes) || holdOrphans(outcomes));
+  } while (tables.some((table) => separateDoubles(table, outcomes)));
 }
 
-function parentOf(outcomes: Outcomes, child: Outcome, row: Row, reference: Reference): Outcome | undefined {
-  if (reference.columns.some((column) => row[column] === null)) return undefined;
+function parentOf(outcomes: Outcomes, child: Outcome, reference: Reference): Outcome | undefined {
+  const { row } = child;
+  if (!row || reference.columns.some((column) => row[column] === null)) return undefined;
   const values = Object.fromEntries(
     reference.parentColumns.map((column, index) => [column, row[reference.columns[index] ?? ''] ?? null]),
   );
   const parents = outcomes[reference.parent];
-  const table = parents?.values().next().value?.table ?? child.table;
-  return parents?.get(identityOf(table, values, reference.parentColumns));
+  const table = parents?.values().next().value?.table;
+  return table && parents?.get(identityOf(table, values, reference.parentColumns));
 }
 
-/** A row that is not in live, and whose parent stays deleted or is held back, is held back. @returns whether one was found */
-function holdOrphans(outcomes: Outcomes): boolean {
-  let found = false;
-  for (const outcome of allOf(outcomes)) {
-    const { row } = outcome;
-    if (!row || outcome.verdict !== 'inserted') continue;
-    const isOrphan = outcome.table.references.some((reference) => {
-      const parent = parentOf(outcomes, outcome, row, reference);
-      return parent && (parent.row === null || parent.verdict === 'heldBack');
-    });
-    if (!isOrphan) continue;
-    hold(outcome, 'orphan');
-    found = true;
-  }
-  return found;
-}
-
-/** A parent that would go, with a child that stays, is kept as it is in live. */
+/** A parent that would go, with a child that stays, is kept as it is in live. @returns whether one was found */
 function keepParents(outcomes: Outcomes): boolean {
   let found = false;
   for (const child of allOf(outcomes)) {
     for (const reference of child.table.references) {
-      const parent = child.row && parentOf(outcomes, child, child.row, reference);
-      if (parent?.verdict !== 'deleted') continue;
-      Object.assign(parent, { row: parent.live, nextBase: null, verdict: 'kept' });
-      conflicting(parent, 'parent');
+      const parent = parentOf(outcomes, child, reference);
+      if (!parent || parent.row || !parent.live) continue;
+      asInLive(parent, 'parent');
       found = true;
     }
   }
   return found;
 }
 
-/** Rows that would have one value in a unique index fall back to live's values; a row that is new to live is held back. */
-function separateDoubles(tables: Table[], outcomes: Outcomes): boolean {
-  const doubles = new Set<Outcome>();
-  for (const table of tables) {
-    for (const columns of table.unique) {
-      const byValue = new Map<string, Outcome[]>();
-      for (const outcome of outcomes[table.name]?.values() ?? []) {
-        const { row } = outcome;
-        if (!row || columns.some((column) => row[column] === null)) continue;
-        const value = identityOf(table, row, columns);
-        byValue.set(value, [...(byValue.get(value) ?? []), outcome]);
-      }
-      for (const rows of byValue.values()) if (rows.length > 1) for (const row of rows) doubles.add(row);
-    }
+/**
+ * A source row that is not in live, and whose parent stays deleted or is held back, is held back. A row that is in live,
+ * and which the source gave such a parent, stays with its own.
+ */
+function holdOrphans(outcomes: Outcomes): boolean {
+  let found = false;
+  for (const child of allOf(outcomes)) {
+    const isOrphan = child.table.references.some((reference) => {
+      const parent = parentOf(outcomes, child, reference);
+      if (!parent?.source) return false;
+      return parent.row === null || (parent.verdict === 'heldBack' && child.live === null);
+    });
+    if (!isOrphan) continue;
+    asInLive(child, 'orphan');
+    found = true;
   }
-  for (const outcome of doubles) {
-    if (outcome.live === null) hold(outcome, 'unique');
-    else fallBack(outcome);
-  }
-  return doubles.size > 0;
+  return found;
 }
 
-function hold(outcome: Outcome, kind: ConflictKind): void {
-  Object.assign(outcome, { row: null, nextBase: null, verdict: 'heldBack' });
-  conflicting(outcome, kind);
+/** Rows that would have one value in a unique index fall back to live's values; a row that is new to live is held back. */
+function separateDoubles(table: Table, outcomes: Outcomes): boolean {
+  const doubles = new Set<Outcome>();
+  for (const columns of table.unique) {
+    const byValue = new Map<string, Outcome[]>();
+    for (const outcome of outcomes[table.name]?.values() ?? []) {
+      const { row } = outcome;
+      if (!row || columns.some((column) => row[column] === null)) continue;
+      const value = identityOf(table, row, columns);
+      byValue.set(value, [...(byValue.get(value) ?? []), outcome]);
+    }
+    for (const rows of byValue.values()) if (rows.length > 1) for (const row of rows) doubles.add(row);
+  }
+  const standing = [...doubles].filter(({ verdict }) => verdict !== 'heldBack' && verdict !== 'fallenBack');
+  for (const outcome of standing) asInLive(outcome, 'unique');
+  return standing.length > 0;
 }
-function fallBack(outcome: Outcome): void {
-  Object.assign(outcome, { row: outcome.live, nextBase: outcome.base, verdict: 'fallenBack' });
-  conflicting(outcome, 'unique');
+
+/** Takes a row as live has it, whatever the merge of its fields said; that is its one conflict. */
+function asInLive(outcome: Outcome, kind: ConflictKind): void {
+  const { base, live } = outcome;
+  const becomes: Pick<Outcome, 'nextBase' | 'verdict'> =
+    kind === 'parent'
+      ? { nextBase: null, verdict: 'kept' }
+      : live
+        ? { nextBase: base, verdict: 'fallenBack' }
+        : { nextBase: null, verdict: 'heldBack' };
+  Object.assign(outcome, { ...becomes, row: live, conflicts: [] });
+  conflicting(outcome, kind);
 }
 
 export interface Undone {
