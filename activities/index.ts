@@ -1,6 +1,7 @@
 import type { Dependencies } from './context.js';
 import { cutOverActivities } from './cut-over.js';
 import { editActivities } from './edits.js';
+import { guardActivities } from './guards.js';
 import { ingestActivities } from './ingest.js';
 import { mergeActivities } from './merge.js';
 import { replayActivities } from './replay.js';
@@ -15,6 +16,7 @@ export function createActivities(dependencies: Dependencies) {
     ...ingestActivities(dependencies),
     ...mergeActivities(dependencies),
     ...replayActivities(dependencies),
+    ...guardActivities(dependencies),
     ...cutOverActivities(dependencies),
     ...editActivities(dependencies),
   };

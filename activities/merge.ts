@@ -89,41 +89,6 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  /** Guards: what a run may not do without being asked. */
-  const guard = activity(
-    async (ref: RunRef): Promise<void> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
-        const spec = await loadSpec(session, ref);
-        if (spec.kind === 'rollback') return;
-        for (const table of spec.tables) {
-          const counts = await mergeCounts(session, ref, table.live);
-          const size = async (name: string) =>
-            Number(
-              (await session.rows<{ n: string }>(sql`SELECT COUNT(*) AS n FROM ${id(name)}`))[0]?.n ?? 0,
-            );
-          const before = await size(table.live);
-          const read = await size(physicalTable(spec.generation, 'baseNext', table.live));
-          if (
-            spec.baseGeneration !== null &&
-            read === 0 &&
-            (await size(physicalTable(spec.baseGeneration, 'baseNext', table.live))) > 0
-          ) {
-            throw new StageswapError(
-              'GuardTripped',
-              `${table.source.schema}.${table.source.table} is empty, and was not when ${table.live} was last published. Live is untouched. If it is meant to be empty, delete its rows in live first.`,
-            );
-          }
-          const share = before === 0 ? 0 : counts.deleted / before;
-          if (share > spec.guards.deleteShareMax) {
-            throw new StageswapError(
-              'GuardTripped',
-              `the run would delete ${counts.deleted} of ${before} rows of ${table.live}, more than guards.deleteShareMax (${spec.guards.deleteShareMax}). Live is untouched. Raise the limit if that is right.`,
-            );
-          }
-        }
-      }),
-  );
-
   /**
    * Looks for rows of stage without their parent. While clients write this may see a child whose parent waits in the log,
    * so it only tells; the caller replays and looks again before it refuses.
@@ -144,7 +109,7 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  return { reconcile, settle, verify, guard, findOrphans };
+  return { reconcile, settle, verify, findOrphans };
 }
 
 interface Boundary {
@@ -220,7 +185,7 @@ async function whereToGoOn(session: Session, ref: RunRef, live: string): Promise
   };
 }
 
-async function mergeCounts(session: Session, ref: RunRef, live: string): Promise<MergeCounts> {
+export async function mergeCounts(session: Session, ref: RunRef, live: string): Promise<MergeCounts> {
   const rows = await session.rows<{ row_count: string; counts: string | Record<string, number> | null }>(
     sql`SELECT row_count, counts FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = 'merge'`,
   );

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { LIVE_NAME_CHARACTERS_MAX } from '../model/names.js';
+import type { Assertion } from '../model/spec.js';
 import { AddressError, parseMssqlAddress, parseMysqlAddress } from './address.js';
 import { configSchema, type Moment, type Owner, type RawConfig, type Side } from './schema.js';
 
@@ -34,9 +35,10 @@ export interface Config {
   approve: 'never' | 'firstPublish' | 'always';
   chunkRows: number;
   parallel: number;
-  guards: { deleteShareMax: number; changeShareMax?: number };
+  guards: { deleteShareMax: number; changeShareMax?: number; emptyShareMax?: number };
   cutOver: { lockAttemptMsMax: number; attemptsMax: number; heldMsMax: number };
   backups: number;
+  assertions: Assertion[];
   timeZone?: string;
   tables: TableConfig[];
 }
@@ -272,9 +274,11 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
     guards: {
       deleteShareMax: guards.deleteShareMax,
       ...(guards.changeShareMax === undefined ? {} : { changeShareMax: guards.changeShareMax }),
+      ...(guards.emptyShareMax === undefined ? {} : { emptyShareMax: guards.emptyShareMax }),
     },
     cutOver: raw.cutOver,
     backups: raw.backups,
+    assertions: raw.assertions,
     ...(raw.timeZone === undefined ? {} : { timeZone: raw.timeZone }),
     tables: raw.tables.map((table) => ({
       ...table,

@@ -93,7 +93,10 @@ export const configSchema = z
     $schema: z.string().optional().describe('for editors; not read'),
     pipeline: z
       .string()
-      .regex(/^[a-z][a-z0-9-]{0,39}$/, 'a small letter, then up to 39 small letters, digits and hyphens')
+      .regex(
+        /^[a-z][a-z0-9_-]{0,39}$/,
+        'a small letter, then up to 39 small letters, digits, hyphens and underscores',
+      )
       .describe('name of the pipeline'),
     source: z.strictObject({
       url: z
@@ -137,7 +140,14 @@ export const configSchema = z
           .describe('a run that would delete a greater share of a table stops and asks'),
         changeShareMax: share
           .optional()
-          .describe('a run that would change a column in a greater share of a table stops and asks'),
+          .describe(
+            'a run in which the source changed a column in a greater share of its rows stops and asks',
+          ),
+        emptyShareMax: share
+          .optional()
+          .describe(
+            'a run in which a column became NULL, zero or empty in a greater share of its rows stops and asks',
+          ),
       })
       .prefault({}),
     cutOver: z
@@ -163,6 +173,18 @@ export const configSchema = z
       .max(LIMITS.backupsMax)
       .default(DEFAULTS.backups)
       .describe('backups that are kept; the latest can be rolled back'),
+    assertions: z
+      .array(
+        z.strictObject({
+          name: z.string().min(1).max(100).describe('what must hold, in words'),
+          sql: z
+            .string()
+            .min(1)
+            .describe('a SELECT that returns what breaks it; {table} stands for the merged rows of a table'),
+        }),
+      )
+      .default([])
+      .describe('looked at before the cut-over: each must return no row'),
     timeZone: z
       .string()
       .min(1)

@@ -76,6 +76,12 @@ export interface TableSpec {
   fingerprint: string;
 }
 
+/** What must hold of the merged rows: a SELECT that returns no row; {table} stands for a table of the group. */
+export interface Assertion {
+  name: string;
+  sql: string;
+}
+
 export interface RunSpec {
   pipeline: string;
   runId: string;
@@ -95,7 +101,12 @@ export interface RunSpec {
   chunkRows: number;
   parallel: number;
   backups: number;
-  guards: { deleteShareMax: number; changeShareMax?: number | undefined };
+  guards: {
+    deleteShareMax: number;
+    changeShareMax?: number | undefined;
+    emptyShareMax?: number | undefined;
+  };
+  assertions: Assertion[];
   cutOver: { lockAttemptMsMax: number; attemptsMax: number; heldMsMax: number };
   /** parents before their children */
   tables: TableSpec[];

@@ -44,6 +44,12 @@ export function decide(config: Config, facts: Facts): Decision {
     decideClaims(config, table, facts, refuse);
   }
   decideGroup(facts.live, refuse);
+  for (const [name, problem] of Object.entries(facts.assertionProblems ?? {}))
+    refuse(
+      `assertion "${name}"`,
+      problem,
+      'write a SELECT that returns what breaks it, with tables of the pipeline in braces, such as {invoice}',
+    );
   if (facts.held !== null)
     refuse(
       config.pipeline,

@@ -3,6 +3,7 @@ import { type Config, sourceTableName, type TableConfig } from '../config/load.j
 import { control } from '../model/names.js';
 import { errorNumber as mysqlErrorNumber, type Row, Session } from '../mysql/connection.js';
 import { type LiveTable, readLiveTables, readServerFacts, type ServerFacts } from '../mysql/schema.js';
+import { breaches, tablesOfAssertion } from '../sql/guards.js';
 import { type Fragment, id, sql } from '../sql/text.js';
 import { errorNumber, quoted, type SourcePool, withSource } from '../sql-server/connection.js';
 import { beginSnapshotTransaction } from '../sql-server/moment.js';
@@ -23,6 +24,8 @@ export interface Facts {
   claims: { live: string; pipeline: string }[];
   held: string | null;
   metadataLocksVisible: boolean;
+  /** by the assertion's name: why it cannot be asked */
+  assertionProblems?: Record<string, string>;
   /** by live's name: the source's words where the login may not read a table or one of its mapped columns */
   unreadable?: Record<string, string>;
   /** by live's name: has the source no row? */
@@ -71,6 +74,7 @@ export async function gatherFacts(config: Config): Promise<Facts> {
       );
     return {
       ...(await sourceFacts(config)),
+      assertionProblems: await assertionProblems(session, config, live),
       server,
       schema: address.database,
       live,
@@ -82,6 +86,24 @@ export async function gatherFacts(config: Config): Promise<Facts> {
   } finally {
     await session.close();
   }
+}
+
+/** By assertion: why MySQL would not run it. Tried on live's own tables, without running it. */
+export async function assertionProblems(
+  session: Session,
+  config: Config,
+  live: LiveTable[],
+): Promise<Record<string, string>> {
+  const problems: Record<string, string> = {};
+  for (const assertion of config.assertions) {
+    const unknown = tablesOfAssertion(assertion).find((name) => !live.some((table) => table.name === name));
+    if (unknown !== undefined) problems[assertion.name] = `{${unknown}} is no live table of the pipeline`;
+    else
+      await session.rows(sql`EXPLAIN ${breaches(assertion, (name) => name)}`).catch((error: Error) => {
+        problems[assertion.name] = error.message;
+      });
+  }
+  return problems;
 }
 
 /** SELECT denied on a table, or on a column */

@@ -36,6 +36,7 @@ export function freeze(
     parallel: config.parallel,
     backups: config.backups,
     guards: config.guards,
+    assertions: config.assertions,
     cutOver: config.cutOver,
     tables: parentsFirst(tables).map((table, ordinal) => ({ ...table, ordinal })),
   };

@@ -9,7 +9,7 @@ import { Session } from '../../src/mysql/connection.js';
 import { definitionOf } from '../../src/mysql/fingerprint.js';
 import { readLiveTables, readServerFacts } from '../../src/mysql/schema.js';
 import { type Decision, decide } from '../../src/preflight/decide.js';
-import type { Facts } from '../../src/preflight/facts.js';
+import { assertionProblems, type Facts } from '../../src/preflight/facts.js';
 import { freeze } from '../../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../../src/sql/control.js';
 import { id, sql } from '../../src/sql/text.js';
@@ -29,6 +29,8 @@ export interface ByHandOptions {
   firstRun?: 'source' | 'live';
   /** may be fewer than a configuration allows, so that few rows make many chunks */
   chunkRows?: number;
+  /** further keys of the configuration, as YAML */
+  more?: string;
 }
 
 /**
@@ -59,7 +61,7 @@ export class ByHand {
     definitions: string[],
     tables: string,
     source: SourceTable[],
-    { login, firstRun = 'source', chunkRows = 100 }: ByHandOptions = {},
+    { login, firstRun = 'source', chunkRows = 100, more = '' }: ByHandOptions = {},
   ): Promise<ByHand> {
     const url = new URL(mysqlUrl);
     const server = await mysql.createConnection(mysqlUrl);
@@ -77,7 +79,7 @@ export class ByHand {
     const runs = new URL(url);
     if (login) [runs.username = '', runs.password = ''] = login.split(':');
     const config = parseConfig(
-      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ntables:\n${tables}`,
+      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\n${more}\ntables:\n${tables}`,
       'stageswap.yaml',
       { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
     );
@@ -93,10 +95,12 @@ export class ByHand {
 
   async facts(): Promise<Facts> {
     const names = this.config.tables.map((table) => table.live);
+    const live = await readLiveTables(this.session.connection, this.schema, names);
     return {
       server: await readServerFacts(this.session.connection),
       schema: this.schema,
-      live: await readLiveTables(this.session.connection, this.schema, names),
+      live,
+      assertionProblems: await assertionProblems(this.session, this.config, live),
       source: this.source,
       badKeys: {},
       liveIsEmpty: {},
@@ -181,6 +185,12 @@ export class ByHand {
     await at(meanwhile, 'captured');
     await this.#finish(spec, meanwhile);
     this.#base = undone.baseGeneration;
+  }
+
+  /** Looks at the guards of the run that works. @throws they stop it */
+  async guards(): Promise<void> {
+    const ref = { pipeline: 'hand', generation: this.#generation };
+    await this.#run(() => this.#activities.guard(ref));
   }
 
   async #begin(spec: RunSpec): Promise<void> {
