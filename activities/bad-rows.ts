@@ -3,8 +3,8 @@ import type { TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { COLLISION_CURE, KeysCollide, RowRefused, type RowStream, rowCrc } from '../src/mysql/load.js';
 import { collidingKeys } from '../src/sql/collisions.js';
-import { badValue, type KeyText, keyName } from '../src/sql-server/keys.js';
-import { type Reader, readRange } from '../src/sql-server/read.js';
+import { BadRow, type KeyText, keyName, keyText, sourceKey } from '../src/sql-server/keys.js';
+import { BadRows, type Reader, readRange } from '../src/sql-server/read.js';
 
 const COLLISIONS_SHOWN = 5;
 
@@ -46,7 +46,7 @@ async function refusedRow(chunk: FailedChunk, error: RowRefused): Promise<Stages
   });
   if (!key) return undefined;
   const column = table.columns.find(({ live }) => live.name === error.column)?.source.name;
-  return badValue(table, key, column ?? error.column ?? 'unknown', error.reason, error.cure);
+  return new BadRow(table, key, column ?? error.column ?? 'unknown', error.reason, error.cure);
 }
 
 async function collision(session: Session, chunk: FailedChunk): Promise<StageswapError | undefined> {
@@ -80,4 +80,49 @@ async function readAgain(chunk: FailedChunk, see: (fields: (string | null)[]) =>
     drained: () => Promise.resolve(),
   };
   await readRange(chunk.reader, chunk.table, chunk.from, chunk.to, sink, chunk.signal);
+}
+
+/** Bad rows of one chunk that are set aside instead of stopping the run. */
+export class Quarantine {
+  readonly #rows = new Map<string, BadRow>();
+  constructor(
+    readonly table: TableSpec,
+    readonly roomFor: number,
+  ) {}
+
+  has(key: string): boolean {
+    return this.#rows.size > 0 && this.#rows.has(key);
+  }
+
+  get rows(): { key: (string | null)[]; column: string; reason: string }[] {
+    return [...this.#rows.values()].map(({ key, sourceColumn, reason }) => ({
+      key,
+      column: sourceColumn,
+      reason,
+    }));
+  }
+
+  /**
+   * Takes the bad rows that a chunk failed by.
+   *
+   * @returns false for another failure, and for a row that cannot be told from others: its key itself is bad
+   * @throws {StageswapError} BadValue: there are more than may be set aside
+   */
+  takes(error: unknown): boolean {
+    const bad = error instanceof BadRows ? error.rows : error instanceof BadRow ? [error] : [];
+    const key = new Set(sourceKey(this.table).map(({ name }) => name));
+    for (const row of bad) {
+      if (key.has(row.sourceColumn) || row.key.includes(null)) throw row;
+      this.#rows.set(keyText(row.key), row);
+    }
+    if (this.#rows.size > this.roomFor) throw tooMany(this.table, this.roomFor);
+    return bad.length > 0;
+  }
+}
+
+export function tooMany(table: TableSpec, max: number): StageswapError {
+  return new StageswapError(
+    'BadValue',
+    `${table.source.schema}.${table.source.table}: more than ${max} rows have a value that ${table.live} cannot hold (badRowsMax). Correct them at the source, or raise the limit; stageswap run with badRows: stop names the first.`,
+  );
 }

@@ -5,6 +5,7 @@ import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { indexesOf } from '../src/mysql/fingerprint.js';
 import {
   emptyMerged,
+  findBadRows,
   findChildrenOfSameKey,
   findCollisions,
   findCollisionsOfReplay,
@@ -33,6 +34,8 @@ const DUPLICATE_ENTRY = 1062;
 export async function settleGroup(session: Session, spec: RunSpec): Promise<void> {
   for (const table of spec.tables)
     await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'work', table.live))}`);
+  if (spec.badRows === 'quarantine')
+    for (const table of spec.tables) await keepBadRowsAsLive(session, spec, table);
   do {
     await foreignKeyRules(session, spec, 'all', new Set());
   } while (!(await buildIndexes(session, spec)));
@@ -41,6 +44,16 @@ export async function settleGroup(session: Session, spec: RunSpec): Promise<void
     const stage = physicalTable(spec.generation, 'stage', table.live);
     if (keys && !(await hasForeignKeys(session, stage))) await session.run(keys);
   }
+}
+
+/** Live keeps its version of rows that were set aside, whatever the merge made of their absence. */
+async function keepBadRowsAsLive(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  await session.transaction(async () => {
+    await holdFence(session, spec);
+    if ((await session.run(findBadRows(spec, table, 'all'))) === 0) return;
+    for (const statement of keepAsLive(spec, table, 'bad', 'stage')) await session.run(statement);
+    for (const statement of workIsDone(spec, table, 'all')) await session.run(statement);
+  });
 }
 
 /**
@@ -174,16 +187,25 @@ export interface HeldBackCounts {
   notInserted: number;
   fallenBack: number;
   parentsKept: number;
+  quarantined: number;
 }
 
 /** Counts them; before the next base is made of them. */
 export async function heldBackCounts(session: Session, spec: RunSpec, live: string): Promise<HeldBackCounts> {
   const held = await session.rows<{ in_live: string; n: string }>(
-    sql`SELECT _ss_in_live AS in_live, COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', live))} WHERE _ss_reason <> 'sameKey' GROUP BY _ss_in_live`,
+    sql`SELECT _ss_keeps_base AS in_live, COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', live))} WHERE _ss_reason NOT IN ('sameKey', 'bad') GROUP BY _ss_keeps_base`,
   );
   const kept = await session.rows<{ n: string }>(
     sql`SELECT COUNT(*) AS n FROM ${id(control.conflict)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND kind = 'parent'`,
   );
+  const bad = await session.rows<{ n: string }>(
+    sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', live))} WHERE _ss_reason = 'bad'`,
+  );
   const of = (inLive: number) => Number(held.find((row) => Number(row.in_live) === inLive)?.n ?? 0);
-  return { notInserted: of(0), fallenBack: of(1), parentsKept: Number(kept[0]?.n ?? 0) };
+  return {
+    notInserted: of(0),
+    fallenBack: of(1),
+    parentsKept: Number(kept[0]?.n ?? 0),
+    quarantined: Number(bad[0]?.n ?? 0),
+  };
 }

@@ -11,6 +11,7 @@ import {
 import { type Moment, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
+import { setAside } from '../src/sql/group.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing, quoted, withSource } from '../src/sql-server/connection.js';
 import { type KeyText, nextLimit, quotedTable } from '../src/sql-server/keys.js';
@@ -20,8 +21,8 @@ import {
   databasesNamed,
   dropDatabaseSnapshot,
 } from '../src/sql-server/moment.js';
-import { countRows, type Reader, readRange, requestOn } from '../src/sql-server/read.js';
-import { withKeys } from './bad-rows.js';
+import { BadRows, countRows, type Reader, readRange, requestOn } from '../src/sql-server/read.js';
+import { Quarantine, tooMany, withKeys } from './bad-rows.js';
 import {
   activity,
   type Dependencies,
@@ -139,7 +140,7 @@ export function ingestActivities(dependencies: Dependencies) {
                   finished = false;
                   return;
                 }
-                await loadChunk(session, pool, ref, table, chunk);
+                await loadChunk(session, pool, spec, table, chunk);
               }
             },
             { database: snapshotOf(spec) },
@@ -174,7 +175,7 @@ export function ingestActivities(dependencies: Dependencies) {
                 for (const table of spec.tables) {
                   await planChunks(session, spec, table, transaction);
                   for (const chunk of await pendingChunks(session, spec, table.live)) {
-                    await loadChunk(session, transaction, ref, table, chunk);
+                    await loadChunk(session, transaction, spec, table, chunk);
                   }
                   progress[table.live] = await ingestProgress(session, spec, table.live);
                 }
@@ -255,51 +256,89 @@ function keyOf(value: unknown): KeyText {
   return typeof value === 'string' ? (JSON.parse(value) as string[]) : (value as string[]);
 }
 
-/** Loads one chunk: its rows and its ledger row in one transaction, so that it is there exactly once. */
+/**
+ * Loads one chunk: its rows and its ledger row in one transaction, so that it is there exactly once. Bad rows stop it,
+ * or are set aside: then it is loaded again without them.
+ */
 async function loadChunk(
   session: Session,
   reader: Reader,
-  ref: RunRef,
+  spec: RunSpec,
   table: TableSpec,
   chunk: ChunkRow,
 ): Promise<void> {
+  const aside = spec.badRows === 'quarantine' ? new Quarantine(table, spec.badRowsMax) : undefined;
+  for (;;) {
+    try {
+      await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, aside));
+      return;
+    } catch (error) {
+      if (!aside?.takes(error)) throw error;
+    }
+  }
+}
+
+async function loadChunkOnce(
+  session: Session,
+  reader: Reader,
+  spec: RunSpec,
+  table: TableSpec,
+  chunk: ChunkRow,
+  aside: Quarantine | undefined,
+): Promise<void> {
   const signal = Context.current().cancellationSignal;
-  const into = physicalTable(ref.generation, 'baseNext', table.live);
+  const into = physicalTable(spec.generation, 'baseNext', table.live);
   const rows = new RowStream();
+  const of = sql`pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq}`;
+  await holdFence(session, spec);
+  const ledger = await session.rows<{ done: number }>(
+    sql`SELECT done FROM ${id(control.chunk)} WHERE ${of} FOR UPDATE`,
+  );
+  if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
+  const { range_from: from, range_to: to } = chunk;
   try {
-    await session.transaction(async () => {
-      await holdFence(session, ref);
-      const ledger = await session.rows<{ done: number }>(
-        sql`SELECT done FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq} FOR UPDATE`,
-      );
-      if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
-      const loadFailed = new AbortController();
-      const loading = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows).catch(
-        (error: Error) => {
-          rows.fail(error);
-          loadFailed.abort(error);
-          throw error;
-        },
-      );
-      loading.catch(() => {}); // where reading failed first, nobody waits for it
-      try {
-        const until = AbortSignal.any([signal, loadFailed.signal]);
-        await readRange(reader, table, chunk.range_from, chunk.range_to, rows, until);
-      } catch (error) {
-        rows.fail(error as Error);
-        if (!loadFailed.signal.aborted) session.destroy(); // MySQL must not take the part for the whole
+    const loadFailed = new AbortController();
+    const loading = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows).catch(
+      (error: Error) => {
+        rows.fail(error);
+        loadFailed.abort(error);
+        throw error;
+      },
+    );
+    loading.catch(() => {}); // where reading failed first, nobody waits for it
+    try {
+      const until = AbortSignal.any([signal, loadFailed.signal]);
+      await readRange(reader, table, from, to, rows, until, aside);
+    } catch (error) {
+      if (error instanceof BadRows) {
+        // The part that was stored goes with the transaction; the session stays, for another try without these rows.
+        rows.end();
+        await loading;
         throw error;
       }
-      rows.end();
-      await loading;
-      await session.run(
-        sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${rows.sent.rows}, checksum_sum = ${rows.sent.checksumSum.toString()}, checksum_xor = ${rows.sent.checksumXor} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq}`,
-      );
-    });
+      rows.fail(error as Error);
+      if (!loadFailed.signal.aborted) session.destroy(); // MySQL must not take the part for the whole
+      throw error;
+    }
+    rows.end();
+    await loading;
   } catch (error) {
-    const { range_from: from, range_to: to } = chunk;
     throw await withKeys(session, { table, into, from, to, rows, reader, signal }, error);
   }
+  for (const row of aside?.rows ?? []) await session.run(setAside(spec, table, row));
+  await refuseTooMany(session, spec, table);
+  await session.run(
+    sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${rows.sent.rows}, checksum_sum = ${rows.sent.checksumSum.toString()}, checksum_xor = ${rows.sent.checksumXor} WHERE ${of}`,
+  );
+}
+
+/** The limit is one of the table in this run, over all its chunks. */
+async function refuseTooMany(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  if (spec.badRows === 'stop') return;
+  const found = await session.rows<{ n: string }>(
+    sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', table.live))} WHERE _ss_reason = 'bad'`,
+  );
+  if (Number(found[0]?.n ?? 0) > spec.badRowsMax) throw tooMany(table, spec.badRowsMax);
 }
 
 async function ingestProgress(session: Session, spec: RunSpec, live: string): Promise<IngestProgress> {
@@ -319,7 +358,8 @@ async function startAgain(session: Session, ref: RunRef, spec: RunSpec, table: T
     await session.run(
       sql`DELETE FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
     );
-    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'baseNext', table.live))}`);
+    for (const kind of ['baseNext', 'heldBack'] as const)
+      await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, kind, table.live))}`);
   });
 }
 

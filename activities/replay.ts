@@ -2,7 +2,7 @@ import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
-import { closeDownwards, closeOverUnique, closeUpwards, emptyMerged } from '../src/sql/group.js';
+import { closeDownwards, closeOverUnique, closeUpwards, emptyMerged, findBadRows } from '../src/sql/group.js';
 import { forget, mergeInto, recordConflicts, recordHeldBack, type Scope } from '../src/sql/merge.js';
 import { id, sql } from '../src/sql/text.js';
 import {
@@ -14,7 +14,7 @@ import {
   type RunRef,
   setPhase,
 } from './context.js';
-import { foreignKeyRules, separateMerged } from './group.js';
+import { foreignKeyRules, separateMerged, takeAsLive } from './group.js';
 
 const WORK_MS_MAX = 20_000;
 const EDITS_A_ROUND_MAX = 5_000;
@@ -145,6 +145,8 @@ async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Pro
     ...recordConflicts(spec, table, scope),
   ])
     await session.run(statement);
+  if (spec.badRows === 'quarantine')
+    await takeAsLive(session, spec, table, [findBadRows(spec, table, 'keys')], 'bad', 'keys', into);
   if (mayCollide) await separateMerged(session, spec, table);
 }
 

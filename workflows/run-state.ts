@@ -107,6 +107,7 @@ export class RunState {
           deleted: 0,
           keptLive: 0,
           conflicts: 0,
+          quarantined: 0,
           chunks: 0,
           chunksVerified: 0,
         },
@@ -123,13 +124,17 @@ export class RunState {
   }
 
   /** Takes out of a table's counts what the rules across the group took back; rows that clients changed meanwhile aside. */
-  heldBack(live: string, held: { notInserted: number; fallenBack: number; parentsKept: number }): void {
+  heldBack(
+    live: string,
+    held: { notInserted: number; fallenBack: number; parentsKept: number; quarantined: number },
+  ): void {
     const report = this.#tables.get(live)?.report;
     if (!report) return;
     report.inserted = Math.max(0, report.inserted - held.notInserted);
     report.updated = Math.max(0, report.updated - held.fallenBack);
     report.deleted = Math.max(0, report.deleted - held.parentsKept);
     report.keptLive += held.fallenBack;
+    report.quarantined = held.quarantined;
   }
 
   /** What the run did so far, by table. */

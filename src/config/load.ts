@@ -38,6 +38,8 @@ export interface Config {
   guards: { deleteShareMax: number; changeShareMax?: number; emptyShareMax?: number };
   cutOver: { lockAttemptMsMax: number; attemptsMax: number; heldMsMax: number };
   backups: number;
+  badRows: 'stop' | 'quarantine';
+  badRowsMax: number;
   assertions: Assertion[];
   timeZone?: string;
   tables: TableConfig[];
@@ -278,6 +280,8 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
     },
     cutOver: raw.cutOver,
     backups: raw.backups,
+    badRows: raw.badRows,
+    badRowsMax: raw.badRowsMax,
     assertions: raw.assertions,
     ...(raw.timeZone === undefined ? {} : { timeZone: raw.timeZone }),
     tables: raw.tables.map((table) => ({

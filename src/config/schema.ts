@@ -22,6 +22,8 @@ export const DEFAULTS = {
   attemptsMax: 200,
   heldMsMax: 250,
   backups: 1,
+  badRows: 'stop',
+  badRowsMax: 100,
   owner: 'merge',
   onConflict: 'live',
   onSourceDelete: 'delete',
@@ -173,6 +175,18 @@ export const configSchema = z
       .max(LIMITS.backupsMax)
       .default(DEFAULTS.backups)
       .describe('backups that are kept; the latest can be rolled back'),
+    badRows: z
+      .enum(['stop', 'quarantine'])
+      .default(DEFAULTS.badRows)
+      .describe(
+        'rows with a value that live cannot hold: stop the run, or set them aside and keep live as it is',
+      ),
+    badRowsMax: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .default(DEFAULTS.badRowsMax)
+      .describe('rows of a table that may be set aside in a run; one more stops it'),
     assertions: z
       .array(
         z.strictObject({

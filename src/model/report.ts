@@ -14,6 +14,8 @@ export interface TableReport {
   /** rows of which at least one field stayed as a client had set it */
   keptLive: number;
   conflicts: number;
+  /** rows of the source that were set aside: live keeps its version of them */
+  quarantined: number;
   chunks: number;
   chunksVerified: number;
 }

@@ -106,6 +106,8 @@ export interface RunSpec {
     changeShareMax?: number | undefined;
     emptyShareMax?: number | undefined;
   };
+  badRows: 'stop' | 'quarantine';
+  badRowsMax: number;
   assertions: Assertion[];
   cutOver: { lockAttemptMsMax: number; attemptsMax: number; heldMsMax: number };
   /** parents before their children */

@@ -36,6 +36,8 @@ export function freeze(
     parallel: config.parallel,
     backups: config.backups,
     guards: config.guards,
+    badRows: config.badRows,
+    badRowsMax: config.badRowsMax,
     assertions: config.assertions,
     cutOver: config.cutOver,
     tables: parentsFirst(tables).map((table, ordinal) => ({ ...table, ordinal })),

@@ -136,7 +136,7 @@ export async function nextLimit(
   const limit = columns.map((_, index) => String(row[`k${index}`]));
   limit.forEach((text, index) => {
     if (!text.isWellFormed())
-      throw badValue(
+      throw new BadRow(
         table,
         limit,
         columns[index]?.name ?? '',
@@ -165,18 +165,26 @@ export function keyName(table: TableSpec, values: (string | null)[]): string {
   return `key ${parts.join(', ')}`;
 }
 
-/** What a bad value is reported as: where it is and what to do, never the value itself. */
-export function badValue(
-  table: TableSpec,
-  key: (string | null)[],
-  sourceColumn: string,
-  reason: string,
-  cure: string,
-): StageswapError {
-  return new StageswapError(
-    'BadValue',
-    `${table.source.schema}.${table.source.table}, ${keyName(table, key)}, column ${sourceColumn}: a value has ${reason}. ${cure}`,
-  );
+/** A row with a value that cannot be stored unchanged: where it is and what to do, never the value itself. */
+export class BadRow extends StageswapError {
+  constructor(
+    table: TableSpec,
+    /** canonical texts; null or the driver's own text where the key itself is bad */
+    readonly key: (string | null)[],
+    readonly sourceColumn: string,
+    readonly reason: string,
+    cure: string,
+  ) {
+    super(
+      'BadValue',
+      `${table.source.schema}.${table.source.table}, ${keyName(table, key)}, column ${sourceColumn}: a value has ${reason}. ${cure}`,
+    );
+  }
+}
+
+/** One text for a key, by which rows are told apart while they are read. */
+export function keyText(key: (string | null)[]): string {
+  return JSON.stringify(key);
 }
 
 /** The columns as they are selected, in the mapping's order. */

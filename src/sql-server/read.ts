@@ -4,7 +4,7 @@ import { type Conversion, conversionOf } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
 import type { TableSpec } from '../model/spec.js';
 import { quoted } from './connection.js';
-import { badValue, type KeyText, quotedTable, rangeOf, selectList } from './keys.js';
+import { BadRow, type KeyText, quotedTable, rangeOf, selectList, keyText as textOfKey } from './keys.js';
 
 /** Takes rows of canonical texts; `write` says false where the reader should wait for `drained`. */
 export interface RowSink {
@@ -19,11 +19,28 @@ export function requestOn(reader: Reader): mssql.Request {
   return reader instanceof mssql.Transaction ? new mssql.Request(reader) : new mssql.Request(reader);
 }
 
+/** Several bad rows of one range. */
+export class BadRows extends Error {
+  constructor(readonly rows: BadRow[]) {
+    super(rows[0]?.message);
+  }
+}
+
+/** Rows of a range that are not to be stored, by the text of their key. */
+export interface Aside {
+  has(key: string): boolean;
+  /** so many bad rows are collected before reading stops */
+  readonly roomFor: number;
+}
+
 /**
  * Reads one half-open key range into a sink, with back-pressure, without sorting.
  *
+ * @param aside rows that are passed over and counted; with it, bad rows are collected to the end of the range
  * @returns rows received; it equals the row count with which the server ended the statement
- * @throws {StageswapError} BadValue: names table, key, column and reason · ProofFailed: the counts differ
+ * @throws {BadRow} names table, key, column and reason
+ * @throws {BadRows} all that were found, where `aside` is given
+ * @throws {StageswapError} ProofFailed: the counts differ
  * @see TRAPS "SQL Server through mssql/tedious": done is not completion after a cut connection
  */
 export async function readRange(
@@ -33,6 +50,7 @@ export async function readRange(
   to: KeyText,
   sink: RowSink,
   signal: AbortSignal,
+  aside?: Aside,
 ): Promise<number> {
   const conversions = table.columns.map(conversionOf);
   const request = requestOn(reader);
@@ -43,6 +61,14 @@ export async function readRange(
     (conversions[index] as Conversion).read(quoted(column.source.name)),
   );
   let received = 0;
+  const bad: BadRow[] = [];
+  const setAside = (key: (string | null)[]) => aside?.has(textOfKey(key)) ?? false;
+  const found = (row: BadRow) => {
+    if (!aside) return row;
+    if (setAside(row.key)) return undefined;
+    bad.push(row);
+    return bad.length > aside.roomFor ? new BadRows(bad) : undefined;
+  };
   return new Promise<number>((resolve, reject) => {
     let failure: Error | undefined;
     const stop = (error: Error) => {
@@ -61,12 +87,16 @@ export async function readRange(
           fields[index] = (conversions[index] as Conversion).convert(row[index]);
         }
         received += 1;
+        if (bad.length > 0 || (aside && setAside(fields.slice(0, table.key.length)))) return;
         if (!sink.write(fields)) {
           request.pause();
           void sink.drained().then(() => request.resume());
         }
       } catch (error) {
-        stop(error instanceof BadValueError ? badRow(table, conversions, row) : (error as Error));
+        if (!(error instanceof BadValueError)) return stop(error as Error);
+        received += 1;
+        const failed = found(badRow(table, conversions, row));
+        if (failed) stop(failed);
       }
     });
     request.on('error', (error: Error) => {
@@ -76,6 +106,7 @@ export async function readRange(
       signal.removeEventListener('abort', onAbort);
       const counted = result?.rowsAffected?.[0];
       if (failure) reject(failure);
+      else if (bad.length > 0) reject(new BadRows(bad));
       else if (counted === undefined)
         reject(
           new Error(
@@ -96,14 +127,14 @@ export async function readRange(
 }
 
 /** The failure of a row that was found bad, with its key: off the hot path, so the row is converted once more. */
-function badRow(table: TableSpec, conversions: Conversion[], row: unknown[]): StageswapError {
+function badRow(table: TableSpec, conversions: Conversion[], row: unknown[]): BadRow {
   const key = table.key.map((_, index) => keyText(conversions[index] as Conversion, row[index]));
   for (const [index, column] of table.columns.entries()) {
     try {
       (conversions[index] as Conversion).convert(row[index]);
     } catch (error) {
       if (error instanceof BadValueError)
-        return badValue(table, key, column.source.name, error.message, error.cure);
+        return new BadRow(table, key, column.source.name, error.message, error.cure);
     }
   }
   throw new Error(`${table.live}: a row was bad, and is not any more`);

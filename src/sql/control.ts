@@ -55,6 +55,7 @@ export function createControlTables(): Fragment[] {
        base_json JSON NULL,
        source_json JSON NULL,
        live_json JSON NULL,
+       detail JSON NULL,
        found_at DATETIME(6) NOT NULL,
        KEY by_key (pipeline, generation, live, key_hash)
      )`,

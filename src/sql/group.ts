@@ -1,6 +1,6 @@
 import { physicalTable } from '../model/names.js';
 import { type ForeignKey, type RunSpec, type TableSpec, tableOf, writtenNames } from '../model/spec.js';
-import { aliasOf, at, sameKey } from './columns.js';
+import { aliasOf, at, keyColumns, keyValue, sameKey } from './columns.js';
 import { ancestorOf, forget, incomingOf, recordRowConflict } from './merge.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
@@ -14,7 +14,7 @@ import { type Fragment, id, join, raw, sql } from './text.js';
 export type Within = 'all' | 'keys';
 
 /** Why a source's row is not published, or a row of live stays: the kind of its conflict. */
-export type GroupConflict = 'parent' | 'orphan' | 'unique';
+export type GroupConflict = 'parent' | 'orphan' | 'unique' | 'bad';
 
 const physical = (spec: RunSpec, table: TableSpec, kind: Parameters<typeof physicalTable>[1]) =>
   id(physicalTable(spec.generation, kind, table.live));
@@ -98,10 +98,14 @@ export function findOrphansToHold(
 ): Fragment {
   const parent = tableOf(spec, key.parent);
   const { from, where } = parentless(spec, table, key, within);
+  const setAside =
+    spec.badRows === 'quarantine' && refersToKey(spec, key)
+      ? sql` OR EXISTS (SELECT 1 FROM ${physical(spec, parent, 'heldBack')} AS ${as(parent, 'hk')} WHERE ${refers(parent, 'hk', table, key)})`
+      : raw('');
   return found(
     spec,
     table,
-    sql`SELECT DISTINCT ${keyOf(table, 'c')} ${from} JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, key)} WHERE ${where} AND NOT EXISTS (${heldAs(spec, table, 'c')})`,
+    sql`SELECT DISTINCT ${keyOf(table, 'c')} ${from} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, key)} WHERE ${where} AND (${firstOf(parent, 'i')} IS NOT NULL${setAside}) AND NOT EXISTS (${heldAs(spec, table, 'c')})`,
   );
 }
 
@@ -127,6 +131,20 @@ export function findChildrenOfSameKey(
     spec,
     table,
     sql`SELECT DISTINCT ${keyOf(table, 'c')} FROM ${from} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'c')} WHERE ${at(parent, 'h', '_ss_reason')} = 'sameKey' AND ${firstOf(table, 'l')} IS NULL`,
+  );
+}
+
+/** Rows that ingest has set aside; in a replay, the replayed ones of them. */
+export function findBadRows(spec: RunSpec, table: TableSpec, within: Within): Fragment {
+  const held = sql`${physical(spec, table, 'heldBack')} AS ${as(table, 'h')}`;
+  const from =
+    within === 'all'
+      ? held
+      : sql`${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${held} ON ${sameKey(table, 'h', 'k')}`;
+  return found(
+    spec,
+    table,
+    sql`SELECT ${keyOf(table, 'h')} FROM ${from} WHERE ${at(table, 'h', '_ss_reason')} = 'bad'`,
   );
 }
 
@@ -187,14 +205,15 @@ export function keepAsLive(
 ): Fragment[] {
   const work = sql`${physical(spec, table, 'work')} AS ${as(table, 'w')}`;
   const gone = forget(spec, table, 'work');
-  const held = sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_in_live) SELECT ${keyOf(table, 'w')}, ${kind}, ${firstOf(table, 'l')} IS NOT NULL FROM ${work} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
+  const held = sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base) SELECT ${keyOf(table, 'w')}, ${kind}, ${firstOf(table, 'l')} IS NOT NULL FROM ${work} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
   const fromMerged = sql`DELETE ${as(table, 'm')} FROM ${work} STRAIGHT_JOIN ${physical(spec, table, 'merged')} AS ${as(table, 'm')} ON ${sameKey(table, 'm', 'w')}`;
   const conflict = recordRowConflict(spec, table, kind);
   return [
     gone.conflicts,
     ...(conflict ? [conflict] : []),
     // A parent that is kept is not at the source: there is nothing that was not published.
-    ...(kind === 'parent' ? [] : [held]),
+    // Of a bad row it is known already.
+    ...(kind === 'parent' || kind === 'bad' ? [] : [held]),
     gone.stage,
     ...(into === 'merged' ? [fromMerged] : []),
     copyLive(spec, table, into),
@@ -273,7 +292,7 @@ export function carryBase(
     ...(before === null
       ? []
       : [
-          sql`INSERT INTO ${base} (${names}, _ss_chunk) SELECT ${join(columns.map((name) => at(live, 'a', name)))}, ${at(live, 'a', '_ss_chunk')} FROM ${held} STRAIGHT_JOIN ${id(physicalTable(before, 'baseNext', live.live))} AS ${as(live, 'a')} ON ${sameKey(live, 'a', 'h')} WHERE ${at(live, 'h', '_ss_in_live')} = 1`,
+          sql`INSERT INTO ${base} (${names}, _ss_chunk) SELECT ${join(columns.map((name) => at(live, 'a', name)))}, ${at(live, 'a', '_ss_chunk')} FROM ${held} STRAIGHT_JOIN ${id(physicalTable(before, 'baseNext', live.live))} AS ${as(live, 'a')} ON ${sameKey(live, 'a', 'h')} WHERE ${at(live, 'h', '_ss_keeps_base')} = 1`,
         ]),
     sql`DELETE FROM ${id(physicalTable(generation, 'heldBack', live.live))}`,
   ];
@@ -307,4 +326,14 @@ export function tablesOfReplay(
       ? [...writes(name('merged'), ['m']), ...reads(name('merged'), ['n'])]
       : []),
   ];
+}
+
+/** Sets a row aside: by its key as the source gave it, with the column and the reason. Repeatable. */
+export function setAside(
+  spec: RunSpec,
+  table: TableSpec,
+  row: { key: (string | null)[]; column: string; reason: string },
+): Fragment {
+  const key = keyColumns(table).map((column, index) => keyValue(column, row.key[index] ?? ''));
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base, _ss_detail) VALUES (${join(key)}, 'bad', 1, ${JSON.stringify({ column: row.column, reason: row.reason })})`;
 }

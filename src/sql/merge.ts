@@ -202,7 +202,7 @@ export function mergeInto(
 export function recordHeldBack(spec: RunSpec, table: TableSpec, scope: Scope): Fragment | null {
   const shape = shapeOf(spec, table);
   if (spec.kind === 'rollback' || !shape.ancestor) return null;
-  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'heldBack', table.live))} (${join(table.key.map(id))}, _ss_reason, _ss_in_live)
+  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'heldBack', table.live))} (${join(table.key.map(id))}, _ss_reason, _ss_keeps_base)
 SELECT ${join(table.key.map((name) => at(table, 'i', name)))}, 'sameKey', 0
 ${incomingWithLive(spec, table, shape, scope, 'JOIN')}
 WHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`;
@@ -220,7 +220,7 @@ export function forget(
   const held = id(physicalTable(spec.generation, 'heldBack', table.live));
   return {
     stage: sql`DELETE ${as(table, 's')} FROM ${keys} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${sameKey(table, 's', role)}`,
-    heldBack: sql`DELETE ${as(table, 'hk')} FROM ${keys} STRAIGHT_JOIN ${held} AS ${as(table, 'hk')} ON ${sameKey(table, 'hk', role)}`,
+    heldBack: sql`DELETE ${as(table, 'hk')} FROM ${keys} STRAIGHT_JOIN ${held} AS ${as(table, 'hk')} ON ${sameKey(table, 'hk', role)} WHERE ${at(table, 'hk', '_ss_reason')} <> 'bad'`,
     conflicts: sql`DELETE ${id(control.conflict)} FROM ${keys} STRAIGHT_JOIN ${id(control.conflict)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND key_hash = ${keyHash(table, role)}`,
   };
 }
@@ -278,16 +278,23 @@ export function collectConflictKeys(spec: RunSpec, table: TableSpec, scope: Scop
 function recordConflict(
   spec: RunSpec,
   table: TableSpec,
-  conflict: { kind: string; keyAlias: string; names: string[]; sides: string[]; rest: Fragment },
+  conflict: {
+    kind: string;
+    keyAlias: string;
+    names: string[];
+    sides: string[];
+    rest: Fragment;
+    detail?: Fragment;
+  },
 ): Fragment {
-  const { kind, keyAlias, names, sides, rest } = conflict;
+  const { kind, keyAlias, names, sides, rest, detail = raw('NULL') } = conflict;
   const columns = names.map((name) => columnNamed(table, name));
   const side = (alias: string) =>
     sides.includes(alias)
       ? sql`IF(${absent(table, alias)}, NULL, ${jsonOf(table, columns, alias)})`
       : raw('NULL');
-  return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, key_hash, kind, columns_json, base_json, source_json, live_json, found_at)
-SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${keyHash(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, UTC_TIMESTAMP(6)
+  return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, key_hash, kind, columns_json, base_json, source_json, live_json, detail, found_at)
+SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${keyHash(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, ${detail}, UTC_TIMESTAMP(6)
 ${rest}`;
 }
 
@@ -301,8 +308,10 @@ export function recordRowConflict(spec: RunSpec, table: TableSpec, kind: string)
   const takenAway = spec.kind === 'publish' ? sql`NOT (${absent(table, 'a')})` : absent(table, 'a');
   const beside = (name: string, role: string) =>
     sql`LEFT JOIN ${id(name)} AS ${as(table, role)} ON ${sameKey(table, role, 'w')}`;
+  const bad = kind === 'bad';
   return recordConflict(spec, table, {
-    kind,
+    kind: bad ? 'badValue' : kind,
+    detail: bad ? at(table, 'h', '_ss_detail') : raw('NULL'),
     keyAlias: 'w',
     names: mappedNames(table),
     sides: shape.ancestor && spec.kind === 'publish' ? ['a', 'i', 'l'] : ['i', 'l'],
@@ -310,6 +319,7 @@ export function recordRowConflict(spec: RunSpec, table: TableSpec, kind: string)
 ${beside(shape.incoming, 'i')}
 ${beside(table.live, 'l')}
 ${shape.ancestor ? beside(shape.ancestor, 'a') : raw('')}
+${bad ? beside(physicalTable(spec.generation, 'heldBack', table.live), 'h') : raw('')}
 WHERE ${kind === 'parent' ? takenAway : raw('TRUE')}`,
   });
 }

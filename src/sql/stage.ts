@@ -52,11 +52,13 @@ function keyTable(
 export function createKeyTables(spec: RunSpec, table: TableSpec): Fragment[] {
   return [keyTable(spec, table, 'replayKeys'), keyTable(spec, table, 'work')];
 }
-/** Keys of source rows that were not published, why, and whether live has a row of that key. */
+/** Keys of source rows that were not published, why, and what becomes of their base. */
 export function createHeldBack(spec: RunSpec, table: TableSpec): Fragment {
   return keyTable(spec, table, 'heldBack', [
     raw('_ss_reason VARCHAR(10) CHARACTER SET ascii NOT NULL'),
-    raw('_ss_in_live TINYINT NOT NULL'),
+    // 1: the row keeps the base that it had; 0: it gets none, and is tried again as new
+    raw('_ss_keeps_base TINYINT NOT NULL'),
+    raw('_ss_detail JSON NULL'),
   ]);
 }
 
