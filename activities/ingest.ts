@@ -268,12 +268,17 @@ async function loadChunk(
   chunk: ChunkRow,
 ): Promise<void> {
   const aside = spec.badRows === 'quarantine' ? new Quarantine(table, spec.badRowsMax) : undefined;
+  const into = physicalTable(spec.generation, 'baseNext', table.live);
+  const { range_from: from, range_to: to } = chunk;
+  const { cancellationSignal: signal } = Context.current();
   for (;;) {
+    const rows = new RowStream();
     try {
-      await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, aside));
+      await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, rows, aside));
       return;
     } catch (error) {
-      if (!aside?.takes(error)) throw error;
+      const named = await withKeys(session, { table, into, from, to, rows, reader, signal }, error);
+      if (!aside?.takes(named)) throw named;
     }
   }
 }
@@ -284,47 +289,42 @@ async function loadChunkOnce(
   spec: RunSpec,
   table: TableSpec,
   chunk: ChunkRow,
+  rows: RowStream,
   aside: Quarantine | undefined,
 ): Promise<void> {
   const signal = Context.current().cancellationSignal;
   const into = physicalTable(spec.generation, 'baseNext', table.live);
-  const rows = new RowStream();
   const of = sql`pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq}`;
   await holdFence(session, spec);
   const ledger = await session.rows<{ done: number }>(
     sql`SELECT done FROM ${id(control.chunk)} WHERE ${of} FOR UPDATE`,
   );
   if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
-  const { range_from: from, range_to: to } = chunk;
+  const loadFailed = new AbortController();
+  const loading = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows).catch(
+    (error: Error) => {
+      rows.fail(error);
+      loadFailed.abort(error);
+      throw error;
+    },
+  );
+  loading.catch(() => {}); // where reading failed first, nobody waits for it
   try {
-    const loadFailed = new AbortController();
-    const loading = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows).catch(
-      (error: Error) => {
-        rows.fail(error);
-        loadFailed.abort(error);
-        throw error;
-      },
-    );
-    loading.catch(() => {}); // where reading failed first, nobody waits for it
-    try {
-      const until = AbortSignal.any([signal, loadFailed.signal]);
-      await readRange(reader, table, from, to, rows, until, aside);
-    } catch (error) {
-      if (error instanceof BadRows) {
-        // The part that was stored goes with the transaction; the session stays, for another try without these rows.
-        rows.end();
-        await loading;
-        throw error;
-      }
-      rows.fail(error as Error);
-      if (!loadFailed.signal.aborted) session.destroy(); // MySQL must not take the part for the whole
+    const until = AbortSignal.any([signal, loadFailed.signal]);
+    await readRange(reader, table, chunk.range_from, chunk.range_to, rows, until, aside);
+  } catch (error) {
+    if (error instanceof BadRows) {
+      // The part that was stored goes with the transaction; the session stays, for another try without these rows.
+      rows.end();
+      await loading;
       throw error;
     }
-    rows.end();
-    await loading;
-  } catch (error) {
-    throw await withKeys(session, { table, into, from, to, rows, reader, signal }, error);
+    rows.fail(error as Error);
+    if (!loadFailed.signal.aborted) session.destroy(); // MySQL must not take the part for the whole
+    throw error;
   }
+  rows.end();
+  await loading;
   for (const row of aside?.rows ?? []) await session.run(setAside(spec, table, row));
   await refuseTooMany(session, spec, table);
   await session.run(
