@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// What `npm run demo`, `npm test`, `npm run build` and `npm run bench` call. It has no dependencies, for it starts in a
+// What `npm run demo`, `npm test`, `npm run build` and the other scripts of package.json call. It has no dependencies, for it starts in a
 // fresh clone: it installs the pinned packages, builds, then runs what was asked for.
 //
 // Install scripts: three packages of the tree have one (esbuild, @swc/core, protobufjs). All work without: their binaries
@@ -29,6 +29,8 @@ const commands = {
   demo: ['--import', 'tsx', 'demo/main.ts'],
   test: [bin('vitest/vitest.mjs'), 'run'],
   bench: ['--import', 'tsx', 'bench/main.ts'],
+  fuzz: ['--import', 'tsx', 'test/merge/fuzz-main.ts'],
+  mutants: ['--import', 'tsx', 'test/merge/mutants-main.ts'],
   build: [],
 };
 if (!Object.hasOwn(commands, what)) {

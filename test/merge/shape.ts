@@ -256,8 +256,8 @@ export async function readConflicts(hand: ByHand, shape: Shape, generation: numb
   });
 }
 
-/** Doubles stand in a conflict as JSON prints them: 1.0 and not 1. */
+/** Doubles stand in a conflict as JSON prints them: 1.0 and not 1; and JavaScript says e+308 where MySQL says e308. */
 function fromJson(table: ShapedTable, column: string, value: Value): Value {
   if (value === null || !typeOf(table, column).floating) return value;
-  return Object.is(Number(value), -0) ? '-0' : String(Number(value));
+  return Object.is(Number(value), -0) ? '-0' : String(Number(value)).replace('e+', 'e');
 }
