@@ -4,7 +4,7 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { indexesOf } from '../src/mysql/fingerprint.js';
 import {
-  emptyMerged,
+  type Children,
   findBadRows,
   findChildrenOfSameKey,
   findCollisions,
@@ -13,15 +13,15 @@ import {
   findParentsToKeep,
   type GroupConflict,
   keepAsLive,
-  mergedIntoStage,
   refersToKey,
   type Within,
+  waitsInMerged,
   workIsDone,
 } from '../src/sql/group.js';
 import { addForeignKeys } from '../src/sql/stage.js';
 import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
 import { holdFence } from './context.js';
-import { hasForeignKeys } from './tables.js';
+import { dropIndexes, hasForeignKeys } from './tables.js';
 
 const DUPLICATE_ENTRY = 1062;
 
@@ -36,9 +36,7 @@ export async function settleGroup(session: Session, spec: RunSpec): Promise<void
     await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'work', table.live))}`);
   if (spec.badRows === 'quarantine')
     for (const table of spec.tables) await keepBadRowsAsLive(session, spec, table);
-  do {
-    await foreignKeyRules(session, spec, 'all', new Set());
-  } while (!(await buildIndexes(session, spec)));
+  while (!((await keepsToForeignKeys(session, spec)) && (await buildIndexes(session, spec))));
   for (const table of spec.tables) {
     const keys = addForeignKeys(spec, table);
     const stage = physicalTable(spec.generation, 'stage', table.live);
@@ -57,6 +55,24 @@ async function keepBadRowsAsLive(session: Session, spec: RunSpec, table: TableSp
 }
 
 /**
+ * Applies the rules of foreign keys to all of stage.
+ *
+ * @returns false where a row that comes back collides in an index that is built already: a child fell back after it, so
+ *   all indexes are taken away, and collisions looked for again
+ */
+async function keepsToForeignKeys(session: Session, spec: RunSpec): Promise<boolean> {
+  try {
+    await foreignKeyRules(session, spec, 'all', new Set());
+    return true;
+  } catch (error) {
+    if (errorNumber(error) !== DUPLICATE_ENTRY) throw error;
+    for (const table of spec.tables)
+      await dropIndexes(session, physicalTable(spec.generation, 'stage', table.live));
+    return false;
+  }
+}
+
+/**
  * Keeps parents that stage still needs, and holds back rows whose parent is not there, until nothing changes.
  *
  * @param active tables with replayed keys; grows with what the rules touch. Not looked at where all rows are.
@@ -69,20 +85,9 @@ export async function foreignKeyRules(
 ): Promise<void> {
   let changed = 1;
   const apply = async (table: TableSpec, find: Fragment, kind: GroupConflict) => {
-    // Stage has its unique indexes in a replay: live's row may collide there with one that took its value.
-    const mayCollide = within === 'keys' && table.uniqueIndexes.length > 0;
-    if (mayCollide) await session.run(emptyMerged(spec, table));
-    const found = await takeAsLive(
-      session,
-      spec,
-      table,
-      [find],
-      kind,
-      within,
-      mayCollide ? 'merged' : 'stage',
-    );
+    const into = within === 'keys' && waitsInMerged(table) ? 'merged' : 'stage';
+    const found = await takeAsLive(session, spec, table, [find], kind, within, into);
     if (found > 0) active.add(table.live);
-    if (found > 0 && mayCollide) await separateMerged(session, spec, table);
     changed += found;
   };
   while (changed > 0) {
@@ -90,37 +95,34 @@ export async function foreignKeyRules(
     for (const table of [...spec.tables].reverse()) {
       for (const key of table.foreignKeys) {
         const parent = tableOf(spec, key.parent);
-        for (const scope of scopes(spec, table, key, within, active))
-          await apply(parent, findParentsToKeep(spec, table, key, scope), 'parent');
+        for (const children of childrenToLookAt(spec, table, key, within, active))
+          await apply(parent, findParentsToKeep(spec, table, key, children), 'parent');
       }
     }
     for (const table of spec.tables) {
       for (const key of table.foreignKeys) {
-        for (const scope of scopes(spec, table, key, within, active))
-          await apply(table, findOrphansToHold(spec, table, key, scope), 'orphan');
+        for (const children of childrenToLookAt(spec, table, key, within, active))
+          await apply(table, findOrphansToHold(spec, table, key, children), 'orphan');
         if (!refersToKey(spec, key)) continue;
-        for (const scope of scopes(spec, table, key, within, active))
-          await apply(table, findChildrenOfSameKey(spec, table, key, scope), 'orphan');
+        for (const children of childrenToLookAt(spec, table, key, within, active))
+          await apply(table, findChildrenOfSameKey(spec, table, key, children), 'orphan');
       }
     }
   }
 }
 
 /** Where children without parents can be: in a replay, among its rows and among the children of its rows. */
-function scopes(
+function childrenToLookAt(
   spec: RunSpec,
   table: TableSpec,
   key: TableSpec['foreignKeys'][0],
   within: Within,
   active: Set<string>,
-): ('all' | 'keys' | 'childrenOfKeys')[] {
+): Children[] {
   if (within === 'all') return ['all'];
-  const parents = active.has(key.parent);
-  if (parents && !refersToKey(spec, key)) return ['all'];
-  return [
-    ...(active.has(table.live) ? (['keys'] as const) : []),
-    ...(parents ? (['childrenOfKeys'] as const) : []),
-  ];
+  const replayed: Children[] = active.has(table.live) ? ['keys'] : [];
+  if (!active.has(key.parent)) return replayed;
+  return [...replayed, refersToKey(spec, key) ? 'childrenOfKeys' : 'besideKeys'];
 }
 
 /** Finds rows by a rule and takes them as live has them. @returns how many */
@@ -148,11 +150,21 @@ export async function takeAsLive(
   });
 }
 
-/** Lets rows of a replay fall back until none collides with another or with stage, then takes them into stage. */
-export async function separateMerged(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
-  const collisions = findCollisionsOfReplay(spec, table);
-  while ((await takeAsLive(session, spec, table, collisions, 'unique', 'keys', 'merged')) > 0);
-  await session.run(mergedIntoStage(spec, table));
+/**
+ * Lets rows of a replay fall back that collide with one another or with stage, in the first table that has such rows:
+ * the rules of foreign keys come before those of the next. @returns whether there were any
+ */
+export async function separateReplayed(
+  session: Session,
+  spec: RunSpec,
+  active: Set<string>,
+): Promise<boolean> {
+  for (const table of spec.tables) {
+    if (!waitsInMerged(table) || !active.has(table.live)) continue;
+    const collisions = findCollisionsOfReplay(spec, table);
+    if ((await takeAsLive(session, spec, table, collisions, 'unique', 'keys', 'merged')) > 0) return true;
+  }
+  return false;
 }
 
 /** Builds what stage lacks of live's indexes. @returns false where rows had to fall back first, so that it must be tried again */

@@ -2,9 +2,17 @@ import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
-import { closeDownwards, closeOverUnique, closeUpwards, emptyMerged, findBadRows } from '../src/sql/group.js';
+import {
+  closeDownwards,
+  closeOverUnique,
+  closeUpwards,
+  emptyMerged,
+  findBadRows,
+  mergedIntoStage,
+  waitsInMerged,
+} from '../src/sql/group.js';
 import { forget, mergeInto, recordConflicts, recordHeldBack, type Scope } from '../src/sql/merge.js';
-import { id, sql } from '../src/sql/text.js';
+import { type Fragment, id, sql } from '../src/sql/text.js';
 import {
   activity,
   type Dependencies,
@@ -14,7 +22,7 @@ import {
   type RunRef,
   setPhase,
 } from './context.js';
-import { foreignKeyRules, separateMerged, takeAsLive } from './group.js';
+import { foreignKeyRules, separateReplayed, takeAsLive } from './group.js';
 
 const WORK_MS_MAX = 20_000;
 const EDITS_A_ROUND_MAX = 5_000;
@@ -102,42 +110,47 @@ export async function replayGroup(
     for (const statement of collectReplayKeys(spec, table)) await session.run(statement);
   const active = new Set(edited.map((table) => table.live));
   await close(session, spec, active);
+  for (const table of spec.tables) if (waitsInMerged(table)) await session.run(emptyMerged(spec, table));
   for (const table of spec.tables) if (active.has(table.live)) await mergeKeys(session, spec, table);
-  await foreignKeyRules(session, spec, 'keys', active);
+  // In the order of `settleGroup`: a row that is held back for its parent collides with none.
+  do {
+    await foreignKeyRules(session, spec, 'keys', active);
+  } while (await separateReplayed(session, spec, active));
+  for (const table of spec.tables)
+    if (waitsInMerged(table) && active.has(table.live)) await session.run(mergedIntoStage(spec, table));
   for (const table of edited) await session.run(markApplied(spec, table));
   return taken;
 }
 
-/** The closure of the replayed keys: what the rules across the group decided because of them is decided again. */
+/**
+ * The closure of the replayed keys: what the rules across the group decided because of them is decided again, and what
+ * was decided because of that, until no key comes to it.
+ */
 async function close(session: Session, spec: RunSpec, active: Set<string>): Promise<void> {
-  for (const table of [...spec.tables].reverse()) {
-    for (const key of table.foreignKeys) {
-      if (!active.has(table.live)) continue;
-      const statement = closeUpwards(spec, table, key);
-      let added = await session.run(statement);
-      if (added > 0) active.add(key.parent);
-      while (key.parent === table.live && added > 0) added = await session.run(statement);
+  let added: number;
+  const add = async (table: TableSpec, statement: Fragment) => {
+    const found = await session.run(statement);
+    if (found > 0) active.add(table.live);
+    added += found;
+  };
+  do {
+    added = 0;
+    for (const table of [...spec.tables].reverse())
+      for (const key of table.foreignKeys)
+        if (active.has(table.live)) await add(tableOf(spec, key.parent), closeUpwards(spec, table, key));
+    for (const table of spec.tables) {
+      for (const key of table.foreignKeys)
+        if (active.has(key.parent)) await add(table, closeDownwards(spec, table, key));
+      if (table.uniqueIndexes.length > 0 && active.has(table.live))
+        await add(table, closeOverUnique(spec, table));
     }
-  }
-  for (const table of spec.tables) {
-    for (const key of table.foreignKeys) {
-      if (!active.has(tableOf(spec, key.parent).live)) continue;
-      const statement = closeDownwards(spec, table, key);
-      let added = await session.run(statement);
-      if (added > 0) active.add(table.live);
-      while (key.parent === table.live && added > 0) added = await session.run(statement);
-    }
-    if (table.uniqueIndexes.length > 0 && active.has(table.live))
-      await session.run(closeOverUnique(spec, table));
-  }
+  } while (added > 0);
 }
 
 async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
   const scope: Scope = { kind: 'keys' };
-  const mayCollide = table.uniqueIndexes.length > 0;
-  const into = mayCollide ? 'merged' : 'stage';
+  const into = waitsInMerged(table) ? 'merged' : 'stage';
   const held = recordHeldBack(spec, table, scope);
-  if (mayCollide) await session.run(emptyMerged(spec, table));
   for (const statement of [
     ...Object.values(forget(spec, table, 'replayKeys')),
     ...Object.values(mergeInto(spec, table, scope, into)),
@@ -147,7 +160,6 @@ async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Pro
     await session.run(statement);
   if (spec.badRows === 'quarantine')
     await takeAsLive(session, spec, table, [findBadRows(spec, table, 'keys')], 'bad', 'keys', into);
-  if (mayCollide) await separateMerged(session, spec, table);
 }
 
 /** Edits in the log that no replay has merged. */

@@ -177,12 +177,16 @@ export function tableActivities(dependencies: Dependencies) {
 async function createBareStage(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
   const stage = physicalTable(spec.generation, 'stage', table.live);
   await session.run(createStage(spec, table));
-  const indexes = await indexesOf(session, stage);
+  await dropIndexes(session, stage);
+  if (table.uniqueIndexes.length > 0) await session.run(createMerged(spec, table));
+}
+
+export async function dropIndexes(session: Session, table: string): Promise<void> {
+  const indexes = await indexesOf(session, table);
   if (indexes.length > 0)
     await session.run(
-      sql`ALTER TABLE ${id(stage)} ${join(indexes.map(({ name }) => sql`DROP INDEX ${id(name)}`))}`,
+      sql`ALTER TABLE ${id(table)} ${join(indexes.map(({ name }) => sql`DROP INDEX ${id(name)}`))}`,
     );
-  if (table.uniqueIndexes.length > 0) await session.run(createMerged(spec, table));
 }
 
 /** Gives the rows that a published run held back the base that they have from then on; a crash before it is mended by the next run. */

@@ -13,6 +13,12 @@ import { type Fragment, id, join, raw, sql } from './text.js';
  */
 export type Within = 'all' | 'keys';
 
+/**
+ * Which children a rule looks at: all of stage; in a replay the replayed ones, those of replayed parents, or, where a
+ * parent is not named by its key, all that are in stage beside the replayed ones.
+ */
+export type Children = Within | 'childrenOfKeys' | 'besideKeys';
+
 /** Why a source's row is not published, or a row of live stays: the kind of its conflict. */
 export type GroupConflict = 'parent' | 'orphan' | 'unique' | 'bad';
 
@@ -28,36 +34,75 @@ function found(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
 }
 
 /** `parent.referenced = child.referencing`, column by column. */
-function refers(parent: TableSpec, parentRole: string, child: TableSpec, key: ForeignKey): Fragment {
+function refers(
+  parent: TableSpec,
+  parentRole: string,
+  child: TableSpec,
+  childRole: string,
+  key: ForeignKey,
+): Fragment {
   return join(
     key.columns.map(
       (column, index) =>
-        sql`${at(parent, parentRole, key.parentColumns[index] ?? '')} = ${at(child, 'c', column)}`,
+        sql`${at(parent, parentRole, key.parentColumns[index] ?? '')} = ${at(child, childRole, column)}`,
     ),
     ' AND ',
   );
 }
 
-/** Rows `c` of stage whose parent is not in stage: all of them, the replayed ones, or children of replayed parents. */
+/** A replay's rows wait in `merged` where unique indexes of stage could refuse them, until all rules are done. */
+export function waitsInMerged(table: TableSpec): boolean {
+  return table.uniqueIndexes.length > 0;
+}
+
+/** Where the children are that a rule looks at, and the role that they have there. */
+function childrenOf(
+  spec: RunSpec,
+  table: TableSpec,
+  key: ForeignKey,
+  children: Children,
+): { role: string; from: Fragment } {
+  const parent = tableOf(spec, key.parent);
+  const inStage = sql`${physical(spec, table, 'stage')} AS ${as(table, 'c')}`;
+  const keys = (of: TableSpec) => sql`${physical(spec, of, 'replayKeys')} AS ${as(of, 'k')}`;
+  if (children === 'all' || children === 'besideKeys') return { role: 'c', from: inStage };
+  if (children === 'childrenOfKeys')
+    return {
+      role: 'c',
+      from: sql`${keys(parent)} STRAIGHT_JOIN ${inStage} ON ${refers(parent, 'k', table, 'c', key)}`,
+    };
+  return waitsInMerged(table)
+    ? { role: 'm', from: sql`${physical(spec, table, 'merged')} AS ${as(table, 'm')}` }
+    : { role: 'c', from: sql`${keys(table)} STRAIGHT_JOIN ${inStage} ON ${sameKey(table, 'c', 'k')}` };
+}
+
+/** Children whose parent is not in stage, nor on its way there in a replay. */
 function parentless(
   spec: RunSpec,
   table: TableSpec,
   key: ForeignKey,
-  within: Within | 'childrenOfKeys',
-): { from: Fragment; where: Fragment } {
+  children: Children,
+): { role: string; from: Fragment; where: Fragment } {
   const parent = tableOf(spec, key.parent);
-  const child = sql`${physical(spec, table, 'stage')} AS ${as(table, 'c')}`;
-  const among = {
-    all: child,
-    keys: sql`${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${child} ON ${sameKey(table, 'c', 'k')}`,
-    childrenOfKeys: sql`${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} STRAIGHT_JOIN ${child} ON ${refers(parent, 'k', table, key)}`,
-  }[within];
+  const { role, from } = childrenOf(spec, table, key, children);
+  const places: [string, 'stage' | 'merged'][] =
+    children !== 'all' && waitsInMerged(parent)
+      ? [
+          ['p', 'stage'],
+          ['n', 'merged'],
+        ]
+      : [['p', 'stage']];
+  const parents = places.map(
+    ([parentRole, kind]) =>
+      sql`LEFT JOIN ${physical(spec, parent, kind)} AS ${as(parent, parentRole)} ON ${refers(parent, parentRole, table, role, key)}`,
+  );
   return {
-    from: sql`FROM ${among} LEFT JOIN ${physical(spec, parent, 'stage')} AS ${as(parent, 'p')} ON ${refers(parent, 'p', table, key)}`,
+    role,
+    from: sql`FROM ${from} ${join(parents, ' ')}`,
     where: join(
       [
-        ...key.columns.map((column) => sql`${at(table, 'c', column)} IS NOT NULL`),
-        sql`${at(parent, 'p', key.parentColumns[0] ?? '')} IS NULL`,
+        ...key.columns.map((column) => sql`${at(table, role, column)} IS NOT NULL`),
+        ...places.map(([parentRole]) => sql`${at(parent, parentRole, key.parentColumns[0] ?? '')} IS NULL`),
       ],
       ' AND ',
     ),
@@ -75,14 +120,14 @@ export function findParentsToKeep(
   spec: RunSpec,
   table: TableSpec,
   key: ForeignKey,
-  within: Within | 'childrenOfKeys',
+  children: Children,
 ): Fragment {
   const parent = tableOf(spec, key.parent);
-  const { from, where } = parentless(spec, table, key, within);
+  const { role, from, where } = parentless(spec, table, key, children);
   return found(
     spec,
     parent,
-    sql`SELECT DISTINCT ${keyOf(parent, 'l')} ${from} JOIN ${id(parent.live)} AS ${as(parent, 'l')} ON ${refers(parent, 'l', table, key)} WHERE ${where}`,
+    sql`SELECT DISTINCT ${keyOf(parent, 'l')} ${from} JOIN ${id(parent.live)} AS ${as(parent, 'l')} ON ${refers(parent, 'l', table, role, key)} WHERE ${where}`,
   );
 }
 
@@ -94,18 +139,18 @@ export function findOrphansToHold(
   spec: RunSpec,
   table: TableSpec,
   key: ForeignKey,
-  within: Within | 'childrenOfKeys',
+  children: Children,
 ): Fragment {
   const parent = tableOf(spec, key.parent);
-  const { from, where } = parentless(spec, table, key, within);
+  const { role, from, where } = parentless(spec, table, key, children);
   const setAside =
     spec.badRows === 'quarantine' && refersToKey(spec, key)
-      ? sql` OR EXISTS (SELECT 1 FROM ${physical(spec, parent, 'heldBack')} AS ${as(parent, 'hk')} WHERE ${refers(parent, 'hk', table, key)})`
+      ? sql` OR EXISTS (SELECT 1 FROM ${physical(spec, parent, 'heldBack')} AS ${as(parent, 'hk')} WHERE ${refers(parent, 'hk', table, role, key)})`
       : raw('');
   return found(
     spec,
     table,
-    sql`SELECT DISTINCT ${keyOf(table, 'c')} ${from} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, key)} WHERE ${where} AND (${firstOf(parent, 'i')} IS NOT NULL${setAside}) AND NOT EXISTS (${heldAs(spec, table, 'c')})`,
+    sql`SELECT DISTINCT ${keyOf(table, role)} ${from} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, role, key)} WHERE ${where} AND (${firstOf(parent, 'i')} IS NOT NULL${setAside}) AND NOT EXISTS (${heldAs(spec, table, role)})`,
   );
 }
 
@@ -117,20 +162,15 @@ export function findChildrenOfSameKey(
   spec: RunSpec,
   table: TableSpec,
   key: ForeignKey,
-  within: Within | 'childrenOfKeys',
+  children: Children,
 ): Fragment {
   const parent = tableOf(spec, key.parent);
-  const held = sql`${physical(spec, parent, 'heldBack')} AS ${as(parent, 'h')}`;
-  const child = sql`${physical(spec, table, 'stage')} AS ${as(table, 'c')}`;
-  const from = {
-    all: sql`${held} JOIN ${child} ON ${refers(parent, 'h', table, key)}`,
-    keys: sql`${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${child} ON ${sameKey(table, 'c', 'k')} JOIN ${held} ON ${refers(parent, 'h', table, key)}`,
-    childrenOfKeys: sql`${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} STRAIGHT_JOIN ${held} ON ${sameKey(parent, 'h', 'k')} JOIN ${child} ON ${refers(parent, 'h', table, key)}`,
-  }[within];
+  const { role, from } = childrenOf(spec, table, key, children);
+  const held = sql`${physical(spec, parent, 'heldBack')} AS ${as(parent, 'h')} ON ${refers(parent, 'h', table, role, key)}`;
   return found(
     spec,
     table,
-    sql`SELECT DISTINCT ${keyOf(table, 'c')} FROM ${from} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'c')} WHERE ${at(parent, 'h', '_ss_reason')} = 'sameKey' AND ${firstOf(table, 'l')} IS NULL`,
+    sql`SELECT DISTINCT ${keyOf(table, role)} FROM ${from} JOIN ${held} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', role)} WHERE ${at(parent, 'h', '_ss_reason')} = 'sameKey' AND ${firstOf(table, 'l')} IS NULL`,
   );
 }
 
