@@ -1,10 +1,10 @@
 import type { Group, Row, Value } from './oracle.js';
 import { foldsOf, type ShapedTable } from './shape.js';
 
-/** The specification of the rules across the group: customers, whose e-mail is unique, and their invoices. */
+/** The specification of the rules across the group: customers and their invoices, with an e-mail and a number that are unique. */
 
 const CUSTOMER = { id: 'bigint', email: 'text', name: 'text' } as const;
-const INVOICE = { id: 'bigint', customer_id: 'bigint', memo: 'text' } as const;
+const INVOICE = { id: 'bigint', customer_id: 'bigint', memo: 'text', number: 'text' } as const;
 const unit = (column: string) => ({
   columns: [column],
   owner: 'merge' as const,
@@ -28,12 +28,12 @@ export const CUSTOMERS_AND_INVOICES: ShapedTable[] = [
     name: 'invoice',
     types: INVOICE,
     key: ['id'],
-    units: [unit('customer_id'), unit('memo')],
+    units: [unit('customer_id'), unit('memo'), unit('number')],
     own: {},
     onSourceDelete: 'delete',
     onLiveDelete: 'respect',
     references: [{ columns: ['customer_id'], parent: 'customer', parentColumns: ['id'] }],
-    unique: [],
+    unique: [['number']],
     folds: foldsOf(INVOICE),
   },
 ];
@@ -41,9 +41,15 @@ export const CUSTOMERS_AND_INVOICES: ShapedTable[] = [
 /** A row as it is written here: its table and its values in order; keys are small numbers, of the case alone. */
 type Written =
   | ['customer', id: number, email: Value, name: string]
-  | ['invoice', id: number, of: number | null, memo: string];
+  | ['invoice', id: number, of: number | null, memo: string, number: Value];
 const c = (id: number, email: Value = `${id}`, name = 'n'): Written => ['customer', id, email, name];
-const i = (id: number, of: number | null, memo = 'm'): Written => ['invoice', id, of, memo];
+const i = (id: number, of: number | null, memo = 'm', number: Value = null): Written => [
+  'invoice',
+  id,
+  of,
+  memo,
+  number,
+];
 
 export interface GroupCase {
   name: string;
@@ -220,6 +226,24 @@ export const GROUP_CASES: GroupCase[] = [
     nextBase: [c(1, 'a')],
   },
   {
+    name: 'unique: a child that falls back needs its parent, which collides with the row that has its value now',
+    base: [c(1, 'a'), c(2, 'b'), i(1, 1, 'm', 'x'), i(2, 2, 'm', 'y')],
+    source: [c(2, 'b'), c(3, 'a'), i(1, 2, 'm', 'z'), i(2, 2, 'm', 'y')],
+    live: [c(1, 'a'), c(2, 'b'), i(1, 1, 'm', 'x'), i(2, 2, 'm', 'z')],
+    merged: [c(1, 'a'), c(2, 'b'), i(1, 1, 'm', 'x'), i(2, 2, 'm', 'z')],
+    conflicts: ['unique customer 1', 'unique customer 3', 'unique invoice 1', 'unique invoice 2'],
+    nextBase: [c(1, 'a'), c(2, 'b'), i(1, 1, 'm', 'x'), i(2, 2, 'm', 'y')],
+  },
+  {
+    name: 'unique: a new row that is held back as an orphan collides with none',
+    base: [c(1), c(2), i(1, 2, 'm', 'x')],
+    source: [c(1), c(2), i(1, 2, 'm', 'y'), i(2, 1, 'm', 'y')],
+    live: [c(2), i(1, 2, 'm', 'x')],
+    merged: [c(2), i(1, 2, 'm', 'y')],
+    conflicts: ['orphan invoice 2'],
+    nextBase: [c(1), c(2), i(1, 2, 'm', 'y')],
+  },
+  {
     name: 'unique: a row that is gone at the source gives its value free',
     base: [c(1, 'a')],
     source: [c(2, 'a')],
@@ -235,11 +259,12 @@ export function groupOf(cases: [n: number, rows: Written[]][]): Group {
   const group = { customer: new Map<string, Row>(), invoice: new Map<string, Row>() };
   for (const [n, rows] of cases) {
     const key = (id: number | null) => (id === null ? null : String(n * 100 + id));
-    for (const [table, id, of, text] of rows) {
+    const own = (value: Value) => (value === null ? null : `${n}-${value}`);
+    for (const [table, id, of, text, number = null] of rows) {
       const row: Row =
         table === 'customer'
-          ? { id: key(id), email: of === null ? null : `${n}-${of}`, name: text }
-          : { id: key(id), customer_id: key(of), memo: text };
+          ? { id: key(id), email: own(of), name: text }
+          : { id: key(id), customer_id: key(of), memo: text, number: own(number) };
       group[table].set(JSON.stringify([row.id]), row);
     }
   }
