@@ -15,7 +15,7 @@ export class Session {
   /**
    * Opens a session with everything pinned that changes what a statement means: time zone, SQL mode, character set,
    * isolation (READ COMMITTED, in which INSERT … SELECT reads live without locks). Its writes are silent for capture
-   * unless `logged` is asked for.
+   * unless `logged` is asked for: such a session writes as a client does, whose foreign keys MySQL checks.
    */
   static async open(
     address: MysqlAddress,
@@ -55,7 +55,7 @@ export class Session {
     const session = new Session(connection, connection.threadId ?? 0);
     try {
       await connection.query(
-        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = 0, wait_timeout = ${options.waitTimeoutSeconds ?? 600}`,
+        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = ${options.logged ? 1 : 0}, wait_timeout = ${options.waitTimeoutSeconds ?? 600}`,
       );
       if (!options.logged) await connection.query('SET @stageswap_silent = 1');
       // LOAD DATA LOCAL waits for the source; MySQL's default gives up after 30 s
