@@ -21,7 +21,13 @@ export async function applyEdit(
   tables: Editable[],
   edit: ClientEdit,
 ): Promise<EditOutcome> {
-  const refused = (problem: string): EditOutcome => ({ editId: edit.editId, outcome: 'refused', problem });
+  const refused = (problem: string): EditOutcome => ({
+    editId: String(edit?.editId),
+    outcome: 'refused',
+    problem,
+  });
+  const malformed = whatIsMalformed(edit);
+  if (malformed !== undefined) return refused(malformed);
   const table = tables.find((candidate) => candidate.live === edit.table);
   if (!table) return refused(`table ${edit.table} is not part of pipeline ${pipeline}`);
   if (Object.keys(edit.key).sort().join() !== [...table.key].sort().join())
@@ -31,10 +37,8 @@ export async function applyEdit(
   if (set.some(([name]) => table.key.includes(name))) return refused('an edit cannot change the key');
   try {
     return await session.transaction(async () => {
-      const fresh = await session.run(
-        sql`INSERT IGNORE INTO ${id(control.edit)} (pipeline, edit_id, live, edited_by, outcome, applied_at) VALUES (${pipeline}, ${edit.editId}, ${edit.table}, ${edit.by ?? null}, 'applied', UTC_TIMESTAMP(6))`,
-      );
-      if (fresh === 0) return { editId: edit.editId, outcome: 'repeated' as const };
+      if (!(await remember(session, pipeline, edit)))
+        return { editId: edit.editId, outcome: 'repeated' as const };
       const where = join(
         table.key.map((name) => sql`${id(name)} = ${edit.key[name]}`),
         ' AND ',
@@ -50,14 +54,66 @@ export async function applyEdit(
     });
   } catch (error) {
     if (error instanceof NoSuchRow) return refused(error.message);
-    const number = errorNumber(error);
-    if (number !== undefined && REFUSALS.has(number))
-      return refused(`MySQL refuses it (error ${number}): a value does not fit its column, or breaks a key`);
+    if (isRefusal(error))
+      return refused(
+        `MySQL refuses it (error ${errorNumber(error)}): a value does not fit its column, or breaks a key`,
+      );
     throw error;
   }
 }
 
 class NoSuchRow extends Error {}
 
-/** Unknown column, bad values, broken keys and checks: no repetition mends these. */
-const REFUSALS = new Set([1048, 1054, 1062, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 3819]);
+const EDIT_ID_CHARACTERS_MAX = 128;
+const BY_CHARACTERS_MAX = 255;
+const DUPLICATE_ENTRY = 1062;
+
+/**
+ * Stores the edit's id. @returns false if it is known. Without IGNORE: that would cut a long id, and take an edit for the
+ * repetition of another one.
+ */
+async function remember(session: Session, pipeline: string, edit: ClientEdit): Promise<boolean> {
+  try {
+    await session.run(
+      sql`INSERT INTO ${id(control.edit)} (pipeline, edit_id, live, edited_by, outcome, applied_at) VALUES (${pipeline}, ${edit.editId}, ${edit.table}, ${edit.by ?? null}, 'applied', UTC_TIMESTAMP(6))`,
+    );
+    return true;
+  } catch (error) {
+    if (errorNumber(error) === DUPLICATE_ENTRY) return false;
+    throw error;
+  }
+}
+
+/** Edits come from outside and through signals, which nobody has checked; what has the wrong shape is refused by name. */
+function whatIsMalformed(edit: ClientEdit): string | undefined {
+  if (!isRecord(edit)) return 'an edit is an object of editId, table, key and set';
+  const { editId, by, key, set } = edit;
+  // In the id's collation spaces at the end are no difference between two ids.
+  if (!isText(editId, EDIT_ID_CHARACTERS_MAX) || editId === '' || editId.endsWith(' '))
+    return `editId must be text of 1 to ${EDIT_ID_CHARACTERS_MAX} characters without a space at its end`;
+  if (by !== undefined && by !== null && !isText(by, BY_CHARACTERS_MAX))
+    return `by must be text of at most ${BY_CHARACTERS_MAX} characters`;
+  if (!isRecord(key) || !isRecord(set)) return 'every edit wants editId, table, key and set';
+  for (const [name, value] of Object.entries(key))
+    if (!isPlain(value)) return `key ${name} must be text, as MySQL would print the value`;
+  for (const [name, value] of Object.entries(set))
+    if (value !== null && !isPlain(value))
+      return `${name} must be set to text, as MySQL would print the value, or to null`;
+  return undefined;
+}
+
+const isText = (value: unknown, charactersMax: number): value is string =>
+  typeof value === 'string' && value.length <= charactersMax;
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+/** Whole numbers that JavaScript holds exactly are taken as their digits. */
+const isPlain = (value: unknown) => typeof value === 'string' || Number.isSafeInteger(value);
+
+/** Data that does not fit, broken keys and checks, unknown columns, and what triggers refuse: no repetition mends these. */
+function isRefusal(error: unknown): boolean {
+  const { sqlState } = error as { sqlState?: string };
+  return REFUSED_STATES.test(sqlState ?? '') || REFUSALS.has(errorNumber(error) ?? 0);
+}
+const REFUSED_STATES = /^(22|23|45)/;
+/** Unknown columns, truncated data, wrong values and dates, generated columns, checks: their SQLSTATE alone does not say it. */
+const REFUSALS = new Set([1054, 1265, 1366, 1411, 1525, 3105, 3819]);

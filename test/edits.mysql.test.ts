@@ -1,0 +1,93 @@
+import mysql from 'mysql2/promise';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { parseMysqlAddress } from '../src/config/address.js';
+import type { ClientEdit } from '../src/model/messages.js';
+import { Session } from '../src/mysql/connection.js';
+import { applyEdit } from '../src/mysql/edits.js';
+import { createControlTables } from '../src/sql/control.js';
+
+/** Edits handed in through Temporal, as they come: from programs that nobody has checked. */
+const SCHEMA = 'stageswap_test_edits';
+const url = new URL(inject('mysqlUrl'));
+url.pathname = `/${SCHEMA}`;
+const TABLES = [
+  { live: 'customer', key: ['id'] },
+  { live: 'invoice', key: ['id'] },
+];
+let server: mysql.Connection;
+let session: Session;
+
+beforeAll(async () => {
+  server = await mysql.createConnection(inject('mysqlUrl'));
+  await server.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
+  await server.query(`CREATE DATABASE ${SCHEMA}`);
+  await server.query(`USE ${SCHEMA}`);
+  await server.query(
+    'CREATE TABLE customer (id BIGINT PRIMARY KEY, email VARCHAR(100), born DATE, extra JSON, twice BIGINT AS (id * 2))',
+  );
+  await server.query(
+    'CREATE TABLE invoice (id BIGINT PRIMARY KEY, customer_id BIGINT, FOREIGN KEY (customer_id) REFERENCES customer (id))',
+  );
+  await server.query("INSERT INTO customer (id, email) VALUES (1, 'a@old')");
+  await server.query('INSERT INTO invoice VALUES (10, 1)');
+  session = await Session.open(parseMysqlAddress(url.href), { logged: true });
+  for (const statement of createControlTables()) await session.run(statement);
+});
+afterAll(async () => {
+  await session?.close();
+  await server?.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
+  await server?.end();
+});
+
+let number = 0;
+const send = (edit: object) =>
+  applyEdit(session, 'p', TABLES, {
+    editId: `edit-${++number}`,
+    table: 'customer',
+    key: { id: '1' },
+    ...edit,
+  } as ClientEdit);
+const email = async () => {
+  const [rows] = await server.query<mysql.RowDataPacket[]>('SELECT email FROM customer WHERE id = 1');
+  return rows[0]?.email;
+};
+
+describe('edits handed in', () => {
+  it('keep the foreign keys of live', async () => {
+    const outcome = await send({ table: 'invoice', key: { id: '10' }, set: { customer_id: '999' } });
+    expect(outcome).toMatchObject({ outcome: 'refused', problem: expect.stringContaining('1452') });
+    const [rows] = await server.query('SELECT customer_id FROM invoice');
+    expect(rows).toEqual([{ customer_id: 1 }]);
+  });
+
+  it('are never taken for the repetition of another one', async () => {
+    const long = 'x'.repeat(128);
+    expect((await send({ editId: `${long}1`, set: { email: 'first' } })).outcome).toBe('refused');
+    expect((await send({ editId: long, set: { email: 'second' } })).outcome).toBe('applied');
+    expect((await send({ editId: long, set: { email: 'third' } })).outcome).toBe('repeated');
+    expect((await send({ editId: `${long.slice(1)} `, set: { email: 'fourth' } })).outcome).toBe('refused');
+    expect(await email()).toBe('second');
+  });
+
+  it.each([
+    ['null', null],
+    ['no key', { key: undefined, set: { email: 'x' } }],
+    ['no set', {}],
+    ['an object as a value', { set: { email: { text: 'x' } } }],
+    ['a list as a value', { set: { email: ['x', 'y'] } }],
+    ['a list as a key', { key: { id: ['1', '2'] }, set: { email: 'x' } }],
+    ['a number that is not exact', { set: { email: 0.1 + 0.2 } }],
+    ['no id', { editId: undefined, set: { email: 'x' } }],
+    ['a column that does not exist', { set: { nothing: 'x' } }],
+    ['text that is no JSON', { set: { extra: '{' } }],
+    ['text that is no date', { set: { born: 'yesterday' } }],
+    ['a generated column', { set: { twice: '3' } }],
+    ['a key of another type', { key: { id: '1 or so' }, set: { email: 'x' } }],
+  ])('are refused, and change nothing: %s', async (_, edit) => {
+    const before = await email();
+    const outcome =
+      edit === null ? await applyEdit(session, 'p', TABLES, null as unknown as ClientEdit) : await send(edit);
+    expect(outcome.outcome).toBe('refused');
+    expect(await email()).toBe(before);
+  });
+});
