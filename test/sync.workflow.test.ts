@@ -210,6 +210,32 @@ describe('a run', () => {
     expect(notes.filter((name) => name.startsWith('edit')).sort()).toEqual(['edit a', 'edit b', 'edit c']);
   });
 
+  it('outlives signals that nobody checked, and edits that cannot be written', async () => {
+    const notes: string[] = [];
+    const working = withResolvers();
+    const activities = noting(notes, {
+      prepare: async () => working.promise,
+      applyEdits: async (_pipeline, edits) => {
+        if (edits.some((found) => found?.editId === 'poison'))
+          throw ApplicationFailure.nonRetryable('MySQL does not know what to do', 'Unexpected');
+        notes.push(...edits.map((found) => `edit ${found.editId}`));
+        return edits.map((found) => ({ editId: found.editId, outcome: 'applied' as const }));
+      },
+    });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      await handle.signal('clientEdits');
+      await handle.signal('clientEdits', {});
+      await handle.signal('clientEdits', { edits: 5 });
+      await handle.signal('clientEdits', { edits: [edit('a'), edit('poison'), edit('b')] });
+      await vi.waitFor(() => expect(notes).toContain('edit b'), 20_000);
+      await handle.signal('clientEdits', { edits: [edit('c')] });
+      working.resolve();
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'published', edits: { handedIn: 3 } });
+    expect(notes.filter((name) => name.startsWith('edit'))).toEqual(['edit a', 'edit b', 'edit c']);
+  }, 60_000);
+
   it('ends aborted, with everything taken back, when an operator aborts it', async () => {
     const notes: string[] = [];
     let reached: () => void = () => {};

@@ -3,6 +3,7 @@ import {
   allHandlersFinished,
   CancellationScope,
   condition,
+  log,
   proxyActivities,
   setHandler,
 } from '@temporalio/workflow';
@@ -37,8 +38,18 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
       return outcomes;
     });
   const drain = async () => {
-    while (buffer.length > 0) await write(buffer.splice(0, EDITS_A_BATCH));
+    while (buffer.length > 0) await writeAll(buffer.splice(0, EDITS_A_BATCH));
     writing = undefined;
+  };
+  // Never rejects: an edit that cannot be written must neither take others with it nor keep the run from its end.
+  const writeAll = async (edits: ClientEdit[]): Promise<void> => {
+    try {
+      await write(edits);
+    } catch (error) {
+      if (edits.length > 1) for (const edit of edits) await writeAll([edit]);
+      else
+        log.error('an edit from a signal was not written', { editId: edits[0]?.editId, ...problemOf(error) });
+    }
   };
 
   const abort = (reason?: string) => {
@@ -56,6 +67,8 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
   };
 
   setHandler(messages.clientEdits, (batch) => {
+    // Nobody checks a signal before it is accepted, and an error here would stop the whole run.
+    if (!Array.isArray(batch?.edits)) return log.warn('a signal clientEdits without a list of edits');
     buffer.push(...batch.edits);
     writing ??= drain();
   });
