@@ -1,11 +1,13 @@
+import type { Config } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { Report } from '../src/model/report.js';
 import type { RunSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
+import { readLiveTables } from '../src/mysql/schema.js';
 import { decide } from '../src/preflight/decide.js';
-import { gatherFacts } from '../src/preflight/facts.js';
+import { type Facts, gatherFacts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, join, sql } from '../src/sql/text.js';
@@ -28,23 +30,12 @@ export function runActivities(dependencies: Dependencies) {
   const begin = activity(async (pipeline: string, runId: string): Promise<Begun> => {
     const config = dependencies.config(pipeline);
     const facts = await gatherFacts(config);
-    const decision = decide(config, facts);
-    if (decision.refusals.length > 0) {
-      throw new StageswapError(
-        'Refused',
-        decision.refusals.map(({ where, what, cure }) => `${where}: ${what}. Cure: ${cure}.`).join('\n'),
-      );
-    }
+    refuseIfDecided(config, facts);
     return onTarget(dependencies, pipeline, async (session) => {
       for (const statement of createControlTables()) await session.run(statement);
       const known = await specOfRun(session, pipeline, runId);
       if (known) return begun(known);
-      const at = await publishedGeneration(session, pipeline);
-      if (at === 0) await session.run(createMarker(pipeline));
-      const fingerprints: Record<string, string> = {};
-      for (const table of config.tables)
-        fingerprints[table.live] = (await definitionOf(session, table.live)).fingerprint;
-      const baseGeneration = at === 0 ? null : at;
+      if ((await publishedGeneration(session, pipeline)) === 0) await session.run(createMarker(pipeline));
       const spec = await session.transaction(async () => {
         for (const table of config.tables) {
           await session.run(
@@ -57,7 +48,18 @@ export function runActivities(dependencies: Dependencies) {
           config.tables.map((table) => table.live),
         );
         const generation = await nextGeneration(session, pipeline);
-        const frozen = freeze(config, facts, { runId, generation, baseGeneration, fingerprints });
+        // Only now no older run can swap any more: its cut-over holds the row that was just raised.
+        const at = await publishedGeneration(session, pipeline);
+        const baseGeneration = at === 0 ? null : at;
+        const fingerprints: Record<string, string> = {};
+        for (const table of config.tables)
+          fingerprints[table.live] = (await definitionOf(session, table.live)).fingerprint;
+        // Read again behind the fingerprint: facts took their time, and a column that was added meanwhile would be
+        // neither in them nor found as a change at the cut-over.
+        const names = config.tables.map((table) => table.live);
+        const now = { ...facts, live: await readLiveTables(session.connection, facts.schema, names) };
+        refuseIfDecided(config, now);
+        const frozen = freeze(config, now, { runId, generation, baseGeneration, fingerprints });
         if (baseGeneration !== null) await refuseChangedMapping(session, frozen, baseGeneration);
         await insertRun(session, frozen);
         return frozen;
@@ -99,6 +101,7 @@ export function runActivities(dependencies: Dependencies) {
           const tables = [];
           for (const table of undone.tables)
             tables.push({ ...table, fingerprint: (await definitionOf(session, table.live)).fingerprint });
+          await refuseOtherColumns(session, undone);
           const rollback: RunSpec = { ...undone, runId, generation, kind: 'rollback', undoes: at, tables };
           await insertRun(session, rollback);
           return rollback;
@@ -154,6 +157,41 @@ function begun(spec: RunSpec): Begun {
     firstPublish: spec.kind === 'publish' && spec.baseGeneration === null,
     approve: spec.approve,
   };
+}
+
+function refuseIfDecided(config: Config, facts: Facts): void {
+  const { refusals } = decide(config, facts);
+  if (refusals.length > 0)
+    throw new StageswapError(
+      'Refused',
+      refusals.map(({ where, what, cure }) => `${where}: ${what}. Cure: ${cure}.`).join('\n'),
+    );
+}
+
+/**
+ * A rollback writes the columns that live had when it was published. One that a migration has added since is not among
+ * them, nor in the backup: its values would be gone.
+ */
+async function refuseOtherColumns(session: Session, undone: RunSpec): Promise<void> {
+  const names = undone.tables.map((table) => table.live);
+  const tables = await readLiveTables(session.connection, undone.schema, names);
+  for (const table of undone.tables) {
+    const then = [...table.columns.map((column) => column.live), ...table.unmapped];
+    const now = (tables.find(({ name }) => name === table.live)?.columns ?? []).filter(
+      (column) => !column.generated,
+    );
+    const kept = (column: { name: string; columnType: string }, among: typeof then) =>
+      among.some(({ name, columnType }) => name === column.name && columnType === column.columnType);
+    const changed = [
+      ...now.filter((column) => !kept(column, then)),
+      ...then.filter((column) => !now.some(({ name }) => name === column.name)),
+    ].map(({ name }) => name);
+    if (changed.length > 0)
+      throw new StageswapError(
+        'LiveChanged',
+        `columns of ${table.live} are not those that run ${undone.generation} published: ${changed.join(', ')}. Live is untouched. Undo the migration and roll back again, or publish instead.`,
+      );
+  }
 }
 
 /** Preflight saw no other claim, but another pipeline's run may have begun at the same time: the row decides. */

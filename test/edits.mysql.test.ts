@@ -46,7 +46,7 @@ const send = (edit: object) =>
     table: 'customer',
     key: { id: '1' },
     ...edit,
-  } as ClientEdit);
+  } as unknown as ClientEdit);
 const email = async () => {
   const [rows] = await server.query<mysql.RowDataPacket[]>('SELECT email FROM customer WHERE id = 1');
   return rows[0]?.email;

@@ -166,6 +166,16 @@ export class ByHand {
     return spec;
   }
 
+  /** A step of a run once more, as an attempt of it would that slept and wakes up. */
+  async again(step: 'prepare' | 'capture' | 'undo' | 'cutOver', generation: number): Promise<void> {
+    await this.#run<unknown>(() => this.#activities[step]({ pipeline: 'hand', generation }));
+  }
+
+  /** What the rollback workflow would do first. */
+  async beginRollback(): Promise<void> {
+    await this.#run(() => this.#activities.beginRollback('hand', 'run-rollback'));
+  }
+
   /** A whole rollback of a publish. */
   async rollBack(undone: RunSpec, meanwhile: Meanwhile = {}): Promise<void> {
     const generation = this.#generation + 1;
