@@ -59,6 +59,7 @@ export function tableActivities(dependencies: Dependencies) {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'prepare');
         for (const table of spec.tables) {
+          await holdFence(session, ref); // of a run that was taken back nothing is made again
           if (spec.kind === 'publish') await session.run(createBaseNext(spec, table));
           await createBareStage(session, spec, table);
           await session.run(createHeldBack(spec, table));
@@ -88,6 +89,8 @@ export function tableActivities(dependencies: Dependencies) {
             spec,
             [table.live, physicalTable(spec.generation, 'log', table.live)],
             async () => {
+              // An attempt that slept over the swap: live has a next generation now, and this one's log will go.
+              if (await isSwapped(session, spec)) return;
               const present = await triggersOf(session, table.live);
               for (const trigger of wanted) {
                 if (!present.includes(trigger.name)) await session.run(trigger.create);
@@ -110,7 +113,7 @@ export function tableActivities(dependencies: Dependencies) {
     async (ref: RunRef): Promise<{ undone: boolean }> =>
       onTarget(dependencies, ref.pipeline, async (session) => {
         const spec = await loadSpec(session, ref);
-        if (await isSwapped(session, spec)) return { undone: false };
+        if (!(await shutOut(session, spec))) return { undone: false };
         for (const table of spec.tables) await dropLogTriggers(dependencies, session, spec, table);
         await session.run(sql`SET SESSION foreign_key_checks = 0`);
         for (const table of [...spec.tables].reverse()) {
@@ -271,8 +274,30 @@ async function dropLogTriggers(
   const present = await triggersOf(session, table.live);
   const ours = logTriggers(spec, table).filter((trigger) => present.includes(trigger.name));
   if (ours.length === 0) return;
-  await underLock(dependencies, session, spec, [table.live], async () => {
+  const drop = async () => {
     for (const trigger of ours) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger.name)}`);
+  };
+  // They are this run's own, whoever owns the pipeline by now.
+  await underLock(dependencies, session, spec, [table.live], drop, { owned: false });
+}
+
+/**
+ * Before anything is taken back, the run loses the pipeline: an attempt that slept, its cut-over above all, finds the
+ * fence shut when it wakes up. Else it could swap while capture's triggers are already gone.
+ *
+ * @returns false if the swap was executed: then nothing is taken back, and the run keeps the pipeline
+ */
+async function shutOut(session: Session, spec: RunSpec): Promise<boolean> {
+  return session.transaction(async () => {
+    // Waits for a cut-over, which holds this table locked, and keeps the next one waiting until this is decided.
+    await session.rows(
+      sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${spec.pipeline} FOR UPDATE`,
+    );
+    if (await isSwapped(session, spec)) return false;
+    await session.run(
+      sql`UPDATE ${id(control.pipeline)} SET generation = generation + 1 WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation}`,
+    );
+    return true;
   });
 }
 
@@ -283,6 +308,7 @@ async function underLock(
   spec: RunSpec,
   tables: string[],
   work: () => Promise<void>,
+  { owned } = { owned: true },
 ): Promise<void> {
   const watchdog = await MysqlSession.open(target(dependencies.config(spec.pipeline)));
   try {
@@ -304,7 +330,7 @@ async function underLock(
     try {
       const { text, values } = fence(spec.pipeline, spec.generation);
       const [owner] = await session.connection.query(text.replace(' FOR SHARE', ''), values);
-      if ((owner as unknown[]).length === 0)
+      if (owned && (owner as unknown[]).length === 0)
         throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns ${tables[0]}`);
       await work();
     } finally {
