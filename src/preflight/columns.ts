@@ -44,7 +44,7 @@ export function decideColumns(
   }
   for (const column of live.columns) {
     if (
-      column.name in table.columns ||
+      Object.hasOwn(table.columns, column.name) ||
       column.generated ||
       column.nullable ||
       column.default !== null ||

@@ -72,7 +72,7 @@ function freezeTable(
     key: table.key,
     columns,
     unmapped: live.columns
-      .filter((column) => !(column.name in table.columns) && !column.generated)
+      .filter((column) => !Object.hasOwn(table.columns, column.name) && !column.generated)
       .map(liveColumn),
     units: unitsOf(table, ordered),
     foreignKeys: live.foreignKeys.map((key) => ({

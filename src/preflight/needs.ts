@@ -47,7 +47,7 @@ export function needsOf(config: Config, facts: Facts): Needs {
 
 function needsOfTable(table: TableConfig, live: LiveTable, sourceRows: number | undefined): TableNeeds {
   const all = live.columns.filter((column) => !/VIRTUAL/i.test(column.extra));
-  const mapped = all.filter((column) => column.name in table.columns);
+  const mapped = all.filter((column) => Object.hasOwn(table.columns, column.name));
   // What live's rows take, where it has some: that knows its indexes, and how long its texts are.
   const measured = live.rowsEstimate > 1_000 ? live.dataBytes / live.rowsEstimate : undefined;
   const rowBytes = measured ?? widthBytes(all);
