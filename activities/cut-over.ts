@@ -40,6 +40,7 @@ const DRAIN_EDITS_MAX = 10;
 const TAIL_MS_MAX = 5_000;
 
 const DUPLICATE_COLUMN = 1060;
+const NO_SUCH_COLUMN = 1091;
 
 /** A session that holds the lock must not outlive its worker: MySQL closes it after this. */
 const CUT_OVER_WAIT_TIMEOUT_SECONDS = 20;
@@ -321,13 +322,20 @@ async function raiseBarrier(session: Session, spec: RunSpec): Promise<void> {
     } catch (error) {
       if (!NOT_INSTANT.has(errorNumber(error) ?? 0)) throw error;
       // A full-text index, compressed rows, or a MySQL before 8.0.29: rebuilding is slower, and the same to old readers.
-      await session.run(sql`ALTER TABLE ${stage} FORCE`);
+      // Where only the second was not instant, the column is there, and must not become live's.
+      await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier`).catch((second: unknown) => {
+        if (errorNumber(second) !== NO_SUCH_COLUMN) throw second;
+        return session.run(sql`ALTER TABLE ${stage} FORCE`);
+      });
     }
   }
 }
 
-/** 1845, 1846: INSTANT is not supported for this table; 1064: INVISIBLE is not known before 8.0.23. */
-const NOT_INSTANT = new Set([1845, 1846, 1064]);
+/**
+ * 1845, 1846: INSTANT is not supported for this table; 1064: INVISIBLE is not known before 8.0.23; 4092: the table has had
+ * as many instant changes as MySQL keeps, from attempts before this one.
+ */
+const NOT_INSTANT = new Set([1845, 1846, 1064, 4092]);
 
 /** The drain must not leave a child without its parent; looked for among the replayed keys and their children only. */
 async function refuseNewOrphans(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
