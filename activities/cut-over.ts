@@ -5,6 +5,7 @@ import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { errorNumber, Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
+import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { orphansOfReplay } from '../src/sql/cut-over.js';
 import { tablesOfReplay } from '../src/sql/group.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
@@ -19,8 +20,9 @@ import {
   tableExists,
   target,
 } from './context.js';
+import { missingIndexes } from './group.js';
 import { pendingEdits, replayGroup, replayRounds } from './replay.js';
-import { markerOf } from './tables.js';
+import { hasForeignKeys, markerOf, triggersOf } from './tables.js';
 
 export interface CutOver {
   attempts: number;
@@ -79,6 +81,7 @@ export function cutOverActivities(dependencies: Dependencies) {
           const address = target(dependencies.config(ref.pipeline));
           const watchdog = await Session.open(address);
           try {
+            await refuseIncompleteStage(session, spec);
             const counters = await carryAutoIncrement(session, spec);
             await raiseBarrier(session, spec);
             const result = await swapUnderLock(session, watchdog, spec, counters);
@@ -188,6 +191,34 @@ async function swapUnderLock(
   }
 }
 
+/**
+ * What was built on stage is looked at once more: DDL cannot be fenced, so an attempt of an earlier step that slept could
+ * have taken it away again.
+ */
+async function refuseIncompleteStage(session: Session, spec: RunSpec): Promise<void> {
+  const definitions = await definitionsOf(
+    session,
+    spec.tables.map((table) => table.live),
+  );
+  for (const table of spec.tables) {
+    if (definitions.get(table.live)?.fingerprint !== table.fingerprint) continue; // live changed: told under the lock
+    const stage = physicalTable(spec.generation, 'stage', table.live);
+    const missing = (await missingIndexes(session, spec, table)).map(({ name }) => `index ${name}`);
+    if (table.foreignKeys.length > 0 && !(await hasForeignKeys(session, stage)))
+      missing.push('its foreign keys');
+    if (spec.kind === 'publish') {
+      const triggers = await triggersOf(session, stage);
+      for (const { name } of touchTriggers(spec, table))
+        if (!triggers.includes(name)) missing.push(`trigger ${name}`);
+    }
+    if (missing.length > 0)
+      throw new StageswapError(
+        'ProofFailed',
+        `the next version of ${table.live} lacks ${missing.join(', ')}. Live is untouched. Run again.`,
+      );
+  }
+}
+
 /** The fence, read under its lock: a newer run would have raised the generation. */
 async function refuseIfNotOurs(session: Session, spec: RunSpec): Promise<void> {
   const owner = await session.rows<{ generation: number }>(
@@ -210,6 +241,12 @@ async function refuseIfChanged(session: Session, spec: RunSpec, counters: Counte
       throw new StageswapError(
         'LiveChanged',
         `the definition of ${table.live} changed while the run worked (a migration?). Live is untouched. Run again.`,
+      );
+    const missing = logTriggers(spec, table).filter(({ name }) => !live.runTriggers.includes(name));
+    if (missing.length > 0)
+      throw new StageswapError(
+        'LiveChanged',
+        `somebody has dropped triggers of ${table.live} that log its edits: ${missing.map(({ name }) => name).join(', ')}. Edits may be missing in the log. Live is untouched. Run again.`,
       );
     await raiseCounter(session, spec, table, live.autoIncrement, counters.get(table.live) ?? null);
   }

@@ -2,7 +2,7 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
-import { indexesOf } from '../src/mysql/fingerprint.js';
+import { type IndexDefinition, indexesOf } from '../src/mysql/fingerprint.js';
 import {
   type Children,
   findBadRows,
@@ -167,14 +167,23 @@ export async function separateReplayed(
   return false;
 }
 
+/** Live's indexes that stage has not. */
+export async function missingIndexes(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+): Promise<IndexDefinition[]> {
+  const present = await indexesOf(session, physicalTable(spec.generation, 'stage', table.live));
+  return (await indexesOf(session, table.live)).filter(
+    ({ definition }) => !present.some((index) => index.definition === definition),
+  );
+}
+
 /** Builds what stage lacks of live's indexes. @returns false where rows had to fall back first, so that it must be tried again */
 async function buildIndexes(session: Session, spec: RunSpec): Promise<boolean> {
   for (const table of spec.tables) {
     const stage = physicalTable(spec.generation, 'stage', table.live);
-    const present = await indexesOf(session, stage);
-    const missing = (await indexesOf(session, table.live)).filter(
-      ({ definition }) => !present.some((index) => index.definition === definition),
-    );
+    const missing = await missingIndexes(session, spec, table);
     if (missing.length === 0) continue;
     try {
       await session.run(

@@ -9,25 +9,30 @@ export interface Definition {
   fingerprint: string;
   /** the next AUTO_INCREMENT value, or null */
   autoIncrement: string | null;
+  /** names of the triggers that runs have made on it */
+  runTriggers: string[];
 }
 
 /** Reads the definitions of tables, quickly enough for the lock: a statement a table, and one for all triggers. */
 export async function definitionsOf(session: Session, tables: string[]): Promise<Map<string, Definition>> {
   const triggers = await session.rows<Record<'on_table' | 'name' | 'event' | 'timing' | 'body', string>>(
-    sql`SELECT event_object_table AS on_table, trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table IN (${join(tables.map((table) => sql`${table}`))}) AND trigger_name NOT LIKE ${'\\_ss%'} ORDER BY trigger_name`,
+    sql`SELECT event_object_table AS on_table, trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table IN (${join(tables.map((table) => sql`${table}`))}) ORDER BY trigger_name`,
   );
   const definitions = new Map<string, Definition>();
   for (const table of tables) {
     const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
     const create = shown[0]?.['Create Table'] ?? '';
-    const own = triggers
-      .filter((trigger) => trigger.on_table === table)
+    const here = triggers.filter((trigger) => trigger.on_table === table);
+    const ofRun = ({ name }: { name: string }) => name.startsWith('_ss');
+    const own = here
+      .filter((trigger) => !ofRun(trigger))
       .map(({ name, event, timing, body }) => ({ name, event, timing, body }));
     definitions.set(table, {
       fingerprint: createHash('sha256')
         .update(JSON.stringify([withoutGeneration(create), own]))
         .digest('hex'),
       autoIncrement: / AUTO_INCREMENT=(\d+)/.exec(create)?.[1] ?? null,
+      runTriggers: here.filter(ofRun).map(({ name }) => name),
     });
   }
   return definitions;

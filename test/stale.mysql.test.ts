@@ -1,0 +1,130 @@
+import type { RowDataPacket } from 'mysql2/promise';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { control } from '../src/model/names.js';
+import { id, sql } from '../src/sql/text.js';
+import { ByHand, type SourceRows, sourceTable } from './support/by-hand.js';
+
+/** What others did to the tables of a run, or attempts of its own that slept: found before the swap, or without effect. */
+const CUSTOMER =
+  'CREATE TABLE customer (id INT PRIMARY KEY, email VARCHAR(40), constructor VARCHAR(40), KEY by_email (email))';
+const INVOICE =
+  'CREATE TABLE invoice (id INT PRIMARY KEY, customer_id INT NOT NULL, CONSTRAINT of_customer FOREIGN KEY (customer_id) REFERENCES customer (id))';
+const TABLES = `
+  - { source: dbo.Customer, live: customer, key: [id], columns: { id: Id, email: Email } }
+  - { source: dbo.Invoice, live: invoice, key: [id], columns: { id: Id, customer_id: CustomerId } }
+`;
+const SOURCE = [
+  sourceTable('Customer', { Id: 'int', Email: 'nvarchar' }, ['Id']),
+  sourceTable('Invoice', { Id: 'int', CustomerId: 'int' }, ['Id']),
+];
+const ROWS: SourceRows = { customer: [[1, 'a@x']], invoice: [[10, 1]] };
+
+let pipeline: ByHand;
+beforeEach(async () => {
+  const open = ByHand.open(inject('mysqlUrl'), 'stageswap_test_stale', [CUSTOMER, INVOICE], TABLES, SOURCE);
+  pipeline = await open;
+});
+afterEach(async () => pipeline?.close());
+
+const client = (statement: string) => pipeline.application.query(statement);
+async function customers(): Promise<unknown> {
+  const [rows] = await pipeline.application.query<RowDataPacket[]>('SELECT * FROM customer');
+  return rows;
+}
+async function triggers(table: string): Promise<string[]> {
+  const rows = await pipeline.session.rows<{ name: string }>(
+    sql`SELECT trigger_name AS name FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table = ${table} ORDER BY name`,
+  );
+  return rows.map((row) => row.name);
+}
+
+describe('a run that was taken back', () => {
+  it('is shut out: no attempt of it that wakes up makes triggers, or swaps', async () => {
+    await pipeline.publish(ROWS);
+    const second = pipeline.publish(ROWS, async () => {
+      await pipeline.again('undo', 2);
+      await expect(pipeline.again('prepare', 2)).rejects.toThrow(/owns its tables/);
+      await expect(pipeline.again('capture', 2)).rejects.toThrow();
+      await expect(pipeline.again('cutOver', 2)).rejects.toThrow();
+      expect((await triggers('customer')).filter((name) => name.startsWith('_ss2'))).toEqual([]);
+      await pipeline.again('undo', 2); // a repetition finds nothing to do
+    });
+    await expect(second).rejects.toThrow(/owns its tables/);
+    const [owner] = await pipeline.session.rows<{ generation: number }>(
+      sql`SELECT generation FROM ${id(control.pipeline)}`,
+    );
+    expect(Number(owner?.generation)).toBe(3);
+  });
+
+  it('cannot swap what it had locked before, either', async () => {
+    await pipeline.publish(ROWS);
+    const second = pipeline.publish(ROWS, async () => {
+      // as undo has it, when capture's triggers are gone and the tables are not yet
+      await pipeline.session.run(sql`UPDATE ${id(control.pipeline)} SET generation = 3`);
+      await expect(pipeline.again('cutOver', 2)).rejects.toThrow(/owns its tables/);
+      throw new Error('stop here');
+    });
+    await expect(second).rejects.toThrow('stop here');
+  });
+
+  it('is not taken back after the swap, and keeps the pipeline', async () => {
+    await pipeline.publish(ROWS);
+    await pipeline.again('undo', 1);
+    expect(await triggers('customer')).toHaveLength(3);
+    await client("UPDATE customer SET email = 'client' WHERE id = 1");
+    await pipeline.publish({ ...ROWS, customer: [[1, 'a@x']] });
+    expect(await customers()).toMatchObject([{ email: 'client' }]);
+  });
+});
+
+describe('before the swap', () => {
+  it('a stage that lost an index is found', async () => {
+    const run = pipeline.publish(ROWS, () => client('ALTER TABLE _ss1s_customer DROP INDEX by_email'));
+    await expect(run).rejects.toThrow(/lacks index by_email/);
+  });
+
+  it('a stage that lost a trigger is found', async () => {
+    const run = pipeline.publish(ROWS, () => client('DROP TRIGGER _ss1tu_customer'));
+    await expect(run).rejects.toThrow(/lacks trigger _ss1tu_customer/);
+  });
+
+  it('a live table whose edits are not logged any more is found', async () => {
+    const run = pipeline.publish(ROWS, () => client('DROP TRIGGER _ss1lu_customer'));
+    await expect(run).rejects.toThrow(/that log its edits: _ss1lu_customer/);
+    expect(await customers()).toEqual([]);
+  });
+
+  it('a stage that can take no more instant changes is rebuilt, and brings no column of its own', async () => {
+    await pipeline.publish(ROWS, async () => {
+      for (let version = 0; ; version += 1) {
+        const change = version % 2 === 0 ? 'ADD COLUMN _ss_barrier INT INVISIBLE' : 'DROP COLUMN _ss_barrier';
+        try {
+          await client(`ALTER TABLE _ss1s_customer ${change}, ALGORITHM=INSTANT`);
+        } catch (error) {
+          expect((error as { errno: number }).errno).toBe(4092);
+          return;
+        }
+      }
+    });
+    const [shown] = await pipeline.application.query<RowDataPacket[]>('SHOW CREATE TABLE customer');
+    expect(shown[0]?.['Create Table']).not.toContain('_ss_barrier');
+    await pipeline.publish(ROWS);
+  });
+});
+
+describe('columns of the application’s own', () => {
+  it('are kept, also under a name that every JavaScript object has', async () => {
+    await client("INSERT INTO customer VALUES (1, 'a@x', 'ours')");
+    await pipeline.publish(ROWS);
+    expect(await customers()).toEqual([{ id: 1, email: 'a@x', constructor: 'ours' }]);
+  });
+
+  it('that came after a publish keep it from being rolled back', async () => {
+    await pipeline.publish(ROWS);
+    await client('ALTER TABLE customer ADD COLUMN vip INT');
+    await client('UPDATE customer SET vip = 1');
+    await expect(pipeline.beginRollback()).rejects.toThrow(/customer are not those .*: vip/);
+    await client('ALTER TABLE customer DROP COLUMN vip');
+    await pipeline.beginRollback();
+  });
+});
