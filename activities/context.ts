@@ -11,7 +11,7 @@ import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js'
 
 /** What activities work with; made by the composition root. */
 export interface Dependencies {
-  /** @throws {StageswapError} Refused: no configuration of that name was given to this worker */
+  /** @throws {StageswapError} NotConfigured: no configuration of that name was given to this worker */
   config(pipeline: string): Config;
 }
 

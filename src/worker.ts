@@ -35,8 +35,8 @@ export async function createWorker(options: WorkerOptions): Promise<Worker> {
         const config = configs.get(pipeline);
         if (!config)
           throw new StageswapError(
-            'Refused',
-            `this worker has no configuration of pipeline ${pipeline}: start it with --config`,
+            'NotConfigured',
+            `this worker has no configuration of pipeline ${pipeline}: start it with --config. All workers of a task queue must have every pipeline that runs on it.`,
           );
         return config;
       },

@@ -34,6 +34,11 @@ export const FAILURES = {
   ReplayOutrun: { retry: false, acts: 'operator', meaning: 'clients write faster than replay catches up' },
   LockNotGranted: { retry: false, acts: 'operator', meaning: 'the cut-over got no lock within its attempts' },
   Unreachable: { retry: true, acts: 'nobody', meaning: 'an engine does not answer' },
+  NotConfigured: {
+    retry: true,
+    acts: 'operator',
+    meaning: 'the worker that took a step has no configuration of the pipeline; another worker may have it',
+  },
   NothingToRollBack: { retry: false, acts: 'operator', meaning: 'no backup of a published run is left' },
   Unexpected: { retry: false, acts: 'developer', meaning: 'an engine refused a statement, or a bug' },
   Held: {

@@ -77,6 +77,7 @@ export function exitCodeOfFailure(type: string | undefined): ExitCode {
   switch (type) {
     case 'Refused':
     case 'Held':
+    case 'NotConfigured':
     case 'NothingToRollBack':
       return EXIT.refused;
     case 'GuardTripped':
