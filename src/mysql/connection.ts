@@ -5,6 +5,9 @@ import type { Fragment } from '../sql/text.js';
 
 export type Row = Record<string, string | null>;
 
+/** sql_select_limit's own default: the greatest BIGINT UNSIGNED */
+const NO_LIMIT = '18446744073709551615';
+
 /** A session whose statements are fragments. One a piece of work: it is never reconnected inside an activity. */
 export class Session {
   private constructor(
@@ -13,8 +16,8 @@ export class Session {
   ) {}
 
   /**
-   * Opens a session with everything pinned that changes what a statement means: time zone, SQL mode, character set,
-   * isolation (READ COMMITTED, in which INSERT … SELECT reads live without locks). Its writes are silent for capture
+   * Opens a session with everything pinned that changes what a statement means, or whether it is committed or cut short,
+   * whatever the server's defaults are: time zone, SQL mode, character set, commits, limits, isolation (READ COMMITTED, in which INSERT … SELECT reads live without locks). Its writes are silent for capture
    * unless `logged` is asked for: such a session writes as a client does, whose foreign keys MySQL checks.
    */
   static async open(
@@ -55,7 +58,7 @@ export class Session {
     const session = new Session(connection, connection.threadId ?? 0);
     try {
       await connection.query(
-        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = ${options.logged ? 1 : 0}, wait_timeout = ${options.waitTimeoutSeconds ?? 600}`,
+        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = ${options.logged ? 1 : 0}, autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, sql_select_limit = ${NO_LIMIT}, max_execution_time = 0, wait_timeout = ${options.waitTimeoutSeconds ?? 600}`,
       );
       if (!options.logged) await connection.query('SET @stageswap_silent = 1');
       // LOAD DATA LOCAL waits for the source; MySQL's default gives up after 30 s
