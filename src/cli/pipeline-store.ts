@@ -48,8 +48,8 @@ export async function readHeld(session: Session, pipeline: string): Promise<Held
 export async function hold(session: Session, pipeline: string, reason: string): Promise<void> {
   for (const statement of createControlTables()) await session.run(statement);
   await session.run(
-    sql`INSERT INTO ${id(control.pipeline)} (pipeline, held_reason, held_at) VALUES (${pipeline}, ${reason}, UTC_TIMESTAMP(6)) AS new
-ON DUPLICATE KEY UPDATE held_reason = new.held_reason, held_at = new.held_at`,
+    sql`INSERT INTO ${id(control.pipeline)} (pipeline, held_reason, held_at) VALUES (${pipeline}, ${reason}, UTC_TIMESTAMP(6))
+ON DUPLICATE KEY UPDATE held_reason = ${reason}, held_at = UTC_TIMESTAMP(6)`,
   );
 }
 
