@@ -150,8 +150,15 @@ function keyText(conversion: Conversion, value: unknown): string | null {
   }
 }
 
-/** Rows of the table, counted by the source. */
-export async function countRows(reader: Reader, table: TableSpec): Promise<number> {
-  const result = await requestOn(reader).query(`SELECT COUNT_BIG(*) AS n FROM ${quotedTable(table)}`);
-  return Number((result.recordset[0] as { n: string | number }).n);
+/** Rows of the table, counted by the source. @param signal ends the counting */
+export async function countRows(reader: Reader, table: TableSpec, signal?: AbortSignal): Promise<number> {
+  const request = requestOn(reader);
+  const stop = () => request.cancel();
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    const result = await request.query(`SELECT COUNT_BIG(*) AS n FROM ${quotedTable(table)}`);
+    return Number((result.recordset[0] as { n: string | number }).n);
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
 }
