@@ -181,6 +181,31 @@ describe('a run', () => {
     expect(notes).not.toContain('cutOver');
   });
 
+  it('has nothing under way any more when it takes back what it made', async () => {
+    const notes: string[] = [];
+    const working = withResolvers();
+    const activities = noting(notes, {
+      begin: async () => ({ ...RUN, parallel: 2 }),
+      planIngest: async () => ({ chunks: 2 }),
+      ingestChunks: async (_run, _table, slot) => {
+        if (slot === 1) {
+          await working.promise;
+          throw ApplicationFailure.nonRetryable('a bad value', 'BadValue');
+        }
+        const context = Context.current();
+        const beat = setInterval(() => context.heartbeat(), 50);
+        working.resolve();
+        await context.cancelled.catch(() => {});
+        clearInterval(beat);
+        notes.push('slot 0 ended');
+        throw new CancelledFailure('cancelled');
+      },
+    });
+    const failed = await withRun(activities, 'sync', (handle) => handle.result()).catch((error) => error);
+    expect(failed.cause).toMatchObject({ type: 'BadValue' });
+    expect(notes.slice(-4)).toEqual(['slot 0 ended', 'closeMoment', 'undo', 'end']);
+  });
+
   it('pauses before its next step, takes edits meanwhile, resumes, and applies each edit', async () => {
     const notes: string[] = [];
     let release: () => void = () => {};

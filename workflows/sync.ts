@@ -2,6 +2,7 @@ import type { RetryPolicy } from '@temporalio/common';
 import {
   ActivityCancellationType,
   ApplicationFailure,
+  CancellationScope,
   proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -140,8 +141,23 @@ async function ingestTable(state: RunState, table: string): Promise<void> {
       finished = done.finished;
     }
   };
-  await Promise.all(Array.from({ length: slots }, ingestSlot));
+  await allOrNone(() => Array.from({ length: slots }, ingestSlot));
   await state.checkpoint();
+}
+
+/** Where one fails the others are cancelled and awaited, so that nothing is under way when the run is taken back. */
+async function allOrNone(begin: () => Promise<void>[]): Promise<void> {
+  const scope = new CancellationScope();
+  await scope.run(async () => {
+    const work = begin();
+    try {
+      await Promise.all(work);
+    } catch (error) {
+      scope.cancel();
+      await Promise.allSettled(work);
+      throw error;
+    }
+  });
 }
 
 async function capture(state: RunState): Promise<void> {
