@@ -18,6 +18,7 @@ import {
   waitsInMerged,
   workIsDone,
 } from '../src/sql/group.js';
+import { countMerge } from '../src/sql/merge.js';
 import { addForeignKeys } from '../src/sql/stage.js';
 import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
 import { holdFence } from './context.js';
@@ -203,29 +204,50 @@ async function buildIndexes(session: Session, spec: RunSpec): Promise<boolean> {
   return true;
 }
 
-/** Rows that the rules across the group took out of the merge's counts. */
+/** What the rules across the group take out of the merge's counts. */
 export interface HeldBackCounts {
   notInserted: number;
   fallenBack: number;
+  /** of those that have fallen back: which the merge alone would have changed, and of which it had kept something anyway */
+  notUpdated: number;
+  keptAlready: number;
   parentsKept: number;
   quarantined: number;
 }
 
-/** Counts them; before the next base is made of them. */
-export async function heldBackCounts(session: Session, spec: RunSpec, live: string): Promise<HeldBackCounts> {
+/** Counts them, before the swap: it compares with live. */
+export async function heldBackCounts(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+): Promise<HeldBackCounts> {
+  const heldBack = id(physicalTable(spec.generation, 'heldBack', table.live));
   const held = await session.rows<{ in_live: string; n: string }>(
-    sql`SELECT _ss_keeps_base AS in_live, COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', live))} WHERE _ss_reason NOT IN ('sameKey', 'bad') GROUP BY _ss_keeps_base`,
+    sql`SELECT _ss_keeps_base AS in_live, COUNT(*) AS n FROM ${heldBack} WHERE _ss_reason NOT IN ('sameKey', 'bad') GROUP BY _ss_keeps_base`,
   );
   const kept = await session.rows<{ n: string }>(
-    sql`SELECT COUNT(*) AS n FROM ${id(control.conflict)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND kind = 'parent'`,
+    sql`SELECT COUNT(*) AS n FROM ${id(control.conflict)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND kind = 'parent'`,
   );
   const bad = await session.rows<{ n: string }>(
-    sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', live))} WHERE _ss_reason = 'bad'`,
+    sql`SELECT COUNT(*) AS n FROM ${heldBack} WHERE _ss_reason = 'bad'`,
   );
   const of = (inLive: number) => Number(held.find((row) => Number(row.in_live) === inLive)?.n ?? 0);
+  let merged: Record<string, string> | undefined;
+  if (of(1) > 0) {
+    // A row falls back because of another one, too: it may be one that the merge had not changed.
+    const keys = join(table.key.map(id));
+    const replayKeys = id(physicalTable(spec.generation, 'replayKeys', table.live));
+    await session.run(sql`DELETE FROM ${replayKeys}`);
+    await session.run(
+      sql`INSERT INTO ${replayKeys} (${keys}) SELECT ${keys} FROM ${heldBack} WHERE _ss_reason NOT IN ('sameKey', 'bad') AND _ss_keeps_base = 1`,
+    );
+    [merged] = await session.rows<Record<string, string>>(countMerge(spec, table, { kind: 'keys' }).incoming);
+  }
   return {
     notInserted: of(0),
     fallenBack: of(1),
+    notUpdated: Number(merged?.updated ?? 0),
+    keptAlready: Number(merged?.kept_live ?? 0),
     parentsKept: Number(kept[0]?.n ?? 0),
     quarantined: Number(bad[0]?.n ?? 0),
   };

@@ -155,7 +155,8 @@ export function ingestActivities(dependencies: Dependencies) {
                 await loadChunk(session, pool, spec, table, chunk);
               }
               const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
-              if (chunksDone === chunks) await proveWhole(pool, table, rows);
+              if (chunksDone === chunks)
+                await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
             },
             { database: snapshotOf(spec) },
           );
@@ -192,7 +193,7 @@ export function ingestActivities(dependencies: Dependencies) {
                     await loadChunk(session, transaction, spec, table, chunk);
                   }
                   const done = await ingestProgress(session, spec, table.live);
-                  await proveWhole(transaction, table, done.rows);
+                  await proveWhole(transaction, table, done.rows + (await badRowsOf(session, spec, table)));
                   progress[table.live] = done;
                 }
               } finally {
@@ -350,11 +351,15 @@ async function loadChunkOnce(
 
 /** The limit is one of the table in this run, over all its chunks. */
 async function refuseTooMany(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
-  if (spec.badRows === 'stop') return;
+  if ((await badRowsOf(session, spec, table)) > spec.badRowsMax) throw tooMany(table, spec.badRowsMax);
+}
+
+async function badRowsOf(session: Session, spec: RunSpec, table: TableSpec): Promise<number> {
+  if (spec.badRows === 'stop') return 0;
   const found = await session.rows<{ n: string }>(
     sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', table.live))} WHERE _ss_reason = 'bad'`,
   );
-  if (Number(found[0]?.n ?? 0) > spec.badRowsMax) throw tooMany(table, spec.badRowsMax);
+  return Number(found[0]?.n ?? 0);
 }
 
 /**

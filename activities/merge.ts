@@ -1,7 +1,7 @@
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
-import type { Session } from '../src/mysql/connection.js';
+import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
   collectConflictKeys,
@@ -22,7 +22,7 @@ import {
   type RunRef,
   setPhase,
 } from './context.js';
-import { settleGroup } from './group.js';
+import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
 
 const WORK_MS_MAX = 20_000;
 
@@ -52,7 +52,8 @@ export function mergeActivities(dependencies: Dependencies) {
         await setPhase(session, ref, 'reconcile');
         const until = Date.now() + WORK_MS_MAX;
         let finished = false;
-        while (!finished && Date.now() < until) finished = await mergeNextChunk(session, ref, spec, table);
+        while (!finished && Date.now() < until)
+          finished = await againAfterRace(() => mergeNextChunk(session, ref, spec, table));
         return { ...(await mergeCounts(session, ref, live)), finished };
       }),
   );
@@ -63,6 +64,17 @@ export function mergeActivities(dependencies: Dependencies) {
       onTarget(dependencies, ref.pipeline, async (session) =>
         settleGroup(session, await loadSpec(session, ref)),
       ),
+  );
+
+  /** By live table: what the rules across the group have taken out of the merge's counts; asked before the swap. */
+  const countHeldBack = activity(
+    async (ref: RunRef): Promise<Record<string, HeldBackCounts>> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        const counts: Record<string, HeldBackCounts> = {};
+        for (const table of spec.tables) counts[table.live] = await heldBackCounts(session, spec, table);
+        return counts;
+      }),
   );
 
   /** Proof: per chunk, rows and checksum that were sent are what MySQL stored. */
@@ -109,7 +121,24 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  return { reconcile, settle, verify, findOrphans };
+  return { reconcile, settle, countHeldBack, verify, findOrphans };
+}
+
+const DUPLICATE_ENTRY = 1062;
+const RACES_MAX = 20;
+
+/**
+ * A client may delete a row between the statement that merges it with live's and the one that takes what is new to live:
+ * then it is inserted twice, and the transaction is rolled back. Its second attempt sees live as it is now.
+ */
+export async function againAfterRace<T>(work: () => Promise<T>): Promise<T> {
+  for (let race = 1; ; race += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (errorNumber(error) !== DUPLICATE_ENTRY || race >= RACES_MAX) throw error;
+    }
+  }
 }
 
 interface Boundary {

@@ -23,6 +23,7 @@ import {
   setPhase,
 } from './context.js';
 import { foreignKeyRules, separateReplayed, takeAsLive } from './group.js';
+import { againAfterRace } from './merge.js';
 
 const WORK_MS_MAX = 20_000;
 const EDITS_A_ROUND_MAX = 5_000;
@@ -59,7 +60,7 @@ export async function replayRounds(
   const until = Date.now() + limits.workMsMax;
   let replayed = 0;
   for (;;) {
-    replayed += await session.transaction(async () => {
+    const round = async () => {
       await holdFence(session, ref);
       await onlyOneAtATime(session, ref);
       const pending = new Map<string, string[]>();
@@ -71,7 +72,8 @@ export async function replayRounds(
         );
       }
       return replayGroup(session, spec, (table) => pending.get(table.live) ?? []);
-    });
+    };
+    replayed += await againAfterRace(() => session.transaction(round));
     const pending = await pendingEdits(session, spec);
     if (pending <= limits.pendingMax || Date.now() > until) return { replayed, pending };
   }

@@ -11,8 +11,7 @@ import { type Facts, gatherFacts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, join, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, loadSpec, onTarget, type RunRef, tableExists } from './context.js';
-import { type HeldBackCounts, heldBackCounts } from './group.js';
+import { activity, type Dependencies, onTarget, type RunRef, tableExists } from './context.js';
 import { publishedGeneration } from './tables.js';
 
 export interface Begun extends RunRef {
@@ -127,20 +126,14 @@ export function runActivities(dependencies: Dependencies) {
       ),
   );
 
-  /** By live table: conflicts of a run, and rows that the rules across the group took out of the merge's counts. */
+  /** Conflicts of a run, by live table. */
   const countConflicts = activity(
-    async (ref: RunRef): Promise<Record<string, HeldBackCounts & { conflicts: number }>> =>
+    async (ref: RunRef): Promise<Record<string, number>> =>
       onTarget(dependencies, ref.pipeline, async (session) => {
-        const spec = await loadSpec(session, ref);
         const rows = await session.rows<{ live: string; n: string }>(
           sql`SELECT live, COUNT(*) AS n FROM ${id(control.conflict)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} GROUP BY live`,
         );
-        const counts: Record<string, HeldBackCounts & { conflicts: number }> = {};
-        for (const { live } of spec.tables) {
-          const conflicts = Number(rows.find((row) => row.live === live)?.n ?? 0);
-          counts[live] = { conflicts, ...(await heldBackCounts(session, spec, live)) };
-        }
-        return counts;
+        return Object.fromEntries(rows.map((row) => [row.live, Number(row.n)]));
       }),
   );
 

@@ -165,6 +165,25 @@ describe('rows that would have the same value in a unique index', () => {
     await pipeline.publish(moved, () => clients("UPDATE customer SET email = 'c@other' WHERE id = 3"));
     expect((await live('customer')).map(([, email]) => email)).toEqual(['c@client', 'b@x', 'c@other']);
   });
+  it('are counted as kept, and not as updated, once each', async () => {
+    await published(GROUP, "UPDATE customer SET email = 'same@x' WHERE id = 1");
+    let counts: unknown;
+    const changed: SourceRows = {
+      ...GROUP,
+      customer: [
+        [1, 'a@x', 'Ada'],
+        [2, 'same@x', 'Bob'],
+        [3, 'c@x', 'Cyd'],
+      ],
+    };
+    await pipeline.publish(changed, async () => {
+      counts = await pipeline.again('countHeldBack', 2);
+    });
+    expect(counts).toMatchObject({
+      customer: { notInserted: 0, fallenBack: 2, notUpdated: 1, keptAlready: 1, parentsKept: 0 },
+    });
+  });
+
   it('exchange their values without falling back', async () => {
     await published(GROUP);
     const exchanged = [

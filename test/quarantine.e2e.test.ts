@@ -85,13 +85,14 @@ tables:
       await run(activities.guard, begun);
       await meanwhile();
       await run(activities.replay, begun);
+      const held = await run(activities.countHeldBack, begun);
       await run(activities.backup, begun);
       await run(activities.cutOver, begun);
       await run(activities.finalSync, begun);
       const counts = await run(activities.countConflicts, begun);
       await run(activities.end, begun, { outcome: 'published' });
       await run(activities.cleanup, begun);
-      return counts[`${name}_bill`];
+      return { ...held[`${name}_bill`], conflicts: counts[`${name}_bill`] };
     } catch (error) {
       await run(activities.undo, begun);
       throw error;

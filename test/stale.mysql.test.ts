@@ -1,6 +1,8 @@
 import type { RowDataPacket } from 'mysql2/promise';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { parseMysqlAddress } from '../src/config/address.js';
 import { control } from '../src/model/names.js';
+import { Session } from '../src/mysql/connection.js';
 import { id, sql } from '../src/sql/text.js';
 import { ByHand, type SourceRows, sourceTable } from './support/by-hand.js';
 
@@ -24,7 +26,10 @@ beforeEach(async () => {
   const open = ByHand.open(inject('mysqlUrl'), 'stageswap_test_stale', [CUSTOMER, INVOICE], TABLES, SOURCE);
   pipeline = await open;
 });
-afterEach(async () => pipeline?.close());
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await pipeline?.close();
+});
 
 const client = (statement: string) => pipeline.application.query(statement);
 async function customers(): Promise<unknown> {
@@ -126,5 +131,52 @@ describe('columns of the application’s own', () => {
     await expect(pipeline.beginRollback()).rejects.toThrow(/customer are not those .*: vip/);
     await client('ALTER TABLE customer DROP COLUMN vip');
     await pipeline.beginRollback();
+  });
+});
+
+describe('a merge', () => {
+  it('goes on where a client deletes a row between two of its statements', async () => {
+    await client("INSERT INTO customer (id, email) VALUES (1, 'a@x')");
+    const run = Session.prototype.run;
+    let inserts = 0;
+    vi.spyOn(Session.prototype, 'run').mockImplementation(async function (this: Session, statement) {
+      // the second INSERT takes what is new to live
+      if (/^INSERT INTO `_ss1s_customer`/.test(statement.text)) {
+        inserts += 1;
+        if (inserts === 2) await client('DELETE FROM customer WHERE id = 1');
+      }
+      return run.call(this, statement);
+    });
+    await pipeline.publish({
+      customer: [
+        [1, 'a@x'],
+        [2, 'b@x'],
+      ],
+    });
+    expect(inserts).toBeGreaterThan(2);
+    expect(await customers()).toMatchObject([{ id: 1 }, { id: 2 }]); // nothing was published: no row is known as deleted
+  });
+});
+
+describe('a session', () => {
+  it('does not depend on what the server has as its defaults', async () => {
+    // harmless to whoever else uses the server
+    await client('SET GLOBAL max_execution_time = 3600000, sql_select_limit = 1000000000');
+    try {
+      const session = await Session.open(parseMysqlAddress(pipeline.config.target.url));
+      const [values] = await session.rows(
+        sql`SELECT CAST(@@autocommit AS CHAR) AS autocommit, @@completion_type AS completion, CAST(@@sql_safe_updates AS CHAR) AS safe, @@sql_select_limit AS rows_max, CAST(@@max_execution_time AS CHAR) AS ms_max`,
+      );
+      await session.close();
+      expect(values).toEqual({
+        autocommit: '1',
+        completion: 'NO_CHAIN',
+        safe: '0',
+        rows_max: '18446744073709551615',
+        ms_max: '0',
+      });
+    } finally {
+      await client('SET GLOBAL max_execution_time = DEFAULT, sql_select_limit = DEFAULT');
+    }
   });
 });

@@ -71,6 +71,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
     guard: note('guard', undefined),
     replay: note('replay', { replayed: 2, pending: 0 }),
     findOrphans: note('findOrphans', null),
+    countHeldBack: note('countHeldBack', {}),
     backup: note('backup', { backups: [] }),
     cutOver: note('cutOver', {
       attempts: 1,
@@ -140,6 +141,7 @@ describe('a run', () => {
       'guard',
       'replay',
       'findOrphans',
+      'countHeldBack',
       'backup',
       'cutOver',
       'finalSync',
@@ -435,6 +437,7 @@ describe('a run', () => {
       'guard',
       'replay',
       'findOrphans',
+      'countHeldBack',
       'backup',
       'cutOver',
       'finalSync',

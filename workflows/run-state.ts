@@ -6,6 +6,7 @@ import {
   setCurrentDetails,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
 import type { Progress, TableProgress } from '../src/model/messages.js';
 import type { PhaseReport, Report, TableReport } from '../src/model/report.js';
@@ -123,17 +124,14 @@ export class RunState {
     this.#tell();
   }
 
-  /** Takes out of a table's counts what the rules across the group took back; rows that clients changed meanwhile aside. */
-  heldBack(
-    live: string,
-    held: { notInserted: number; fallenBack: number; parentsKept: number; quarantined: number },
-  ): void {
+  /** Takes out of a table's counts what the rules across the group took back; edits made meanwhile may make them less. */
+  heldBack(live: string, held: HeldBackCounts): void {
     const report = this.#tables.get(live)?.report;
     if (!report) return;
     report.inserted = Math.max(0, report.inserted - held.notInserted);
-    report.updated = Math.max(0, report.updated - held.fallenBack);
+    report.updated = Math.max(0, report.updated - held.notUpdated);
     report.deleted = Math.max(0, report.deleted - held.parentsKept);
-    report.keptLive += held.fallenBack;
+    report.keptLive = Math.max(0, report.keptLive + held.fallenBack - held.keptAlready);
     report.quarantined = held.quarantined;
   }
 

@@ -77,7 +77,12 @@ export async function rollback(input: RollbackInput & { continued?: Continued })
 
 /** replay → backup → cut-over: what publishing and rollback share up to the swap. */
 async function publish(state: RunState): Promise<void> {
-  await state.phase('replay', () => replayUntilShort(state));
+  await state.phase('replay', async () => {
+    await replayUntilShort(state);
+    const counts = () => step('count what was held back').countHeldBack(state.run);
+    for (const [table, held] of Object.entries(await state.interruptible(counts)))
+      state.heldBack(table, held);
+  });
   await state.phase('backup', async () => {
     await step('make sure that the swap can make the backup').backup(state.run);
   });
@@ -93,10 +98,7 @@ async function finish(state: RunState): Promise<void> {
   });
   await state.phase('cleanup', async () => {
     const counts = await step('count the conflicts').countConflicts(state.run);
-    for (const [table, { conflicts, ...held }] of Object.entries(counts)) {
-      state.table(table, {}, { conflicts });
-      state.heldBack(table, held);
-    }
+    for (const [table, conflicts] of Object.entries(counts)) state.table(table, {}, { conflicts });
     await step('drop what no rollback needs').cleanup(state.run);
   });
 }

@@ -167,8 +167,11 @@ export class ByHand {
   }
 
   /** A step of a run once more, as an attempt of it would that slept and wakes up. */
-  async again(step: 'prepare' | 'capture' | 'undo' | 'cutOver', generation: number): Promise<void> {
-    await this.#run<unknown>(() => this.#activities[step]({ pipeline: 'hand', generation }));
+  async again(
+    step: 'prepare' | 'capture' | 'countHeldBack' | 'undo' | 'cutOver',
+    generation: number,
+  ): Promise<unknown> {
+    return this.#run<unknown>(() => this.#activities[step]({ pipeline: 'hand', generation }));
   }
 
   /** What the rollback workflow would do first. */
