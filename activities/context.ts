@@ -4,7 +4,7 @@ import type { Config } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec } from '../src/model/spec.js';
-import { isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
+import { errorNumber, isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js';
@@ -133,4 +133,21 @@ export function activity<A extends unknown[], R>(
       clearInterval(beat);
     }
   };
+}
+
+const DUPLICATE_ENTRY = 1062;
+const RACES_MAX = 20;
+
+/**
+ * A client may delete a row between the statement that merges it with live's and the one that takes what is new to live:
+ * then it is inserted twice, and the transaction is rolled back. Its second attempt sees live as it is now.
+ */
+export async function againAfterRace<T>(work: () => Promise<T>): Promise<T> {
+  for (let race = 1; ; race += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (errorNumber(error) !== DUPLICATE_ENTRY || race >= RACES_MAX) throw error;
+    }
+  }
 }

@@ -8,6 +8,7 @@ import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { orphansOfReplay } from '../src/sql/cut-over.js';
 import { tablesOfReplay } from '../src/sql/group.js';
+import { locksOfSettling } from '../src/sql/settle.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import {
   activity,
@@ -272,10 +273,11 @@ function renameOf(spec: RunSpec) {
 
 function locksOf(spec: RunSpec): LockRequest[] {
   return [
-    ...spec.tables.flatMap((table) => tablesOfReplay(spec, table)),
+    ...spec.tables.flatMap((table) => [...tablesOfReplay(spec, table), ...locksOfSettling(table)]),
     { name: markerOf(spec).from, mode: 'WRITE' },
     { name: control.pipeline, mode: 'READ' },
     { name: control.conflict, mode: 'WRITE' },
+    { name: control.settlement, mode: 'WRITE' },
   ];
 }
 

@@ -19,6 +19,7 @@ import {
   workIsDone,
 } from '../src/sql/group.js';
 import { countMerge } from '../src/sql/merge.js';
+import { unsettleWork } from '../src/sql/settle.js';
 import { addForeignKeys } from '../src/sql/stage.js';
 import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
 import { holdFence } from './context.js';
@@ -141,6 +142,7 @@ export async function takeAsLive(
     for (const statement of find) found += await session.run(statement);
     if (found === 0) return 0;
     for (const statement of keepAsLive(spec, table, kind, into)) await session.run(statement);
+    await session.run(unsettleWork(spec, table));
     for (const statement of workIsDone(spec, table, within)) await session.run(statement);
     return found;
   };

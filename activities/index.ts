@@ -6,6 +6,7 @@ import { ingestActivities } from './ingest.js';
 import { mergeActivities } from './merge.js';
 import { replayActivities } from './replay.js';
 import { runActivities } from './runs.js';
+import { settlementActivities } from './settlements.js';
 import { tableActivities } from './tables.js';
 
 /** Every activity, over its dependencies. */
@@ -18,6 +19,7 @@ export function createActivities(dependencies: Dependencies) {
     ...replayActivities(dependencies),
     ...guardActivities(dependencies),
     ...cutOverActivities(dependencies),
+    ...settlementActivities(dependencies),
     ...editActivities(dependencies),
   };
 }

@@ -1,7 +1,7 @@
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
-import { errorNumber, type Session } from '../src/mysql/connection.js';
+import type { Session } from '../src/mysql/connection.js';
 import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
   collectConflictKeys,
@@ -11,10 +11,12 @@ import {
   recordHeldBack,
   type Scope,
 } from '../src/sql/merge.js';
+import { anySettled, countStaged } from '../src/sql/settle.js';
 import { orphans, proofOfBaseNext } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
 import {
   activity,
+  againAfterRace,
   type Dependencies,
   holdFence,
   loadSpec,
@@ -23,6 +25,7 @@ import {
   setPhase,
 } from './context.js';
 import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
+import { replaySettlements } from './replay.js';
 
 const WORK_MS_MAX = 20_000;
 
@@ -58,12 +61,22 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  /** Completes stage when every table is merged: the rules across the group, then indexes and foreign keys. */
+  /**
+   * Completes stage when every table is merged: the rules across the group, indexes and foreign keys, settlements.
+   *
+   * @returns the merge's counts by table, where settlements have changed them
+   */
   const settle = activity(
-    async (ref: RunRef): Promise<void> =>
-      onTarget(dependencies, ref.pipeline, async (session) =>
-        settleGroup(session, await loadSpec(session, ref)),
-      ),
+    async (ref: RunRef): Promise<Record<string, RowCounts>> =>
+      onTarget(dependencies, ref.pipeline, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await settleGroup(session, spec);
+        await replaySettlements(session, ref, spec);
+        const counts: Record<string, RowCounts> = {};
+        if ((await session.rows(anySettled(spec))).length === 0) return counts;
+        for (const table of spec.tables) counts[table.live] = await countsWithSettled(session, spec, table);
+        return counts;
+      }),
   );
 
   /** By live table: what the rules across the group have taken out of the merge's counts; asked before the swap. */
@@ -124,21 +137,16 @@ export function mergeActivities(dependencies: Dependencies) {
   return { reconcile, settle, countHeldBack, verify, findOrphans };
 }
 
-const DUPLICATE_ENTRY = 1062;
-const RACES_MAX = 20;
-
-/**
- * A client may delete a row between the statement that merges it with live's and the one that takes what is new to live:
- * then it is inserted twice, and the transaction is rolled back. Its second attempt sees live as it is now.
- */
-export async function againAfterRace<T>(work: () => Promise<T>): Promise<T> {
-  for (let race = 1; ; race += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      if (errorNumber(error) !== DUPLICATE_ENTRY || race >= RACES_MAX) throw error;
-    }
-  }
+/** Counted of stage, without what the rules across the group took out: that is taken out of the counts when the run ends. */
+async function countsWithSettled(session: Session, spec: RunSpec, table: TableSpec): Promise<RowCounts> {
+  const row = (await session.rows<Record<string, string>>(countStaged(spec, table)))[0] ?? {};
+  const held = await heldBackCounts(session, spec, table);
+  return {
+    inserted: Number(row.inserted) + held.notInserted,
+    updated: Number(row.updated) + held.notUpdated,
+    deleted: Number(row.deleted) + held.parentsKept,
+    keptLive: Number(row.kept_live) - held.fallenBack + held.keptAlready,
+  };
 }
 
 interface Boundary {

@@ -12,9 +12,11 @@ import {
   waitsInMerged,
 } from '../src/sql/group.js';
 import { forget, mergeInto, recordConflicts, recordHeldBack, type Scope } from '../src/sql/merge.js';
+import { markTried } from '../src/sql/settle.js';
 import { type Fragment, id, sql } from '../src/sql/text.js';
 import {
   activity,
+  againAfterRace,
   type Dependencies,
   holdFence,
   loadSpec,
@@ -23,7 +25,7 @@ import {
   setPhase,
 } from './context.js';
 import { foreignKeyRules, separateReplayed, takeAsLive } from './group.js';
-import { againAfterRace } from './merge.js';
+import { collectUntried, settleKeys } from './settlements.js';
 
 const WORK_MS_MAX = 20_000;
 const EDITS_A_ROUND_MAX = 5_000;
@@ -44,6 +46,7 @@ export function replayActivities(dependencies: Dependencies) {
       onTarget(dependencies, ref.pipeline, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'replay');
+        await replaySettlements(session, ref, spec);
         return replayRounds(session, ref, spec, { pendingMax: TAIL_EDITS_MAX, workMsMax: WORK_MS_MAX });
       }),
   );
@@ -79,6 +82,37 @@ export async function replayRounds(
   }
 }
 
+/**
+ * Merges what an operator has settled since this run looked last, by key, like logged edits. May be repeated until the
+ * cut-over: conflicts are settled while the run waits for approval.
+ */
+export async function replaySettlements(session: Session, ref: RunRef, spec: RunSpec): Promise<void> {
+  if (spec.kind === 'rollback') return;
+  for (let more = true; more; ) {
+    more = await session.transaction(async () => {
+      await holdFence(session, ref);
+      await onlyOneAtATime(session, ref);
+      await forgetKeys(session, spec);
+      const settled: TableSpec[] = [];
+      const tried: string[] = [];
+      for (const table of spec.tables) {
+        const settlements = await collectUntried(session, spec, table);
+        if (settlements.length > 0) settled.push(table);
+        tried.push(...settlements);
+      }
+      if (tried.length === 0) return false;
+      await mergeGroup(session, spec, settled);
+      await session.run(markTried(spec, tried));
+      return true;
+    });
+  }
+}
+
+async function forgetKeys(session: Session, spec: RunSpec): Promise<void> {
+  for (const table of spec.tables)
+    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))}`);
+}
+
 /** A second attempt of a replay waits until the first has committed or died: two merges of one key must never overlap. */
 async function onlyOneAtATime(session: Session, ref: RunRef): Promise<void> {
   await session.rows(
@@ -106,11 +140,17 @@ export async function replayGroup(
     taken += count;
   }
   if (taken === 0) return 0;
-  for (const table of spec.tables)
-    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))}`);
+  await forgetKeys(session, spec);
   for (const table of edited)
     for (const statement of collectReplayKeys(spec, table)) await session.run(statement);
-  const active = new Set(edited.map((table) => table.live));
+  await mergeGroup(session, spec, edited);
+  for (const table of edited) await session.run(markApplied(spec, table));
+  return taken;
+}
+
+/** Merges the collected keys of some tables, and their closure, again. */
+async function mergeGroup(session: Session, spec: RunSpec, collected: TableSpec[]): Promise<void> {
+  const active = new Set(collected.map((table) => table.live));
   await close(session, spec, active);
   for (const table of spec.tables) if (waitsInMerged(table)) await session.run(emptyMerged(spec, table));
   for (const table of spec.tables) if (active.has(table.live)) await mergeKeys(session, spec, table);
@@ -120,8 +160,6 @@ export async function replayGroup(
   } while (await separateReplayed(session, spec, active));
   for (const table of spec.tables)
     if (waitsInMerged(table) && active.has(table.live)) await session.run(mergedIntoStage(spec, table));
-  for (const table of edited) await session.run(markApplied(spec, table));
-  return taken;
 }
 
 /**
@@ -160,6 +198,7 @@ async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Pro
     ...recordConflicts(spec, table, scope),
   ])
     await session.run(statement);
+  await settleKeys(session, spec, table, into);
   if (spec.badRows === 'quarantine')
     await takeAsLive(session, spec, table, [findBadRows(spec, table, 'keys')], 'bad', 'keys', into);
 }

@@ -15,6 +15,7 @@ import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { fence } from '../src/sql/control.js';
 import { carryBase } from '../src/sql/group.js';
+import { takeBackRun } from '../src/sql/settle.js';
 import {
   createBaseNext,
   createFirstTouch,
@@ -37,6 +38,7 @@ import {
   tableExists,
   target,
 } from './context.js';
+import { takeBack } from './settlements.js';
 
 /** What a run makes for each table, live's predecessor aside. */
 const RUN_TABLES = [
@@ -58,6 +60,7 @@ export function tableActivities(dependencies: Dependencies) {
       onTarget(dependencies, ref.pipeline, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'prepare');
+        await takeBack(session, spec, (spec.kind === 'rollback' ? spec.undoes : spec.baseGeneration) ?? 0);
         for (const table of spec.tables) {
           await holdFence(session, ref); // of a run that was taken back nothing is made again
           if (spec.kind === 'publish') await session.run(createBaseNext(spec, table));
@@ -129,6 +132,7 @@ export function tableActivities(dependencies: Dependencies) {
         await session.run(
           sql`DELETE FROM ${id(control.conflict)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
         );
+        await session.run(takeBackRun(spec));
         return { undone: true };
       }),
   );

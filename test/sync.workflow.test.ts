@@ -66,7 +66,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
     closeMoment: note('closeMoment', undefined),
     capture: note('capture', undefined),
     reconcile: note('reconcile', counts),
-    settle: note('settle', undefined),
+    settle: note('settle', {}),
     verify: note('verify', { customer: { rowsStaged: 1, chunks: 1, chunksVerified: 1 } }),
     guard: note('guard', undefined),
     replay: note('replay', { replayed: 2, pending: 0 }),
@@ -84,6 +84,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
       replayedUnderLock: 1,
     }),
     finalSync: note('finalSync', { captured: 3, left: 0 }),
+    closeConflicts: note('closeConflicts', undefined),
     countConflicts: note('countConflicts', {}),
     cleanup: note('cleanup', { dropped: [] }),
     undo: note('undo', { undone: true }),
@@ -145,6 +146,7 @@ describe('a run', () => {
       'backup',
       'cutOver',
       'finalSync',
+      'closeConflicts',
       'countConflicts',
       'cleanup',
       'end',
@@ -386,7 +388,14 @@ describe('a run', () => {
       return handle.result();
     })) as Report;
     expect(report).toMatchObject({ outcome: 'published', cutOver: { heldMs: 5 } });
-    expect(notes.slice(-5)).toEqual(['cutOver', 'finalSync', 'countConflicts', 'cleanup', 'end']);
+    expect(notes.slice(-6)).toEqual([
+      'cutOver',
+      'finalSync',
+      'closeConflicts',
+      'countConflicts',
+      'cleanup',
+      'end',
+    ]);
   });
 
   it('keeps every history under 10,000 events at any number of rows, and loses nothing between executions', async () => {
@@ -441,6 +450,7 @@ describe('a run', () => {
       'backup',
       'cutOver',
       'finalSync',
+      'closeConflicts',
       'countConflicts',
       'cleanup',
       'end',

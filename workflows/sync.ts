@@ -97,10 +97,21 @@ async function finish(state: RunState): Promise<void> {
     state.figures.captured = captured;
   });
   await state.phase('cleanup', async () => {
-    const counts = await step('count the conflicts').countConflicts(state.run);
-    for (const [table, conflicts] of Object.entries(counts)) state.table(table, {}, { conflicts });
+    await step('close the conflicts that are over').closeConflicts(state.run);
+    await countConflicts(state);
     await step('drop what no rollback needs').cleanup(state.run);
   });
+}
+
+async function countConflicts(state: RunState): Promise<void> {
+  const counts = await step('count the conflicts').countConflicts(state.run);
+  for (const [table, conflicts] of Object.entries(counts)) state.table(table, {}, { conflicts });
+}
+
+/** What the rules across the group took out of the merge's counts; asked before the swap, as it compares with live. */
+async function countHeldBack(state: RunState): Promise<void> {
+  const counts = () => step('count what was held back').countHeldBack(state.run);
+  for (const [table, held] of Object.entries(await state.interruptible(counts))) state.heldBack(table, held);
 }
 
 /** Compensation of everything before the swap. The tables decide: after the RENAME nothing is taken back. */
@@ -177,7 +188,9 @@ async function reconcile(state: RunState): Promise<void> {
     }
   }
   // Last comes what the merge of single rows cannot see.
-  await state.interruptible(() => step('rules across the group, indexes, foreign keys').settle(state.run));
+  const complete = () => step('rules across the group, indexes, foreign keys').settle(state.run);
+  for (const [table, counts] of Object.entries(await state.interruptible(complete)))
+    state.table(table, {}, counts);
 }
 
 async function verify(state: RunState): Promise<void> {

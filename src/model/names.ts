@@ -99,6 +99,7 @@ export const control = {
   run: '_stageswap_run',
   chunk: '_stageswap_chunk',
   conflict: '_stageswap_conflict',
+  settlement: '_stageswap_settlement',
   edit: '_stageswap_edit',
 } as const;
 

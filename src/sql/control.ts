@@ -57,7 +57,30 @@ export function createControlTables(): Fragment[] {
        live_json JSON NULL,
        detail JSON NULL,
        found_at DATETIME(6) NOT NULL,
-       KEY by_key (pipeline, generation, live, key_hash)
+       state VARCHAR(10) NOT NULL DEFAULT 'open',
+       closed_in INT UNSIGNED NULL,
+       KEY by_key (pipeline, generation, live, key_hash),
+       KEY by_state (pipeline, state, live, key_hash)
+     )`,
+    `CREATE TABLE IF NOT EXISTS ${control.settlement} (
+       id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
+       pipeline VARCHAR(40) NOT NULL,
+       live VARCHAR(64) NOT NULL,
+       row_key JSON NOT NULL,
+       key_hash BINARY(16) NOT NULL,
+       kind VARCHAR(20) NOT NULL,
+       columns_json JSON NOT NULL,
+       source_json JSON NULL,
+       live_json JSON NULL,
+       side VARCHAR(6) NOT NULL,
+       settled_by VARCHAR(255) NOT NULL,
+       settled_at DATETIME(6) NOT NULL,
+       state VARCHAR(10) NOT NULL DEFAULT 'pending',
+       tried_in INT UNSIGNED NULL,
+       applied_in INT UNSIGNED NULL,
+       closed_in INT UNSIGNED NULL,
+       KEY by_key (pipeline, live, key_hash),
+       KEY by_state (pipeline, state, live)
      )`,
     `CREATE TABLE IF NOT EXISTS ${control.edit} (
        pipeline VARCHAR(40) NOT NULL,

@@ -23,9 +23,15 @@ import { type Fragment, id, join, literal, raw, sql } from './text.js';
  */
 
 /** Which rows a merge covers: a half-open key range, or the keys that were collected into the table of replay keys. */
-export type Scope = { kind: 'range'; from: KeyText; to: KeyText } | { kind: 'keys' };
+export type Scope =
+  | { kind: 'range'; from: KeyText; to: KeyText }
+  | {
+      kind: 'keys';
+      /** what further narrows the keys: a table with its ON, joined right behind them */
+      among?: Fragment;
+    };
 
-interface Shape {
+export interface Shape {
   incoming: string;
   ancestor: string | null;
   /** columns that a row new to live gets */
@@ -33,7 +39,7 @@ interface Shape {
   units: MergeUnit[];
 }
 
-function shapeOf(spec: RunSpec, table: TableSpec): Shape {
+export function shapeOf(spec: RunSpec, table: TableSpec): Shape {
   if (spec.kind === 'rollback') {
     const undone = spec.undoes ?? 0;
     const covered = new Set(table.units.flatMap((unit) => unit.columns));
@@ -66,7 +72,7 @@ export function ancestorOf(spec: RunSpec, table: TableSpec): string | null {
   return shapeOf(spec, table).ancestor;
 }
 
-function columnNamed(table: TableSpec, name: string): LiveColumn {
+export function columnNamed(table: TableSpec, name: string): LiveColumn {
   const found =
     table.columns.find((column) => column.live.name === name)?.live ??
     table.unmapped.find((column) => column.name === name);
@@ -74,19 +80,19 @@ function columnNamed(table: TableSpec, name: string): LiveColumn {
   return found;
 }
 
-function sameUnit(table: TableSpec, unit: MergeUnit, left: string, right: string): Fragment {
+export function sameUnit(table: TableSpec, unit: MergeUnit, left: string, right: string): Fragment {
   return join(
     unit.columns.map((name) => same(columnNamed(table, name), at(table, left, name), at(table, right, name))),
     ' AND ',
   );
 }
 
-const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
+export const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
 const firstKey = (table: TableSpec) => table.key[0] ?? '';
-const absent = (table: TableSpec, alias: string) => sql`${at(table, alias, firstKey(table))} IS NULL`;
+export const absent = (table: TableSpec, alias: string) => sql`${at(table, alias, firstKey(table))} IS NULL`;
 
 /** The merged value of one column, for a row that both sides have. */
-function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: string): Fragment {
+export function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: string): Fragment {
   const incoming = at(table, 'i', name);
   const live = at(table, 'l', name);
   if (spec.kind === 'rollback') {
@@ -104,7 +110,7 @@ function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: str
     : sql`CASE WHEN ${absent(table, 'a')} THEN ${live} WHEN ${sameUnit(table, unit, 'i', 'a')} THEN ${live} ELSE ${incoming} END`;
 }
 
-function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
+export function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
   if (!shape.ancestor) return raw('');
   return sql`\nLEFT JOIN ${id(shape.ancestor)} AS ${as(table, 'a')} ON ${sameKey(table, 'a', other)}`;
 }
@@ -113,7 +119,7 @@ function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
 function from(spec: RunSpec, table: TableSpec, name: string, alias: string, scope: Scope): Fragment {
   return scope.kind === 'range'
     ? sql`FROM ${id(name)} AS ${as(table, alias)}`
-    : sql`FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))} AS ${as(table, 'k')} STRAIGHT_JOIN ${id(name)} AS ${as(table, alias)} ON ${sameKey(table, alias, 'k')}`;
+    : sql`FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))} AS ${as(table, 'k')}${scope.among ? sql` STRAIGHT_JOIN ${scope.among}` : raw('')} STRAIGHT_JOIN ${id(name)} AS ${as(table, alias)} ON ${sameKey(table, alias, 'k')}`;
 }
 function within(table: TableSpec, alias: string, scope: Scope): Fragment {
   return scope.kind === 'range' ? inRange(table, alias, scope.from, scope.to) : raw('TRUE');
@@ -144,7 +150,7 @@ function newRowComes(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
   return absent(table, 'a');
 }
 
-function incomingWithLive(
+export function incomingWithLive(
   spec: RunSpec,
   table: TableSpec,
   shape: Shape,
@@ -389,9 +395,9 @@ WHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')}`,
   };
 }
 
-function jsonOf(table: TableSpec, columns: LiveColumn[], alias: string): Fragment {
+export function jsonOf(table: TableSpec, columns: LiveColumn[], alias: string): Fragment {
   return sql`JSON_OBJECT(${join(columns.map((column) => sql`${literal(column.name)}, ${asText(column, at(table, alias, column.name))}`))})`;
 }
-function keyJson(table: TableSpec, alias: string): Fragment {
+export function keyJson(table: TableSpec, alias: string): Fragment {
   return jsonOf(table, keyColumns(table), alias);
 }

@@ -238,6 +238,7 @@ export class ByHand {
     await this.session.run(
       sql`UPDATE ${id(control.run)} SET outcome = ${outcome} WHERE pipeline = 'hand' AND generation = ${spec.generation}`,
     );
+    await this.#do('closeConflicts', spec);
     await this.#do('cleanup', spec);
   }
 
@@ -250,6 +251,7 @@ export class ByHand {
       | 'backup'
       | 'cutOver'
       | 'finalSync'
+      | 'closeConflicts'
       | 'cleanup'
       | 'undo',
     spec: RunSpec,
