@@ -5,6 +5,7 @@ import type { Report } from '../src/model/report.js';
 import type { RunSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
+import { publishedGeneration } from '../src/mysql/published.js';
 import { readLiveTables } from '../src/mysql/schema.js';
 import { decide } from '../src/preflight/decide.js';
 import { type Facts, gatherFacts } from '../src/preflight/facts.js';
@@ -12,7 +13,6 @@ import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, join, sql } from '../src/sql/text.js';
 import { activity, type Dependencies, onTarget, type RunRef, tableExists } from './context.js';
-import { publishedGeneration } from './tables.js';
 
 export interface Begun extends RunRef {
   runId: string;

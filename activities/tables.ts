@@ -1,7 +1,6 @@
 import { StageswapError } from '../src/model/failures.js';
 import {
   control,
-  generationOfMarker,
   markerTable,
   parsePhysicalName,
   physicalTable,
@@ -12,6 +11,7 @@ import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
 import { indexesOf } from '../src/mysql/fingerprint.js';
 import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
+import { publishedGeneration } from '../src/mysql/published.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { fence } from '../src/sql/control.js';
 import { carryBase } from '../src/sql/group.js';
@@ -210,22 +210,6 @@ async function carryBaseOf(session: Session, ref: RunRef, generation: number): P
         await session.run(statement);
     });
   }
-}
-
-/** Which generation's base is valid: the marker's name says it. 0: never published. */
-export async function publishedGeneration(session: Session, pipeline: string): Promise<number> {
-  const rows = await session.rows<{ name: string }>(
-    sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${`\\_ss\\_at\\_%\\_${pipeline}`}`,
-  );
-  const generations = rows
-    .map((row) => generationOfMarker(pipeline, row.name))
-    .filter((generation) => generation !== undefined);
-  if (generations.length > 1)
-    throw new StageswapError(
-      'Refused',
-      `more than one marker of ${pipeline}: ${generations.join(', ')}. Run stageswap repair.`,
-    );
-  return generations[0] ?? 0;
 }
 
 export function markerOf(spec: RunSpec): { from: string; to: string } {

@@ -1,0 +1,154 @@
+import { control, physicalTable } from '../model/names.js';
+import { SETTLEABLE } from '../model/settlement.js';
+import type { MergeUnit, RunSpec, Side, TableSpec } from '../model/spec.js';
+import { at, keyColumns, keyHash, keyValue, sameKey } from './columns.js';
+import { as, columnNamed, jsonOf, keyJson, sameUnit } from './merge.js';
+import { type Fragment, id, join, raw, sql } from './text.js';
+
+/** What an operator asks of conflicts and settlements, and writes; runs read it (src/sql/settle.ts). */
+
+export interface ConflictFilter {
+  ids?: string[];
+  table?: string;
+  /** the key's values by column, as text */
+  key?: Record<string, string>;
+  column?: string;
+  kind?: string;
+  /** an SQL condition on the columns of `conflict`; see conflictView */
+  where?: string;
+  /** closed ones, too */
+  all?: boolean;
+}
+
+/** What an operator's WHERE sees: one row a conflict, its values as JSON objects by column. */
+export const CONFLICT_COLUMNS =
+  'id, table_name, kind, state, run, `key`, columns, base, source, live, found_at';
+
+function conflictView(pipeline: string): Fragment {
+  return sql`(SELECT id, live AS table_name, kind, state, generation AS run, row_key AS ${id('key')}, columns_json AS columns, base_json AS base, source_json AS source, live_json AS live, found_at
+  FROM ${id(control.conflict)} WHERE pipeline = ${pipeline}) AS conflict`;
+}
+
+function filtered(filter: ConflictFilter): Fragment {
+  const { ids, table, key, column, kind, where, all } = filter;
+  const parts: Fragment[] = [];
+  if (!all) parts.push(sql`state = 'open'`);
+  if (ids) parts.push(sql`id IN (${join(ids.map((one) => sql`${one}`))})`);
+  if (table !== undefined) parts.push(sql`table_name = ${table}`);
+  if (key)
+    parts.push(
+      ...Object.entries(key).map(
+        ([name, value]) =>
+          sql`JSON_UNQUOTE(JSON_EXTRACT(${id('key')}, ${`$.${JSON.stringify(name)}`})) = ${value}`,
+      ),
+    );
+  if (column !== undefined) parts.push(sql`JSON_CONTAINS(columns, CAST(${JSON.stringify(column)} AS JSON))`);
+  if (kind !== undefined) parts.push(sql`kind = ${kind}`);
+  if (where !== undefined) parts.push(sql`(${raw(where)}\n)`);
+  return join(parts, ' AND ', 'TRUE');
+}
+
+/** Conflicts, newest run first, with the side that a pending settlement gives each. */
+export function listConflicts(pipeline: string, filter: ConflictFilter, rowsMax: number): Fragment {
+  const json = (name: string) => sql`CAST(found.${id(name)} AS CHAR) AS ${id(name)}`;
+  return sql`SELECT found.id, found.table_name, found.kind, found.state, found.run, ${json('key')}, ${json('columns')}, ${json('base')}, ${json('source')}, ${json('live')}, found.found_at, c.closed_in,
+  (SELECT e.side FROM ${id(control.settlement)} AS e WHERE ${settles('e', 'c')} AND e.state = 'pending' ORDER BY e.id DESC LIMIT 1) AS settled_as
+FROM (SELECT * FROM ${conflictView(pipeline)} WHERE ${filtered(filter)} ORDER BY run DESC, id LIMIT ${raw(String(rowsMax))}) AS found
+JOIN ${id(control.conflict)} AS c ON c.id = found.id ORDER BY found.run DESC, found.id`;
+}
+export function countConflicts(pipeline: string, filter: ConflictFilter): Fragment {
+  return sql`SELECT COUNT(*) AS n FROM ${conflictView(pipeline)} WHERE ${filtered(filter)}`;
+}
+export function conflictIds(pipeline: string, filter: ConflictFilter): Fragment {
+  return sql`SELECT id FROM ${conflictView(pipeline)} WHERE ${filtered(filter)} ORDER BY id`;
+}
+
+/** Is this settlement one of that conflict, with the very values? */
+function settles(settlement: string, conflict: string): Fragment {
+  const [e, c] = [raw(settlement), raw(conflict)];
+  return sql`${e}.pipeline = ${c}.pipeline AND ${e}.live = ${c}.live AND ${e}.key_hash = ${c}.key_hash AND ${e}.kind = ${c}.kind AND ${e}.columns_json = ${c}.columns_json AND ${e}.source_json <=> ${c}.source_json AND ${e}.live_json <=> ${c}.live_json`;
+}
+
+/** Settles conflicts that are open, bound to the values that they show; an older word on the same values no longer counts. */
+export function settleConflicts(
+  pipeline: string,
+  conflicts: string[],
+  side: Side,
+  by: string,
+): [replace: Fragment, insert: Fragment] {
+  const which = sql`c.pipeline = ${pipeline} AND c.state = 'open' AND c.kind IN (${join(SETTLEABLE.map((kind) => sql`${kind}`))}) AND c.id IN (${join(conflicts.map((one) => sql`${one}`))})`;
+  return [
+    sql`UPDATE ${id(control.settlement)} AS e JOIN ${id(control.conflict)} AS c ON ${settles('e', 'c')} SET e.state = 'replaced' WHERE e.state = 'pending' AND ${which}`,
+    sql`INSERT INTO ${id(control.settlement)} (pipeline, live, row_key, key_hash, kind, columns_json, source_json, live_json, side, settled_by, settled_at)
+SELECT c.pipeline, c.live, c.row_key, c.key_hash, c.kind, c.columns_json, c.source_json, c.live_json, ${side}, ${by}, UTC_TIMESTAMP(6) FROM ${id(control.conflict)} AS c WHERE ${which} ORDER BY c.id`,
+  ];
+}
+export function withdrawSettlements(conflicts: string[]): Fragment {
+  return sql`UPDATE ${id(control.settlement)} AS e JOIN ${id(control.conflict)} AS c ON ${settles('e', 'c')} SET e.state = 'withdrawn' WHERE e.state = 'pending' AND c.id IN (${join(conflicts.map((one) => sql`${one}`))})`;
+}
+
+/** Which rows of a live table: those of a key, or those that fulfil an SQL condition on live's columns. */
+export type LiveRows = { key: string[] } | { where: string };
+
+/** Where live has another value than its base, of the rows asked for; the base is the published run's. */
+function editedRows(spec: RunSpec, table: TableSpec, unit: MergeUnit, rows: LiveRows): Fragment {
+  const held = id(physicalTable(spec.generation, 'heldBack', table.live));
+  const which =
+    'key' in rows
+      ? keyIs(table, 'l', rows.key)
+      : sql`(${join(table.key.map((name) => at(table, 'l', name)))}) IN (SELECT ${join(table.key.map(id))} FROM ${id(table.live)} WHERE ${raw(rows.where)}\n)`;
+  return sql`FROM ${id(table.live)} AS ${as(table, 'l')}
+JOIN ${id(physicalTable(spec.generation, 'baseNext', table.live))} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 'l')}
+WHERE ${which} AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT EXISTS (SELECT 1 FROM ${held} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', 'l')})`;
+}
+function keyIs(table: TableSpec, alias: string, key: string[]): Fragment {
+  return join(
+    keyColumns(table).map(
+      (column, index) => sql`${at(table, alias, column.name)} = ${keyValue(column, key[index] ?? '')}`,
+    ),
+    ' AND ',
+  );
+}
+
+/** The client's edits that `yieldEdits` would give back: how many, and some of them with both values. */
+export function countEdits(spec: RunSpec, table: TableSpec, unit: MergeUnit, rows: LiveRows): Fragment {
+  return sql`SELECT COUNT(*) AS n ${editedRows(spec, table, unit, rows)}`;
+}
+export function showEdits(
+  spec: RunSpec,
+  table: TableSpec,
+  unit: MergeUnit,
+  rows: LiveRows,
+  rowsMax: number,
+): Fragment {
+  const columns = unit.columns.map((name) => columnNamed(table, name));
+  return sql`SELECT CAST(${keyJson(table, 'l')} AS CHAR) AS row_key, CAST(${jsonOf(table, columns, 'a')} AS CHAR) AS source, CAST(${jsonOf(table, columns, 'l')} AS CHAR) AS live
+${editedRows(spec, table, unit, rows)} LIMIT ${raw(String(rowsMax))}`;
+}
+
+/** Gives edits back to billing: settlements as the source, bound to what both sides say now. */
+export function yieldEdits(
+  spec: RunSpec,
+  table: TableSpec,
+  unit: MergeUnit,
+  rows: LiveRows,
+  by: string,
+): Fragment {
+  const columns = unit.columns.map((name) => columnNamed(table, name));
+  return sql`INSERT INTO ${id(control.settlement)} (pipeline, live, row_key, key_hash, kind, columns_json, source_json, live_json, side, settled_by, settled_at)
+SELECT ${spec.pipeline}, ${table.live}, ${keyJson(table, 'l')}, ${keyHash(table, 'l')}, 'field', CAST(${JSON.stringify(unit.columns)} AS JSON), ${jsonOf(table, columns, 'a')}, ${jsonOf(table, columns, 'l')}, 'source', ${by}, UTC_TIMESTAMP(6)
+${editedRows(spec, table, unit, rows)}`;
+}
+
+/**
+ * Marks a row to be taken from billing in the next run, whatever live says. Two statements, of which the second counts only
+ * where the first found nothing: a row that the application deleted, or that was held back, is not in live.
+ */
+export function resyncRow(spec: RunSpec, table: TableSpec, key: string[], by: string): Fragment[] {
+  const from = (
+    name: string,
+  ) => sql`INSERT INTO ${id(control.settlement)} (pipeline, live, row_key, key_hash, kind, columns_json, side, settled_by, settled_at)
+SELECT ${spec.pipeline}, ${table.live}, ${keyJson(table, 'l')}, ${keyHash(table, 'l')}, 'resync', CAST(${JSON.stringify(table.units.flatMap((unit) => unit.columns))} AS JSON), 'source', ${by}, UTC_TIMESTAMP(6)
+FROM ${id(name)} AS ${as(table, 'l')} WHERE ${keyIs(table, 'l', key)}`;
+  return [from(table.live), from(physicalTable(spec.generation, 'baseNext', table.live))];
+}
