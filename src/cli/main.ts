@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { addCheck } from './check.js';
+import { addConflicts } from './conflicts.js';
 import { describeFailure, failureText } from './failure.js';
 import { addHistory } from './history.js';
 import { addHold } from './hold.js';
@@ -14,6 +15,7 @@ import { addSchedule } from './schedule.js';
 import { addStatus } from './status.js';
 import { addSteering } from './steer.js';
 import { addWorker } from './worker.js';
+import { addYield } from './yield.js';
 
 const EXIT_CODES = `
 Exit codes: 0 done · 1 unexpected failure · 2 usage or configuration · 3 refused by preflight ·
@@ -42,6 +44,8 @@ addRollback(program, end);
 addHold(program, end);
 addSchedule(program, end);
 addHistory(program, end);
+addConflicts(program, end);
+addYield(program, end);
 
 try {
   await program.parseAsync();

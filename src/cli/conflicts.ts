@@ -1,0 +1,172 @@
+import { userInfo } from 'node:os';
+import Table from 'cli-table3';
+import { type Command, Option } from 'commander';
+import pc from 'picocolors';
+import { parseMysqlAddress } from '../config/address.js';
+import { loadConfig } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/report.js';
+import type { Side } from '../model/spec.js';
+import { withSession } from '../mysql/connection.js';
+import { type Conflict, countPending, readConflicts, settle } from '../mysql/settlements.js';
+import { CONFLICT_COLUMNS, type ConflictFilter } from '../sql/settlements.js';
+import { configOption, jsonOption } from './config-option.js';
+import { confirm } from './confirm.js';
+import { CommandError } from './failure.js';
+import { positiveInteger } from './history.js';
+import { print, printJson } from './output.js';
+import { count } from './report-text.js';
+import { rowKey, tableNamed } from './row-key.js';
+import { keyText, valuesText } from './values-text.js';
+
+const HELP = `
+A settlement is bound to the values that are shown, and void if either side changes before it is carried out: by the run
+that works now, if that is before its cut-over, else by the next.
+
+Examples:
+  stageswap conflicts --config stageswap.yaml
+  stageswap conflicts --config stageswap.yaml --table customer --key 17
+  stageswap conflicts 41 42 --config stageswap.yaml --settle source
+  stageswap conflicts --config stageswap.yaml --column email --where "live->>'$.email' LIKE '%@example.com'" --settle live --yes
+
+--where sees ${CONFLICT_COLUMNS}; key, base, source and live are JSON objects by column.`;
+
+interface Options {
+  config: string;
+  table?: string;
+  key?: string;
+  column?: string;
+  kind?: string;
+  where?: string;
+  all: boolean;
+  limit: number;
+  settle?: Side;
+  withdraw: boolean;
+  yes: boolean;
+  json: boolean;
+}
+
+export function addConflicts(program: Command, end: (code: ExitCode) => void): void {
+  program
+    .command('conflicts')
+    .description('what billing and a client both changed: list it, settle it')
+    .argument('[id...]', 'of single conflicts, as listed')
+    .addOption(configOption())
+    .option('--table <name>', 'of this live table')
+    .option('--key <key>', 'of this row; needs --table')
+    .option('--column <name>', 'about this column')
+    .option('--kind <kind>', 'of this kind: field, sameKey, deletedInLive, deletedAtSource, …')
+    .option('--where <condition>', 'that fulfil an SQL condition')
+    .option('--all', 'closed ones, too', false)
+    .option('--limit <rows>', 'how many are shown', positiveInteger, 50)
+    .addOption(new Option('--settle <side>', 'settle them: this side is right').choices(['source', 'live']))
+    .addOption(
+      new Option('--withdraw', 'take back what was said, where no run has carried it out')
+        .conflicts('settle')
+        .default(false),
+    )
+    .option('--yes', 'settle several without being asked', false)
+    .addOption(jsonOption())
+    .addHelpText('after', HELP)
+    .action(async (ids: string[], options: Options) => {
+      const { pipeline, target, tables } = loadConfig(options.config);
+      const filter = filterOf(ids, options, (name) => tableNamed(tables, name));
+      await withSession(parseMysqlAddress(target.url), async (session) => {
+        const found = await readConflicts(session, pipeline, filter, options.limit);
+        if (options.settle === undefined && !options.withdraw) {
+          const pending = await countPending(session, pipeline);
+          if (options.json) printJson({ pipeline, ...found, settlementsPending: pending });
+          else print(listText(pipeline, found, pending));
+          return;
+        }
+        if (found.count === 0)
+          throw new CommandError(
+            EXIT.refused,
+            'no such conflict is open',
+            '`stageswap conflicts` lists them',
+          );
+        const what = options.settle === undefined ? 'withdraw' : `settle as ${options.settle}`;
+        if (found.count > 1) await confirm(`${what}: ${count(found.count)} conflicts`, options);
+        const by = userInfo().username;
+        const settled = await settle(session, pipeline, filter, { side: options.settle, by });
+        if (options.json)
+          printJson({ pipeline, found: found.count, [options.settle ? 'settled' : 'withdrawn']: settled });
+        else if (options.settle === undefined) print(`${count(settled)} settlements withdrawn`);
+        else
+          print(
+            `${count(settled)} of ${count(found.count)} conflicts settled as ${options.settle}; the next run carries that out, or the one that works now`,
+          );
+      });
+      end(EXIT.done);
+    });
+}
+
+function filterOf(
+  ids: string[],
+  options: Options,
+  named: (name: string) => Parameters<typeof rowKey>[0],
+): ConflictFilter {
+  const { table, key, column, kind, where, all } = options;
+  const wrong = ids.find((text) => !/^\d+$/.test(text));
+  if (wrong !== undefined)
+    throw new CommandError(EXIT.usage, `${wrong} is no conflict's number`, 'give the numbers as listed');
+  if (key !== undefined && table === undefined)
+    throw new CommandError(EXIT.usage, '--key needs --table', 'name the table, too');
+  const filter: ConflictFilter = { all };
+  if (ids.length > 0) filter.ids = ids;
+  if (table !== undefined) {
+    const known = named(table);
+    filter.table = table;
+    if (key !== undefined) {
+      const values = rowKey(known, key);
+      filter.key = Object.fromEntries(known.key.map((name, index) => [name, values[index] ?? '']));
+    }
+  }
+  if (column !== undefined) filter.column = column;
+  if (kind !== undefined) filter.kind = kind;
+  if (where !== undefined) filter.where = where;
+  return filter;
+}
+
+function listText(
+  pipeline: string,
+  found: { count: number; conflicts: Conflict[] },
+  pending: number,
+): string {
+  const lines = found.count === 0 ? [`${pipeline} has no such conflict`] : [conflictsTable(found.conflicts)];
+  if (found.count > found.conflicts.length)
+    lines.push(`${count(found.count - found.conflicts.length)} more: narrow it down, or raise --limit`);
+  if (pending > 0) lines.push(`${count(pending)} settlements wait for a run`);
+  return lines.join('\n');
+}
+
+export function conflictsTable(
+  conflicts:
+    | Pick<Conflict, 'id' | 'table' | 'key' | 'kind' | 'columns' | 'base' | 'source' | 'live'>[]
+    | Conflict[],
+): string {
+  const table = new Table({
+    head: ['#', 'table', 'key', 'kind', 'columns', 'base', 'source', 'live', 'state'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const conflict of conflicts) {
+    const { id, kind, columns } = conflict;
+    const shown = kind === 'field' ? columns : undefined;
+    table.push([
+      id,
+      conflict.table,
+      keyText(conflict.key),
+      kind,
+      kind === 'field' ? columns.join('\n') : '(row)',
+      valuesText(conflict.base, shown),
+      valuesText(conflict.source, shown),
+      valuesText(conflict.live, shown),
+      'state' in conflict ? stateText(conflict) : '',
+    ]);
+  }
+  return table.toString();
+}
+
+function stateText({ state, settledAs, closedIn }: Conflict): string {
+  if (state === 'open') return settledAs ? pc.green(`${settledAs} at the next run`) : pc.yellow('open');
+  return closedIn === null ? state : `${state} by run ${closedIn}`;
+}

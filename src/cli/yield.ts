@@ -1,0 +1,184 @@
+import { userInfo } from 'node:os';
+import Table from 'cli-table3';
+import type { Command } from 'commander';
+import { parseMysqlAddress } from '../config/address.js';
+import { loadConfig } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/report.js';
+import { type MergeUnit, tableOf } from '../model/spec.js';
+import { withSession } from '../mysql/connection.js';
+import { publishedSpec } from '../mysql/published.js';
+import { type Edit, readEdits, resync, yieldTo } from '../mysql/settlements.js';
+import type { LiveRows } from '../sql/settlements.js';
+import { configOption, jsonOption } from './config-option.js';
+import { confirm } from './confirm.js';
+import { CommandError } from './failure.js';
+import { print, printJson } from './output.js';
+import { count } from './report-text.js';
+import { rowKey, tableNamed } from './row-key.js';
+import { keyText, valuesText } from './values-text.js';
+
+const EDITS_SHOWN = 20;
+
+const YIELD_HELP = `
+The next run takes billing's value, unless billing or a client changes the field before. Columns of a group go together.
+
+Examples:
+  stageswap yield customer 17 email --config stageswap.yaml
+  stageswap yield customer --column email --where "email LIKE '%@old.example'" --config stageswap.yaml --yes`;
+
+const RESYNC_HELP = `
+The next run takes every mapped column of the row from billing, whatever live says then, and brings back a row that the
+application deleted or that was held back. Columns that are not mapped stay.
+
+Example:
+  stageswap resync customer 17 18 --config stageswap.yaml`;
+
+interface YieldOptions {
+  config: string;
+  column?: string;
+  where?: string;
+  yes: boolean;
+  json: boolean;
+}
+
+/** yield and resync: a field, or a row, goes back to billing although there need not be a conflict. */
+export function addYield(program: Command, end: (code: ExitCode) => void): void {
+  program
+    .command('yield')
+    .description("give a client's edit back to billing: one field of a row, or many by a condition")
+    .argument('<table>', "live's name")
+    .argument('[key]', 'of one row; an array in JSON where the key has several columns')
+    .argument('[column]', 'of that row')
+    .addOption(configOption())
+    .option('--column <name>', 'with --where: the column')
+    .option('--where <condition>', "an SQL condition on live's columns")
+    .option('--yes', 'without being asked', false)
+    .addOption(jsonOption())
+    .addHelpText('after', YIELD_HELP)
+    .action(
+      async (
+        table: string,
+        key: string | undefined,
+        keyColumn: string | undefined,
+        options: YieldOptions,
+      ) => {
+        const config = loadConfig(options.config);
+        const known = tableNamed(config.tables, table);
+        const { column, rows } = wanted(
+          key === undefined ? undefined : rowKey(known, key),
+          keyColumn,
+          options,
+        );
+        await withSession(parseMysqlAddress(config.target.url), async (session) => {
+          const spec = await published(session, config.pipeline);
+          const tableSpec = tableOf(spec, table);
+          const unit = unitOf(tableSpec.units, table, column);
+          const found = await readEdits(session, spec, tableSpec, unit, rows, EDITS_SHOWN);
+          if (found.count === 0)
+            throw new CommandError(
+              EXIT.refused,
+              `no such row of ${table} differs from what billing last said in ${unit.columns.join(', ')}`,
+              '`stageswap explain` shows a row',
+            );
+          if (!options.json) print(editsText(unit, found));
+          if ('where' in rows)
+            await confirm(`give ${count(found.count)} edits of ${table} back to billing`, options);
+          const yielded = await yieldTo(session, spec, tableSpec, unit, rows, userInfo().username);
+          if (options.json)
+            printJson({
+              pipeline: config.pipeline,
+              table,
+              columns: unit.columns,
+              yielded,
+              edits: found.edits,
+            });
+          else print(`${count(yielded)} edits go back to billing in the next run`);
+        });
+        end(EXIT.done);
+      },
+    );
+  program
+    .command('resync')
+    .description('take single rows from billing again, in the next run')
+    .argument('<table>', "live's name")
+    .argument('<key...>', 'of the rows; an array in JSON where the key has several columns')
+    .addOption(configOption())
+    .option('--yes', 'several without being asked', false)
+    .addOption(jsonOption())
+    .addHelpText('after', RESYNC_HELP)
+    .action(
+      async (table: string, keys: string[], options: { config: string; yes: boolean; json: boolean }) => {
+        const config = loadConfig(options.config);
+        const known = tableNamed(config.tables, table);
+        const wantedKeys = keys.map((text) => rowKey(known, text));
+        const by = userInfo().username;
+        if (keys.length > 1)
+          await confirm(`take ${count(keys.length)} rows of ${table} from billing again`, options);
+        await withSession(parseMysqlAddress(config.target.url), async (session) => {
+          const spec = await published(session, config.pipeline);
+          await session.transaction(async () => {
+            for (const [index, key] of wantedKeys.entries()) {
+              if (await resync(session, spec, tableOf(spec, table), key, by)) continue;
+              throw new CommandError(
+                EXIT.refused,
+                `neither ${table} nor what billing last said has a row ${keys[index]}`,
+                'a row that is new at billing comes with the next run; look at the key',
+              );
+            }
+          });
+        });
+        if (options.json) printJson({ pipeline: config.pipeline, table, keys });
+        else print(`${count(keys.length)} rows of ${table} are taken from billing in the next run`);
+        end(EXIT.done);
+      },
+    );
+}
+
+/** One row's field, or many rows' by a condition; not both. */
+function wanted(
+  key: string[] | undefined,
+  keyColumn: string | undefined,
+  options: YieldOptions,
+): { column: string; rows: LiveRows } {
+  if (key && keyColumn !== undefined && options.where === undefined && options.column === undefined)
+    return { column: keyColumn, rows: { key } };
+  if (!key && options.where !== undefined && options.column !== undefined)
+    return { column: options.column, rows: { where: options.where } };
+  throw new CommandError(
+    EXIT.usage,
+    'which edits?',
+    'give TABLE KEY COLUMN for one, or TABLE --column NAME --where CONDITION for many',
+  );
+}
+
+async function published(session: Parameters<typeof publishedSpec>[0], pipeline: string) {
+  const spec = await publishedSpec(session, pipeline);
+  if (spec) return spec;
+  throw new CommandError(EXIT.refused, `${pipeline} has never published`, 'run `stageswap run` first');
+}
+
+function unitOf(units: MergeUnit[], table: string, column: string): MergeUnit {
+  const unit = units.find(({ columns }) => columns.includes(column));
+  if (unit) return unit;
+  throw new CommandError(
+    EXIT.usage,
+    `${table} has no merged column ${column}`,
+    `it has ${units.flatMap(({ columns }) => columns).join(', ')}`,
+  );
+}
+
+function editsText(unit: MergeUnit, found: { count: number; edits: Edit[] }): string {
+  const table = new Table({
+    head: ['key', 'columns', 'billing', 'live'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const { key, source, live } of found.edits)
+    table.push([
+      keyText(key),
+      unit.columns.join('\n'),
+      valuesText(source, unit.columns),
+      valuesText(live, unit.columns),
+    ]);
+  const more = found.count - found.edits.length;
+  return more > 0 ? `${table.toString()}\n${count(more)} more` : table.toString();
+}
