@@ -4,6 +4,7 @@ import { editActivities } from './edits.js';
 import { guardActivities } from './guards.js';
 import { ingestActivities } from './ingest.js';
 import { mergeActivities } from './merge.js';
+import { planActivities } from './plan.js';
 import { replayActivities } from './replay.js';
 import { runActivities } from './runs.js';
 import { settlementActivities } from './settlements.js';
@@ -20,6 +21,7 @@ export function createActivities(dependencies: Dependencies) {
     ...guardActivities(dependencies),
     ...cutOverActivities(dependencies),
     ...settlementActivities(dependencies),
+    ...planActivities(dependencies),
     ...editActivities(dependencies),
   };
 }

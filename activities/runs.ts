@@ -25,47 +25,53 @@ export interface Begun extends RunRef {
 
 /** Begins and ends runs: preflight, the claim on the tables, the generation that fences older runs, the report that stays. */
 export function runActivities(dependencies: Dependencies) {
-  /** Preflight, then the claim. Repeatable by run id. Nothing is touched before preflight has passed. */
-  const begin = activity(async (pipeline: string, runId: string): Promise<Begun> => {
-    const config = dependencies.config(pipeline);
-    const facts = await gatherFacts(config);
-    refuseIfDecided(config, facts);
-    return onTarget(dependencies, pipeline, async (session) => {
-      for (const statement of createControlTables()) await session.run(statement);
-      const known = await specOfRun(session, pipeline, runId);
-      if (known) return begun(known);
-      if ((await publishedGeneration(session, pipeline)) === 0) await session.run(createMarker(pipeline));
-      const spec = await session.transaction(async () => {
-        for (const table of config.tables) {
-          await session.run(
-            sql`INSERT IGNORE INTO ${id(control.claim)} (live, pipeline) VALUES (${table.live}, ${pipeline})`,
+  /**
+   * Preflight, then the claim. Repeatable by run id. Nothing is touched before preflight has passed. A plan claims nothing, and
+   * may be made of a pipeline that is held.
+   */
+  const begin = activity(
+    async (pipeline: string, runId: string, kind: 'run' | 'plan' = 'run'): Promise<Begun> => {
+      const config = dependencies.config(pipeline);
+      const facts = await gatherFacts(config);
+      if (kind === 'plan') facts.held = null;
+      refuseIfDecided(config, facts);
+      return onTarget(dependencies, pipeline, async (session) => {
+        for (const statement of createControlTables()) await session.run(statement);
+        const known = await specOfRun(session, pipeline, runId);
+        if (known) return begun(known);
+        if ((await publishedGeneration(session, pipeline)) === 0) await session.run(createMarker(pipeline));
+        const spec = await session.transaction(async () => {
+          for (const table of kind === 'plan' ? [] : config.tables) {
+            await session.run(
+              sql`INSERT IGNORE INTO ${id(control.claim)} (live, pipeline) VALUES (${table.live}, ${pipeline})`,
+            );
+          }
+          await refuseClaimed(
+            session,
+            pipeline,
+            config.tables.map((table) => table.live),
           );
-        }
-        await refuseClaimed(
-          session,
-          pipeline,
-          config.tables.map((table) => table.live),
-        );
-        const generation = await nextGeneration(session, pipeline);
-        // Only now no older run can swap any more: its cut-over holds the row that was just raised.
-        const at = await publishedGeneration(session, pipeline);
-        const baseGeneration = at === 0 ? null : at;
-        const fingerprints: Record<string, string> = {};
-        for (const table of config.tables)
-          fingerprints[table.live] = (await definitionOf(session, table.live)).fingerprint;
-        // Read again behind the fingerprint: facts took their time, and a column that was added meanwhile would be
-        // neither in them nor found as a change at the cut-over.
-        const names = config.tables.map((table) => table.live);
-        const now = { ...facts, live: await readLiveTables(session.connection, facts.schema, names) };
-        refuseIfDecided(config, now);
-        const frozen = freeze(config, now, { runId, generation, baseGeneration, fingerprints });
-        if (baseGeneration !== null) await refuseChangedMapping(session, frozen, baseGeneration);
-        await insertRun(session, frozen);
-        return frozen;
+          const generation = await nextGeneration(session, pipeline);
+          // Only now no older run can swap any more: its cut-over holds the row that was just raised.
+          const at = await publishedGeneration(session, pipeline);
+          const baseGeneration = at === 0 ? null : at;
+          const fingerprints: Record<string, string> = {};
+          for (const table of config.tables)
+            fingerprints[table.live] = (await definitionOf(session, table.live)).fingerprint;
+          // Read again behind the fingerprint: facts took their time, and a column that was added meanwhile would be
+          // neither in them nor found as a change at the cut-over.
+          const names = config.tables.map((table) => table.live);
+          const now = { ...facts, live: await readLiveTables(session.connection, facts.schema, names) };
+          refuseIfDecided(config, now);
+          const frozen = freeze(config, now, { runId, generation, baseGeneration, fingerprints });
+          if (baseGeneration !== null) await refuseChangedMapping(session, frozen, baseGeneration);
+          await insertRun(session, frozen, kind === 'plan' ? 'plan' : frozen.kind);
+          return frozen;
+        });
+        return begun(spec);
       });
-      return begun(spec);
-    });
-  });
+    },
+  );
 
   /** Begins a rollback of the latest published run; refuses where its backup or its first-touch images are gone. */
   const beginRollback = activity(
@@ -102,7 +108,7 @@ export function runActivities(dependencies: Dependencies) {
             tables.push({ ...table, fingerprint: (await definitionOf(session, table.live)).fingerprint });
           await refuseOtherColumns(session, undone);
           const rollback: RunSpec = { ...undone, runId, generation, kind: 'rollback', undoes: at, tables };
-          await insertRun(session, rollback);
+          await insertRun(session, rollback, rollback.kind);
           return rollback;
         });
         return begun(spec);
@@ -219,9 +225,9 @@ async function specOfRun(session: Session, pipeline: string, runId: string): Pro
   return typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
 }
 
-async function insertRun(session: Session, spec: RunSpec): Promise<void> {
+async function insertRun(session: Session, spec: RunSpec, kind: RunSpec['kind'] | 'plan'): Promise<void> {
   await session.run(
-    sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES (${spec.pipeline}, ${spec.generation}, ${spec.runId}, ${spec.kind}, 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
+    sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES (${spec.pipeline}, ${spec.generation}, ${spec.runId}, ${kind}, 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
   );
 }
 

@@ -84,6 +84,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
       replayedUnderLock: 1,
     }),
     finalSync: note('finalSync', { captured: 3, left: 0 }),
+    describePlan: note('describePlan', undefined),
     closeConflicts: note('closeConflicts', undefined),
     countConflicts: note('countConflicts', {}),
     cleanup: note('cleanup', { dropped: [] }),

@@ -23,13 +23,14 @@ export type Undo = (compensation: () => Promise<unknown>) => void;
 
 /**
  * Governs a run: the steps up to the swap can be aborted, and what they registered is taken back, newest first; once the
- * tables say that the swap was executed there is only the way forward. The report stays in MySQL.
+ * tables say that the swap was executed there is only the way forward. A plan swaps nothing: it is taken back, too. The
+ * report stays in MySQL.
  *
  * @throws {ApplicationFailure} the run failed: of the failure's own type, with the report as detail
  */
 export async function governed(
   input: { pipeline: string; continued?: Continued },
-  success: 'published' | 'rolledBack',
+  success: 'published' | 'rolledBack' | 'planned',
   finish: (state: RunState) => Promise<void>,
   steps: (state: RunState, undo: Undo) => Promise<void>,
 ): Promise<Report> {
@@ -41,8 +42,9 @@ export async function governed(
   } catch (error) {
     if (error instanceof ContinueAsNew) throw error;
     problem = reasonOf(state, error);
-    await CancellationScope.nonCancellable(() => compensate(compensations.reverse(), problem));
   }
+  if (problem || !state.swapped)
+    problem = await CancellationScope.nonCancellable(() => compensate(compensations.reverse(), problem));
   return CancellationScope.nonCancellable(async () => {
     if (state.swapped) {
       problem = undefined;
@@ -73,16 +75,22 @@ function reasonOf(state: RunState, error: unknown): Problem {
   return problemOf(error);
 }
 
-/** Takes back step by step. One that fails is told in the report, and does not keep the others from being done. */
+/**
+ * Takes back step by step. One that fails is told in the report, and does not keep the others from being done.
+ *
+ * @returns the problem, with what failed meanwhile
+ */
 async function compensate(
   compensations: (() => Promise<unknown>)[],
   problem: Problem | undefined,
-): Promise<void> {
+): Promise<Problem | undefined> {
   for (const compensation of compensations) {
     try {
       await compensation();
     } catch (error) {
       if (problem) problem.message += ` Taking back failed, too: ${problemOf(error).message}`;
+      else problem = problemOf(error);
     }
   }
+  return problem;
 }

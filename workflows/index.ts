@@ -1,2 +1,2 @@
 export { scheduledSync } from './scheduled-sync.js';
-export { rollback, sync } from './sync.js';
+export { plan, rollback, sync } from './sync.js';

@@ -8,10 +8,11 @@ import {
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import { approvalNeeded } from '../src/model/approval.js';
-import type { RollbackInput, SyncInput } from '../src/model/messages.js';
+import type { PlanInput, RollbackInput, SyncInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
 import { governed, type Undo } from './governed.js';
 import type { Continued, RunState } from './run-state.js';
+import { problemOf } from './steering.js';
 
 /** An edit tail of this length is short enough for the cut-over, which shortens it further before it locks. */
 const TAIL_EDITS_MAX = 100;
@@ -55,6 +56,22 @@ export async function sync(input: SyncInput & { continued?: Continued }): Promis
     await state.phase('verify', () => verify(state));
     await approval(state, input.approveFirst);
     await publish(state);
+  });
+}
+
+/** A dry run: the steps of a run that touch tables of its own only, what they found, and all of it dropped again. */
+export async function plan(input: PlanInput & { continued?: Continued }): Promise<Report> {
+  return governed(input, 'planned', finish, async (state, undo) => {
+    await state.phase('preflight', async () =>
+      state.begin(
+        await preflight('check both sides').begin(input.pipeline, workflowInfo().firstExecutionRunId, 'plan'),
+      ),
+    );
+    undo(() => takeBack(state));
+    await state.phase('prepare', () => step('make stage and base').prepare(state.run));
+    await state.phase('ingest', () => ingest(state, undo));
+    await state.phase('reconcile', () => reconcile(state));
+    await state.phase('plan', () => describePlan(state, input.rowsMax));
   });
 }
 
@@ -194,10 +211,34 @@ async function reconcile(state: RunState): Promise<void> {
 }
 
 async function verify(state: RunState): Promise<void> {
-  const prove = () => step('prove that what was sent is what MySQL stored').verify(state.run);
-  for (const [table, proof] of Object.entries(await state.interruptible(prove)))
-    state.table(table, { phase: 'verify' }, proof);
+  await prove(state);
   await state.interruptible(() => step('look at the guards').guard(state.run));
+}
+
+async function prove(state: RunState): Promise<void> {
+  const proofs = () => step('prove that what was sent is what MySQL stored').verify(state.run);
+  for (const [table, proof] of Object.entries(await state.interruptible(proofs)))
+    state.table(table, { phase: 'verify' }, proof);
+}
+
+/** What a run would stop at is no failure of a plan: it is what a plan is for. */
+async function describePlan(state: RunState, rowsMax: number): Promise<void> {
+  await prove(state);
+  const conflicts = await step('count the conflicts').countConflicts(state.run);
+  for (const [table, count] of Object.entries(conflicts)) state.table(table, {}, { conflicts: count });
+  const stops: string[] = [];
+  try {
+    await state.interruptible(() => step('look at the guards').guard(state.run));
+  } catch (error) {
+    const problem = problemOf(error);
+    if (problem.type !== 'GuardTripped') throw error;
+    stops.push(problem.message);
+  }
+  const orphans = await state.interruptible(() =>
+    step('look for rows without parents').findOrphans(state.run),
+  );
+  if (orphans !== null) stops.push(orphans);
+  await step('write down what a run would do').describePlan(state.run, state.tables(), stops, rowsMax);
 }
 
 async function approval(state: RunState, passedFirst: boolean): Promise<void> {

@@ -55,6 +55,8 @@ export function outcomeText(outcome: Outcome): string {
       return pc.green('published');
     case 'rolledBack':
       return pc.green('rolled back');
+    case 'planned':
+      return pc.green('planned');
     case 'waiting':
       return pc.yellow('waits for a human');
     case 'aborted':

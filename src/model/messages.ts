@@ -22,6 +22,7 @@ export function scheduledWorkflowIdOf(pipeline: string): string {
 export const WORKFLOWS = {
   sync: 'sync',
   rollback: 'rollback',
+  plan: 'plan',
   cleanup: 'cleanup',
   repair: 'repair',
   scheduledSync: 'scheduledSync',
@@ -50,6 +51,13 @@ export interface SyncInput {
   pipeline: string;
   /** passes the gate of a first publish (`--yes`) */
   approveFirst: boolean;
+}
+
+/** A dry run: all of a run that touches only tables of its own, which are dropped again. */
+export interface PlanInput {
+  pipeline: string;
+  /** of conflicts, and of rows to come and to go of each table: how many the plan names */
+  rowsMax: number;
 }
 
 export interface RollbackInput {

@@ -1,6 +1,6 @@
 /** What a run did: printed by `run --json`, and kept in MySQL for every run. Additions only; see CHANGELOG.md. */
 
-export type Outcome = 'published' | 'waiting' | 'aborted' | 'failed' | 'rolledBack';
+export type Outcome = 'published' | 'waiting' | 'aborted' | 'failed' | 'rolledBack' | 'planned';
 
 /** One table of a run; every number counts rows, except `chunks` and `chunksVerified`. */
 export interface TableReport {
@@ -100,6 +100,7 @@ export function exitCodeOf(
 ): ExitCode {
   switch (report.outcome) {
     case 'published':
+    case 'planned':
       return EXIT.done;
     case 'waiting':
       return EXIT.waiting;

@@ -26,6 +26,7 @@ export function createControlTables(): Fragment[] {
        spec JSON NOT NULL,
        cut_over JSON NULL,
        report JSON NULL,
+       plan JSON NULL,
        PRIMARY KEY (pipeline, generation)
      )`,
     `CREATE TABLE IF NOT EXISTS ${control.chunk} (

@@ -14,6 +14,8 @@ export interface ConflictFilter {
   key?: Record<string, string>;
   column?: string;
   kind?: string;
+  /** of the run that found it */
+  generation?: number;
   /** an SQL condition on the columns of `conflict`; see conflictView */
   where?: string;
   /** closed ones, too */
@@ -30,7 +32,7 @@ function conflictView(pipeline: string): Fragment {
 }
 
 function filtered(filter: ConflictFilter): Fragment {
-  const { ids, table, key, column, kind, where, all } = filter;
+  const { ids, table, key, column, kind, generation, where, all } = filter;
   const parts: Fragment[] = [];
   if (!all) parts.push(sql`state = 'open'`);
   if (ids) parts.push(sql`id IN (${join(ids.map((one) => sql`${one}`))})`);
@@ -44,6 +46,7 @@ function filtered(filter: ConflictFilter): Fragment {
     );
   if (column !== undefined) parts.push(sql`JSON_CONTAINS(columns, CAST(${JSON.stringify(column)} AS JSON))`);
   if (kind !== undefined) parts.push(sql`kind = ${kind}`);
+  if (generation !== undefined) parts.push(sql`run = ${generation}`);
   if (where !== undefined) parts.push(sql`(${raw(where)}\n)`);
   return join(parts, ' AND ', 'TRUE');
 }
