@@ -252,7 +252,7 @@ describe('a conflict of a field', () => {
     await hand.publish(source(changed()));
     expect((await live())[0]?.[1]).toBe('a@client');
     expect((await live())[1]?.[2]).toBe('Client 2');
-    expect(await settlements()).toEqual(['replaced -', 'withdrawn -', 'applied 3']);
+    expect(await settlements()).toEqual(['withdrawn -', 'replaced -', 'applied 3']);
   });
 
   it('refuses a condition that MySQL does not understand, and one that writes', async () => {

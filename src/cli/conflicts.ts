@@ -139,11 +139,7 @@ function listText(
   return lines.join('\n');
 }
 
-export function conflictsTable(
-  conflicts:
-    | Pick<Conflict, 'id' | 'table' | 'key' | 'kind' | 'columns' | 'base' | 'source' | 'live'>[]
-    | Conflict[],
-): string {
+function conflictsTable(conflicts: Conflict[]): string {
   const table = new Table({
     head: ['#', 'table', 'key', 'kind', 'columns', 'base', 'source', 'live', 'state'],
     style: { head: [], border: [], compact: true },
@@ -160,7 +156,7 @@ export function conflictsTable(
       valuesText(conflict.base, shown),
       valuesText(conflict.source, shown),
       valuesText(conflict.live, shown),
-      'state' in conflict ? stateText(conflict) : '',
+      stateText(conflict),
     ]);
   }
   return table.toString();

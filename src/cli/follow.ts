@@ -16,8 +16,10 @@ const OUTAGE_MS_MAX = 120_000;
 
 export interface FollowOptions {
   pipeline: string;
-  asked: 'run' | 'rollback';
+  asked: 'run' | 'rollback' | 'plan';
   json: boolean;
+  /** prints the report of one that succeeded, where that is more than a report; @returns the exit code */
+  show?: (report: Report) => Promise<ExitCode>;
 }
 
 /** An answer, or who did not give it. */
@@ -164,8 +166,10 @@ function printWaiting(progress: Progress, handle: WorkflowHandle, options: Follo
   return EXIT.waiting;
 }
 
-function printEnded(ended: Ended, options: FollowOptions): ExitCode {
+async function printEnded(ended: Ended, options: FollowOptions): Promise<ExitCode> {
   if ('report' in ended) {
+    if (options.show && ended.report.problem === undefined && ended.report.outcome !== 'aborted')
+      return options.show(ended.report);
     if (options.json) printJson(ended.report);
     else print(reportText(ended.report));
     return exitCodeOf(ended.report, options.asked);

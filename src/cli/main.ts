@@ -4,11 +4,13 @@ import { Command, CommanderError } from 'commander';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { addCheck } from './check.js';
 import { addConflicts } from './conflicts.js';
+import { addExplain } from './explain.js';
 import { describeFailure, failureText } from './failure.js';
 import { addHistory } from './history.js';
 import { addHold } from './hold.js';
 import { addInit } from './init.js';
 import { printJson } from './output.js';
+import { addPlan } from './plan.js';
 import { addRollback } from './rollback.js';
 import { addRun } from './run.js';
 import { addSchedule } from './schedule.js';
@@ -44,7 +46,9 @@ addRollback(program, end);
 addHold(program, end);
 addSchedule(program, end);
 addHistory(program, end);
+addPlan(program, end);
 addConflicts(program, end);
+addExplain(program, end);
 addYield(program, end);
 
 try {

@@ -1,4 +1,5 @@
 import { control } from '../model/names.js';
+import type { Plan } from '../model/plan.js';
 import type { Report } from '../model/report.js';
 import { errorNumber, type Row, type Session } from '../mysql/connection.js';
 import { createControlTables } from '../sql/control.js';
@@ -61,6 +62,15 @@ export async function release(session: Session, pipeline: string): Promise<boole
     sql`UPDATE ${id(control.pipeline)} SET held_reason = NULL, held_at = NULL WHERE pipeline = ${pipeline}`,
   );
   return true;
+}
+
+/** What a dry run found; undefined: there is none by this run id. */
+export async function readPlan(session: Session, pipeline: string, runId: string): Promise<Plan | undefined> {
+  const [row] = await rowsIfAny(
+    session,
+    sql`SELECT CAST(plan AS CHAR) AS plan FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND run_id = ${runId} AND plan IS NOT NULL`,
+  );
+  return row?.plan ? (JSON.parse(row.plan) as Plan) : undefined;
 }
 
 /** The latest runs, newest first. */

@@ -2,13 +2,14 @@ import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/c
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import {
+  type PlanInput,
   type RollbackInput,
   type SyncInput,
   TASK_QUEUE,
   WORKFLOWS,
   workflowIdOf,
 } from '../model/messages.js';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode, type Report } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';
 import { askProgress, follow } from './follow.js';
@@ -60,11 +61,13 @@ async function alreadyRunning(client: Client, pipeline: string, cause: Error): P
 
 export interface StartOptions {
   pipeline: string;
-  asked: 'run' | 'rollback';
+  asked: 'run' | 'rollback' | 'plan';
   workflow: string;
-  input: SyncInput | RollbackInput;
+  input: SyncInput | RollbackInput | PlanInput;
   json: boolean;
   wait: boolean;
+  /** prints the report of one that succeeded, where that is more than a report; @returns the exit code */
+  show?: (report: Report) => Promise<ExitCode>;
 }
 
 /** Starts a workflow under the pipeline's id and follows it. @throws {CommandError} exit 3: one is running */
@@ -79,7 +82,7 @@ export async function startAndFollow(options: StartOptions): Promise<ExitCode> {
         args: [options.input],
         workflowIdConflictPolicy: 'FAIL',
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        staticSummary: asked === 'run' ? `refresh of ${pipeline}` : `rollback of ${pipeline}`,
+        staticSummary: `${asked === 'run' ? 'refresh' : asked} of ${pipeline}`,
       })
       .catch(async (error: unknown) => {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
@@ -91,6 +94,7 @@ export async function startAndFollow(options: StartOptions): Promise<ExitCode> {
       else print(`started ${asked} of ${pipeline}: workflow ${workflowId}, Temporal run ${ids.runId}`);
       return EXIT.done;
     }
-    return follow(client, handle, { pipeline, asked, json: options.json });
+    const { json, show } = options;
+    return follow(client, handle, { pipeline, asked, json, ...(show ? { show } : {}) });
   });
 }

@@ -96,7 +96,7 @@ export function exitCodeOfFailure(type: string | undefined): ExitCode {
  */
 export function exitCodeOf(
   report: Pick<Report, 'outcome' | 'problemType'>,
-  asked: 'run' | 'rollback' = 'run',
+  asked: 'run' | 'rollback' | 'plan' = 'run',
 ): ExitCode {
   switch (report.outcome) {
     case 'published':

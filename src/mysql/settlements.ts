@@ -175,7 +175,7 @@ export async function countPending(session: Session, pipeline: string): Promise<
 }
 
 /** A pipeline that never ran has no control tables. */
-async function hasConflicts(session: Session): Promise<boolean> {
+export async function hasConflicts(session: Session): Promise<boolean> {
   try {
     await session.rows(sql`SELECT 1 AS found FROM ${id(control.settlement)} LIMIT 0`);
     return true;

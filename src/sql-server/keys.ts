@@ -112,6 +112,13 @@ export function rangeOf(request: mssql.Request, table: TableSpec, from: KeyText,
   return parts.length > 0 ? ` WHERE ${parts.join(' AND ')}` : '';
 }
 
+/** The WHERE of one row, its key bound to the request. */
+export function keyIs(request: mssql.Request, table: TableSpec, key: string[]): string {
+  const columns = sourceKey(table);
+  const bounds = bind(request, columns, key, 'key');
+  return ` WHERE ${columns.map((column, index) => `${quoted(column.name)} = ${bounds[index]}`).join(' AND ')}`;
+}
+
 /**
  * The key of the row `rows` rows after `from` in the source's order: where the next chunk begins.
  * A seek along the key, not a scan: nothing is sorted, and tempdb is left alone.

@@ -4,7 +4,15 @@ import { type Conversion, conversionOf } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
 import type { TableSpec } from '../model/spec.js';
 import { quoted } from './connection.js';
-import { BadRow, type KeyText, quotedTable, rangeOf, selectList, keyText as textOfKey } from './keys.js';
+import {
+  BadRow,
+  type KeyText,
+  keyIs,
+  quotedTable,
+  rangeOf,
+  selectList,
+  keyText as textOfKey,
+} from './keys.js';
 
 /** Takes rows of canonical texts; `write` says false where the reader should wait for `drained`. */
 export interface RowSink {
@@ -52,11 +60,40 @@ export async function readRange(
   signal: AbortSignal,
   aside?: Aside,
 ): Promise<number> {
+  return readWhere(reader, table, (request) => rangeOf(request, table, from, to), sink, signal, aside);
+}
+
+/** Reads one row as canonical texts, in the order of the mapping; undefined: the source has no such row. */
+export async function readRow(
+  reader: Reader,
+  table: TableSpec,
+  key: string[],
+): Promise<(string | null)[] | undefined> {
+  let row: (string | null)[] | undefined;
+  const sink: RowSink = {
+    write(fields) {
+      row = fields;
+      return true;
+    },
+    drained: () => Promise.resolve(),
+  };
+  await readWhere(reader, table, (request) => keyIs(request, table, key), sink, new AbortController().signal);
+  return row;
+}
+
+async function readWhere(
+  reader: Reader,
+  table: TableSpec,
+  whereOf: (request: mssql.Request) => string,
+  sink: RowSink,
+  signal: AbortSignal,
+  aside?: Aside,
+): Promise<number> {
   const conversions = table.columns.map(conversionOf);
   const request = requestOn(reader);
   request.stream = true;
   request.arrayRowMode = true;
-  const where = rangeOf(request, table, from, to);
+  const where = whereOf(request);
   const list = selectList(table.columns, (column, index) =>
     (conversions[index] as Conversion).read(quoted(column.source.name)),
   );

@@ -143,6 +143,18 @@ SELECT ${spec.pipeline}, ${table.live}, ${keyJson(table, 'l')}, ${keyHash(table,
 ${editedRows(spec, table, unit, rows)}`;
 }
 
+/** One row of a table of live's shape, its written columns as JSON of canonical texts. */
+export function rowOf(table: TableSpec, name: string, columns: string[], key: string[]): Fragment {
+  const shown = columns.map((column) => columnNamed(table, column));
+  return sql`SELECT CAST(${jsonOf(table, shown, 'l')} AS CHAR) AS found FROM ${id(name)} AS ${as(table, 'l')} WHERE ${keyIs(table, 'l', key)}`;
+}
+
+/** Settlements of a row that no run has carried out, newest first; its key as live prints it. */
+export function pendingOfRow(pipeline: string, live: string, key: Record<string, string | null>): Fragment {
+  return sql`SELECT id, kind, side, settled_by, settled_at, CAST(columns_json AS CHAR) AS columns_json, CAST(source_json AS CHAR) AS source_json, CAST(live_json AS CHAR) AS live_json
+FROM ${id(control.settlement)} WHERE pipeline = ${pipeline} AND live = ${live} AND state = 'pending' AND row_key = CAST(${JSON.stringify(key)} AS JSON) ORDER BY id DESC`;
+}
+
 /**
  * Marks a row to be taken from billing in the next run, whatever live says. Two statements, of which the second counts only
  * where the first found nothing: a row that the application deleted, or that was held back, is not in live.

@@ -1,0 +1,196 @@
+import Table from 'cli-table3';
+import type { Command } from 'commander';
+import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
+import { type Config, loadConfig } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/report.js';
+import { type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
+import { fieldVerdict, type RowTexts, type RowVerdict, rowVerdict, stillSays } from '../model/verdict.js';
+import { withSession } from '../mysql/connection.js';
+import { type KnownRow, type PendingSettlement, readKnownRow } from '../mysql/explain.js';
+import { publishedGeneration } from '../mysql/published.js';
+import { decide } from '../preflight/decide.js';
+import { gatherFacts } from '../preflight/facts.js';
+import { freeze } from '../preflight/freeze.js';
+import { withSource } from '../sql-server/connection.js';
+import { readRow } from '../sql-server/read.js';
+import { configOption, jsonOption } from './config-option.js';
+import { CommandError } from './failure.js';
+import { print, printJson } from './output.js';
+import { rowKey, tableNamed } from './row-key.js';
+import { short } from './values-text.js';
+
+const HELP = `
+base is what billing said when live was last published; source and live are read now. The verdict is what a run would reach now,
+of this row alone: rules across the group (parents, orphans, unique values) are looked at by \`stageswap plan\`.
+
+Example:
+  stageswap explain customer 17 --config stageswap.yaml`;
+
+const ROW_VERDICTS: Record<RowVerdict, string> = {
+  merge: 'both sides have the row: each field is decided on its own',
+  insert: 'new at billing: the row is inserted',
+  delete: 'gone at billing, and no client edited it: the row is deleted',
+  keep: "the application's own row, or one that onSourceDelete keeps: it stays",
+  staysDeleted: 'the application deleted it, and billing has not changed it since: it stays deleted',
+  sameKey: 'both sides made this key: live stays, billing’s row is held back (conflict sameKey)',
+  deletedAtSource: 'gone at billing, but a client edited it: it stays (conflict deletedAtSource)',
+  deletedInLive:
+    'the application deleted it, and billing changed it since: it stays deleted (conflict deletedInLive)',
+  nowhere: 'neither side has such a row',
+};
+
+interface ExplainedColumn {
+  column: string;
+  /** of a column that is not mapped: application */
+  owner: string;
+  base: string | null;
+  source: string | null;
+  live: string | null;
+  verdict: string;
+  /** of the run that decided last about this column */
+  decidedIn: number | null;
+}
+
+interface Explained extends Omit<KnownRow, 'base' | 'live'> {
+  pipeline: string;
+  table: string;
+  key: Record<string, string | null>;
+  row: RowVerdict | 'resync';
+  in: { base: boolean; source: boolean; live: boolean };
+  columns: ExplainedColumn[];
+}
+
+export function addExplain(program: Command, end: (code: ExitCode) => void): void {
+  program
+    .command('explain')
+    .description('one row: base, source, live, owner and verdict of each column, and who decided')
+    .argument('<table>', "live's name")
+    .argument('<key>', 'of the row; an array in JSON where the key has several columns')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .addHelpText('after', HELP)
+    .action(async (table: string, key: string, options: { config: string; json: boolean }) => {
+      const config = loadConfig(options.config);
+      const explained = await explain(config, table, rowKey(tableNamed(config.tables, table), key));
+      if (options.json) printJson(explained);
+      else print(explainedText(explained));
+      end(EXIT.done);
+    });
+}
+
+async function explain(config: Config, live: string, key: string[]): Promise<Explained> {
+  const facts = await gatherFacts(config);
+  const { refusals } = decide(config, { ...facts, held: null });
+  if (refusals.length > 0)
+    throw new CommandError(
+      EXIT.refused,
+      refusals.map(({ where, what }) => `${where}: ${what}`).join('\n'),
+      '`stageswap check` says how to cure each',
+    );
+  return withSession(parseMysqlAddress(config.target.url), async (session) => {
+    const at = await publishedGeneration(session, config.pipeline);
+    const run = { runId: '', generation: 0, baseGeneration: at === 0 ? null : at, fingerprints: {} };
+    const spec = freeze(config, facts, run);
+    const table = tableOf(spec, live);
+    const known = await readKnownRow(session, spec, table, key);
+    const fields = await withSource(parseMssqlAddress(config.source.url), (pool) =>
+      readRow(pool, table, key),
+    );
+    const source = fields
+      ? Object.fromEntries(table.columns.map((column, index) => [column.live.name, fields[index] ?? null]))
+      : null;
+    return explainRow(spec, table, key, known, source);
+  });
+}
+
+function explainRow(
+  spec: RunSpec,
+  table: TableSpec,
+  key: string[],
+  known: KnownRow,
+  source: RowTexts,
+): Explained {
+  const { base, live, ...more } = known;
+  const rows = { base, source, live };
+  const holds = (settlement: PendingSettlement) =>
+    settlement.kind === 'resync'
+      ? source !== null
+      : stillSays(settlement.source, source) && stillSays(settlement.live, live);
+  const standing = known.settlements.filter(holds);
+  const row = standing.some(({ kind }) => kind === 'resync') ? 'resync' : rowVerdict(spec, table, rows);
+  const unitOf = new Map(table.units.flatMap((unit) => unit.columns.map((name) => [name, unit] as const)));
+  const verdictOf = (name: string): string => {
+    const unit = unitOf.get(name);
+    if (!unit) return table.key.includes(name) ? 'key' : 'kept';
+    // newest first: the last word stands
+    const settled = standing.find(({ columns }) => columns.includes(name));
+    if (settled) return `settled: ${settled.side}`;
+    return row === 'merge' ? fieldVerdict(spec, unit, rows) : row;
+  };
+  const decidedIn = (name: string): number | null => {
+    const conflict = known.conflicts.find(({ columns }) => columns.includes(name));
+    return conflict ? (conflict.closedIn ?? conflict.generation) : (known.published?.generation ?? null);
+  };
+  const ownerOf = (name: string) =>
+    unitOf.get(name)?.owner ?? (table.key.includes(name) ? 'key' : 'application');
+  const names = [
+    ...table.columns.map((column) => column.live.name),
+    ...table.unmapped.map(({ name }) => name),
+  ];
+  const first = live ?? source ?? base;
+  return {
+    ...more,
+    pipeline: spec.pipeline,
+    table: table.live,
+    key: Object.fromEntries(table.key.map((name, index) => [name, first?.[name] ?? key[index] ?? null])),
+    row,
+    in: { base: base !== null, source: source !== null, live: live !== null },
+    columns: names.map((column) => ({
+      column,
+      owner: ownerOf(column),
+      base: base?.[column] ?? null,
+      source: source?.[column] ?? null,
+      live: live?.[column] ?? null,
+      verdict: verdictOf(column),
+      decidedIn: ownerOf(column) === 'application' ? null : decidedIn(column),
+    })),
+  };
+}
+
+function explainedText(explained: Explained): string {
+  const table = new Table({
+    head: ['column', 'owner', 'base', 'source', 'live', 'verdict', 'decided by run'],
+    style: { head: [], border: [], compact: true },
+  });
+  const cell = (there: boolean, value: string | null) => (there ? short(value) : '');
+  for (const { column, owner, base, source, live, verdict, decidedIn } of explained.columns) {
+    const mapped = owner !== 'application';
+    table.push([
+      column,
+      owner,
+      cell(explained.in.base && mapped, base),
+      cell(explained.in.source && mapped, source),
+      cell(explained.in.live, live),
+      verdict,
+      decidedIn ?? '',
+    ]);
+  }
+  const { row, published, conflicts, settlements } = explained;
+  const key = Object.entries(explained.key).map(([name, value]) => `${name} = ${short(value)}`);
+  const lines = [
+    `${explained.table}, ${key.join(', ')}: ${row === 'resync' ? 'the whole row is taken from billing in the next run' : ROW_VERDICTS[row]}`,
+    table.toString(),
+    published
+      ? `last published by run ${published.generation} (${published.runId}), started ${published.startedAt.slice(0, 19)} UTC`
+      : 'never published',
+  ];
+  for (const { id, kind, columns, state, generation } of conflicts)
+    lines.push(
+      `conflict ${id} (${kind}${kind === 'field' ? ` ${columns.join(', ')}` : ''}) of run ${generation}: ${state}`,
+    );
+  for (const { kind, columns, side, by, at } of settlements)
+    lines.push(
+      `${kind === 'field' ? columns.join(', ') : kind} settled as ${side} by ${by} at ${at.slice(0, 19)} UTC; waits for a run`,
+    );
+  return lines.join('\n');
+}

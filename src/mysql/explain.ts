@@ -1,0 +1,94 @@
+import { control, physicalTable } from '../model/names.js';
+import { mappedNames, type RunSpec, type Side, type TableSpec, writtenNames } from '../model/spec.js';
+import type { RowTexts } from '../model/verdict.js';
+import { pendingOfRow, rowOf } from '../sql/settlements.js';
+import { id, sql } from '../sql/text.js';
+import type { Session } from './connection.js';
+import { type Conflict, hasConflicts, readConflicts } from './settlements.js';
+
+/** What MySQL knows of one row. */
+export interface KnownRow {
+  base: RowTexts;
+  live: RowTexts;
+  conflicts: Conflict[];
+  settlements: PendingSettlement[];
+  /** what published live as it is */
+  published: { generation: number; runId: string; startedAt: string } | null;
+}
+
+export interface PendingSettlement {
+  kind: string;
+  side: Side;
+  columns: string[];
+  source: RowTexts;
+  live: RowTexts;
+  by: string;
+  /** UTC, as MySQL prints it */
+  at: string;
+}
+
+const CONFLICTS_MAX = 100;
+
+/** Reads a row in live and in the base of the published run, with its conflicts and settlements. */
+export async function readKnownRow(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  key: string[],
+): Promise<KnownRow> {
+  const { pipeline, baseGeneration } = spec;
+  const row = async (name: string, columns: string[]): Promise<RowTexts> => {
+    const found = await session.rows<{ found: string }>(rowOf(table, name, columns, key));
+    return found[0] ? (JSON.parse(found[0].found) as RowTexts) : null;
+  };
+  const live = await row(table.live, writtenNames(table));
+  const base =
+    baseGeneration === null
+      ? null
+      : await row(physicalTable(baseGeneration, 'baseNext', table.live), mappedNames(table));
+  const printed = Object.fromEntries(
+    table.key.map((name, index) => [name, (live ?? base)?.[name] ?? key[index] ?? '']),
+  );
+  const filter = { table: table.live, key: printed, all: true };
+  const { conflicts } = await readConflicts(session, pipeline, filter, CONFLICTS_MAX);
+  const runs =
+    baseGeneration === null
+      ? []
+      : await session.rows<Record<string, string>>(
+          sql`SELECT generation, run_id, started_at FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND generation = ${baseGeneration}`,
+        );
+  const run = runs[0];
+  return {
+    base,
+    live,
+    conflicts: conflicts.filter(({ state }) => state !== 'undone'),
+    settlements: await pendingOf(session, pipeline, table.live, printed),
+    published: run
+      ? {
+          generation: Number(run.generation),
+          runId: run.run_id ?? '',
+          startedAt: run.started_at ?? '',
+        }
+      : null,
+  };
+}
+
+async function pendingOf(
+  session: Session,
+  pipeline: string,
+  live: string,
+  key: Record<string, string>,
+): Promise<PendingSettlement[]> {
+  if (!(await hasConflicts(session))) return [];
+  const texts = (text: string | null | undefined) => (text ? (JSON.parse(text) as RowTexts) : null);
+  const rows = await session.rows<Record<string, string | null>>(pendingOfRow(pipeline, live, key));
+  return rows.map((row) => ({
+    kind: row.kind ?? '',
+    side: row.side as Side,
+    columns: JSON.parse(row.columns_json ?? '[]') as string[],
+    source: texts(row.source_json),
+    live: texts(row.live_json),
+    by: row.settled_by ?? '',
+    at: row.settled_at ?? '',
+  }));
+}
