@@ -1,5 +1,5 @@
 import type mysql from 'mysql2/promise';
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { control } from '../src/model/names.js';
 import { type MergeUnit, type TableSpec, tableOf } from '../src/model/spec.js';
 import { publishedSpec } from '../src/mysql/published.js';
@@ -44,7 +44,7 @@ const open = async () => {
     inject('mysqlUrl'),
     SCHEMA,
     [
-      `CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, email VARCHAR(60), street VARCHAR(60), city VARCHAR(60), balance DECIMAL(18,4), note VARCHAR(60) DEFAULT 'none')`,
+      `CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, email VARCHAR(60), street VARCHAR(60), city VARCHAR(60), balance DECIMAL(18,4), note VARCHAR(60) DEFAULT 'none', UNIQUE KEY by_email (email))`,
       `CREATE TABLE invoice (invoice_id BIGINT PRIMARY KEY, customer_id BIGINT NOT NULL, memo VARCHAR(60), CONSTRAINT of_customer FOREIGN KEY (customer_id) REFERENCES customer (customer_id))`,
     ],
     `
@@ -58,6 +58,7 @@ const open = async () => {
     key: [invoice_id]
     columns: { invoice_id: Id, customer_id: CustomerId, memo: Memo }
 guards: { deleteShareMax: 1 }
+cutOver: { lockAttemptMsMax: 5000 }
 `,
     [
       sourceTable(
@@ -253,6 +254,46 @@ describe('a conflict of a field', () => {
     expect((await live())[0]?.[1]).toBe('a@client');
     expect((await live())[1]?.[2]).toBe('Client 2');
     expect(await settlements()).toEqual(['withdrawn -', 'replaced -', 'applied 3']);
+  });
+
+  it('is looked at again under the lock, when a client edits its row at the last moment', async () => {
+    await hand.publish(source(changed()));
+    await settleAs('source');
+    const published = hand.publish(source(changed()), async () => {
+      await edit('START TRANSACTION');
+      await edit(`UPDATE customer SET note = 'late' WHERE customer_id = 1`);
+      await edit(`UPDATE customer SET city = 'Cologne' WHERE customer_id = 2`);
+    });
+    await vi.waitFor(
+      async () =>
+        expect(
+          await hand.session.rows(
+            sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${SCHEMA} AND lock_status = 'PENDING'`,
+          ),
+        ).not.toHaveLength(0),
+      { timeout: 20_000, interval: 5 },
+    );
+    await edit('COMMIT');
+    await published;
+    expect(await live('customer_id, email, city, note')).toEqual([
+      [1, 'a@billing', 'Oslo', 'late'], // what was settled holds: only another column was edited
+      [2, 'b@old', 'Cologne', 'none'], // void: the client changed the very value
+      [3, 'c@old', 'Rome', 'none'],
+    ]);
+    expect(await settlements()).toEqual(['void -', 'applied 3']);
+  });
+
+  it('that would collide in a unique index when settled stays as it is, and its settlement waits', async () => {
+    await hand.publish(source(changed()));
+    await edit("INSERT INTO customer (customer_id, email) VALUES (9, 'a@billing')");
+    await settleAs('source', { column: 'email' });
+    await hand.publish(source(changed()));
+    expect((await live())[0]?.[1]).toBe('a@client');
+    expect(await settlements()).toEqual(['pending -']);
+    await edit('DELETE FROM customer WHERE customer_id = 9');
+    await hand.publish(source(changed()));
+    expect((await live())[0]?.[1]).toBe('a@billing');
+    expect(await settlements()).toEqual(['applied 4']);
   });
 
   it('refuses a condition that MySQL does not understand, and one that writes', async () => {
