@@ -100,7 +100,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
 
 async function withRun<T>(
   activities: Activities,
-  type: 'sync' | 'rollback',
+  type: 'sync' | 'rollback' | 'plan',
   work: (handle: WorkflowHandle) => Promise<T>,
 ): Promise<T> {
   const taskQueue = `test-${Math.random()}`;
@@ -456,5 +456,42 @@ describe('a run', () => {
       'cleanup',
       'end',
     ]);
+  });
+
+  it('is planned without a step that touches live, and all that was made for it is taken back', async () => {
+    const notes: string[] = [];
+    const stopped = async () => {
+      notes.push('guard');
+      throw ApplicationFailure.nonRetryable('too many would be deleted', 'GuardTripped');
+    };
+    const told: string[][] = [];
+    const activities = noting(notes, {
+      guard: stopped,
+      describePlan: async (_run, _counts, stops) => {
+        notes.push('describePlan');
+        told.push(stops);
+      },
+    });
+    const report = (await withRun(activities, 'plan', (handle) => handle.result())) as Report;
+    expect(notes).toEqual([
+      'begin',
+      'prepare',
+      'openMoment',
+      'planIngest',
+      'ingestChunks',
+      'closeMoment',
+      'reconcile',
+      'settle',
+      'verify',
+      'countConflicts',
+      'guard',
+      'findOrphans',
+      'describePlan',
+      'closeMoment',
+      'undo',
+      'end',
+    ]);
+    expect(told).toEqual([['too many would be deleted']]);
+    expect(report).toMatchObject({ outcome: 'planned', tables: [{ inserted: 1 }] });
   });
 });

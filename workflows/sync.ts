@@ -224,8 +224,7 @@ async function prove(state: RunState): Promise<void> {
 /** What a run would stop at is no failure of a plan: it is what a plan is for. */
 async function describePlan(state: RunState, rowsMax: number): Promise<void> {
   await prove(state);
-  const conflicts = await step('count the conflicts').countConflicts(state.run);
-  for (const [table, count] of Object.entries(conflicts)) state.table(table, {}, { conflicts: count });
+  await countConflicts(state);
   const stops: string[] = [];
   try {
     await state.interruptible(() => step('look at the guards').guard(state.run));
