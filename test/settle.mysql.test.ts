@@ -433,3 +433,74 @@ describe('without a conflict', () => {
     expect(await settlements()).toEqual(['void -']);
   });
 });
+
+describe('rows of any key', () => {
+  const schema = `${SCHEMA}_keys`;
+  it('are settled, yielded and resynced: the key travels as text and comes back exactly', async () => {
+    const keys = await ByHand.open(
+      inject('mysqlUrl'),
+      schema,
+      [
+        `CREATE TABLE thing (code VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_german1_ci, at DATETIME(3), raw VARBINARY(4), price DECIMAL(20,4), color ENUM('red', 'blue'),
+           big BIGINT UNSIGNED, name VARCHAR(40), PRIMARY KEY (code, at, raw, price, color, big))`,
+      ],
+      `
+  - source: dbo.Thing
+    live: thing
+    key: [code, at, raw, price, color, big]
+    columns: { code: Code, at: At, raw: Raw, price: Price, color: Color, big: Big, name: Name }
+`,
+      [
+        sourceTable(
+          'Thing',
+          {
+            Code: 'varchar',
+            At: 'datetime2',
+            Raw: 'varbinary',
+            Price: 'decimal',
+            Color: 'varchar',
+            Big: 'decimal',
+            Name: 'nvarchar',
+          },
+          ['Code', 'At', 'Raw', 'Price', 'Color', 'Big'],
+        ),
+      ],
+    );
+    try {
+      const row = (code: string, name: string) => [
+        ...[code, '2024-02-29 23:59:59.120', Buffer.from([0, 255, 0]), '12345678901234.5000', 'blue'],
+        ...['18446744073709551615', name],
+      ];
+      const said = (...names: string[]) => ({
+        thing: ['É a', 'B', 'c'].map((code, at) => row(code, names[at] ?? '')),
+      });
+      await keys.publish(said('1', '2', '3'));
+      await keys.application.query("UPDATE thing SET name = CONCAT(name, ' client')");
+      await keys.publish(said('1 billing', '2', '3'));
+      expect(await settle(keys.session, 'hand', {}, { side: 'source', by: 'test' })).toBe(1);
+      const spec = await publishedSpec(keys.session, 'hand');
+      if (!spec) throw new Error('never published');
+      const table = tableOf(spec, 'thing');
+      const unit = table.units[0] as MergeUnit;
+      const key = (code: string) => [
+        ...[code, '2024-02-29 23:59:59.120', '00FF00', '12345678901234.5000', 'blue', '18446744073709551615'],
+      ];
+      expect(await yieldTo(keys.session, spec, table, unit, { key: key('b') }, 'test')).toBe(1);
+      expect(await resync(keys.session, spec, table, key('C'), 'test')).toBe(true);
+      await expect(
+        resync(keys.session, spec, table, [...key('c').slice(0, 5), 'x'], 'test'),
+      ).rejects.toMatchObject({
+        type: 'Refused',
+      });
+      await keys.publish(said('1 billing', '2', '3'));
+      const [rows] = await keys.application.query('SELECT code, name FROM thing ORDER BY name');
+      expect(rows).toEqual([
+        { code: 'É a', name: '1 billing' },
+        { code: 'B', name: '2' },
+        { code: 'c', name: '3' },
+      ]);
+    } finally {
+      await keys.close();
+    }
+  });
+});

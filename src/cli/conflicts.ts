@@ -88,6 +88,12 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
         if (found.count > 1) await confirm(`${what}: ${count(found.count)} conflicts`, options);
         const by = userInfo().username;
         const settled = await settle(session, pipeline, filter, { side: options.settle, by });
+        if (settled === 0 && options.settle !== undefined)
+          throw new CommandError(
+            EXIT.refused,
+            'conflicts of these kinds are not settled by a word',
+            'a parent that is kept, an orphan and a value that collides go away with their cause',
+          );
         if (options.json)
           printJson({ pipeline, found: found.count, [options.settle ? 'settled' : 'withdrawn']: settled });
         else if (options.settle === undefined) print(`${count(settled)} settlements withdrawn`);

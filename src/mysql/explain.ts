@@ -1,3 +1,4 @@
+import { refuseBadKey } from '../model/key-text.js';
 import { control, physicalTable } from '../model/names.js';
 import { mappedNames, type RunSpec, type Side, type TableSpec, writtenNames } from '../model/spec.js';
 import type { RowTexts } from '../model/verdict.js';
@@ -36,6 +37,7 @@ export async function readKnownRow(
   table: TableSpec,
   key: string[],
 ): Promise<KnownRow> {
+  refuseBadKey(table, key);
   const { pipeline, baseGeneration } = spec;
   const row = async (name: string, columns: string[]): Promise<RowTexts> => {
     const found = await session.rows<{ found: string }>(rowOf(table, name, columns, key));

@@ -1,4 +1,5 @@
 import { StageswapError } from '../model/failures.js';
+import { refuseBadKey } from '../model/key-text.js';
 import { control } from '../model/names.js';
 import type { ConflictState } from '../model/settlement.js';
 import type { MergeUnit, RunSpec, Side, TableSpec } from '../model/spec.js';
@@ -124,6 +125,7 @@ export async function readEdits(
   rows: LiveRows,
   rowsMax: number,
 ): Promise<{ count: number; edits: Edit[] }> {
+  if ('key' in rows) refuseBadKey(table, rows.key);
   return reading(session, 'where' in rows ? rows.where : undefined, async () => {
     const counted = await session.rows(countEdits(spec, table, unit, rows));
     const shown = await session.rows(showEdits(spec, table, unit, rows, rowsMax));
@@ -159,6 +161,7 @@ export async function resync(
   key: string[],
   by: string,
 ): Promise<boolean> {
+  refuseBadKey(table, key);
   for (const statement of resyncRow(spec, table, key, by)) {
     if ((await session.run(statement)) > 0) return true;
   }
