@@ -96,9 +96,7 @@ export async function rollback(input: RollbackInput & { continued?: Continued })
 async function publish(state: RunState): Promise<void> {
   await state.phase('replay', async () => {
     await replayUntilShort(state);
-    const counts = () => step('count what was held back').countHeldBack(state.run);
-    for (const [table, held] of Object.entries(await state.interruptible(counts)))
-      state.heldBack(table, held);
+    await countHeldBack(state);
   });
   await state.phase('backup', async () => {
     await step('make sure that the swap can make the backup').backup(state.run);
@@ -224,6 +222,7 @@ async function prove(state: RunState): Promise<void> {
 /** What a run would stop at is no failure of a plan: it is what a plan is for. */
 async function describePlan(state: RunState, rowsMax: number): Promise<void> {
   await prove(state);
+  await countHeldBack(state);
   await countConflicts(state);
   const stops: string[] = [];
   try {
