@@ -11,6 +11,7 @@ import {
   settle,
   yieldTo,
 } from '../src/mysql/settlements.js';
+import { setAside } from '../src/sql/group.js';
 import type { ConflictFilter } from '../src/sql/settlements.js';
 import { id, sql } from '../src/sql/text.js';
 import { ByHand, sourceTable } from './support/by-hand.js';
@@ -59,6 +60,8 @@ const open = async () => {
     columns: { invoice_id: Id, customer_id: CustomerId, memo: Memo }
 guards: { deleteShareMax: 1 }
 cutOver: { lockAttemptMsMax: 5000 }
+badRows: quarantine
+badRowsMax: 10
 `,
     [
       sourceTable(
@@ -259,11 +262,17 @@ describe('a conflict of a field', () => {
   it('is looked at again under the lock, when a client edits its row at the last moment', async () => {
     await hand.publish(source(changed()));
     await settleAs('source');
+    let edits = () => {};
+    const edited = new Promise<void>((resolve) => {
+      edits = resolve;
+    });
     const published = hand.publish(source(changed()), async () => {
       await edit('START TRANSACTION');
       await edit(`UPDATE customer SET note = 'late' WHERE customer_id = 1`);
       await edit(`UPDATE customer SET city = 'Cologne' WHERE customer_id = 2`);
+      edits();
     });
+    await edited;
     await vi.waitFor(
       async () =>
         expect(
@@ -502,5 +511,32 @@ describe('rows of any key', () => {
     } finally {
       await keys.close();
     }
+  });
+});
+
+describe('a row that was set aside', () => {
+  it('keeps its conflicts and settlements until the source says a value that live can hold', async () => {
+    await edit(`UPDATE customer SET email = 'a@client' WHERE customer_id = 1`);
+    const changed = billing({ 1: { 1: 'a@billing' } });
+    await hand.publish(source(changed));
+    await settleAs('source');
+    const { spec, table } = await published();
+    await hand.publish(source(changed.slice(1)), {
+      captured: () =>
+        hand.session.run(
+          setAside({ ...spec, generation: 3 }, table, {
+            key: ['1'],
+            column: 'Email',
+            reason: 'half of a pair',
+          }),
+        ),
+    });
+    expect((await live())[0]?.[1]).toBe('a@client');
+    expect(await settlements()).toEqual(['pending -']);
+    expect(await states()).toEqual(['3 badValue open', '2 field open']);
+    await hand.publish(source(changed));
+    expect((await live())[0]?.[1]).toBe('a@billing');
+    expect(await settlements()).toEqual(['applied 4']);
+    expect(await states()).toEqual(['3 badValue agreed', '2 field settled']);
   });
 });
