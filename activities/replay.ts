@@ -89,7 +89,7 @@ export async function replayRounds(
 export async function replaySettlements(session: Session, ref: RunRef, spec: RunSpec): Promise<void> {
   if (spec.kind === 'rollback') return;
   for (let more = true; more; ) {
-    more = await session.transaction(async () => {
+    const batch = async () => {
       await holdFence(session, ref);
       await onlyOneAtATime(session, ref);
       await forgetKeys(session, spec);
@@ -104,7 +104,8 @@ export async function replaySettlements(session: Session, ref: RunRef, spec: Run
       await mergeGroup(session, spec, settled);
       await session.run(markTried(spec, tried));
       return true;
-    });
+    };
+    more = await againAfterRace(() => session.transaction(batch));
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { startTemporal } from '../demo/engines/temporal.js';
 import type { Plan } from '../src/model/plan.js';
 import type { Report } from '../src/model/report.js';
 import type { Conflict } from '../src/mysql/settlements.js';
@@ -8,13 +9,16 @@ import { PipelineUnderTest } from './support/pipeline-under-test.js';
 /** Conflicts as an operator meets them: planned, found by a run, explained, settled, carried out by the next run. */
 let pipeline: PipelineUnderTest;
 let application: Connection;
+let temporal: Awaited<ReturnType<typeof startTemporal>>;
 
 beforeAll(async () => {
+  // of its own: another test's worker would take this pipeline's tasks, and knows nothing of it
+  temporal = await startTemporal(() => {}, { owned: true });
   pipeline = await PipelineUnderTest.create({
     name: 'conflicts',
     mysqlUrl: inject('mysqlUrl'),
     mssqlUrl: inject('mssqlUrl'),
-    temporalAddress: inject('temporalAddress'),
+    temporalAddress: temporal.address,
     customers: 200,
     invoices: 300,
     chunkRows: 100,
@@ -25,6 +29,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await application?.end();
   await pipeline?.end();
+  await temporal?.stop();
 });
 
 interface Explained {

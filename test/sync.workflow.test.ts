@@ -483,6 +483,7 @@ describe('a run', () => {
       'reconcile',
       'settle',
       'verify',
+      'countHeldBack',
       'countConflicts',
       'guard',
       'findOrphans',
