@@ -140,9 +140,12 @@ class Campaign {
     return this.#compare(hand, live, sides);
   }
 
-  /** Clients come in at three moments of a run; what they leave is what live says before the swap. */
+  /** Clients come in at each moment of a run; what they leave is what live says before the swap. */
   #meanwhile(hand: ByHand): Meanwhile {
+    // The cut-over waits a second for open transactions, so that only some runs have one.
+    const locking = this.#random.chance(0.2) && { locking: () => this.#edit(hand) };
     return {
+      ...locking,
       captured: () => this.#clients(hand),
       merged: () => this.#clients(hand),
       replayed: () => this.#clients(hand),
@@ -153,8 +156,12 @@ class Campaign {
   async #clients(hand: ByHand): Promise<void> {
     const { application } = hand;
     await application.query('START TRANSACTION');
-    for (const world of this.#worlds) for (const edit of world.edits()) await this.#apply(hand, edit);
+    await this.#edit(hand);
     await application.query('COMMIT');
+  }
+
+  async #edit(hand: ByHand): Promise<void> {
+    for (const world of this.#worlds) for (const edit of world.edits()) await this.#apply(hand, edit);
     this.#seen = await readLive(hand, this.#shape);
   }
 

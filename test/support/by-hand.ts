@@ -18,8 +18,11 @@ import type { SourceTable } from '../../src/sql-server/schema.js';
 /** The rows that the source says, by live table: values in the order of the mapping. */
 export type SourceRows = Record<string, (string | number | Buffer | null)[][]>;
 
-/** Where clients come in during a run: edits are captured, the merge has read live, the replay has merged the log. */
-export type Moment = 'captured' | 'merged' | 'replayed';
+/**
+ * Where clients come in during a run: edits are captured, the merge has read live, the replay has merged the log, and
+ * last in a transaction for which the lock of the cut-over has to wait.
+ */
+export type Moment = 'captured' | 'merged' | 'replayed' | 'locking';
 /** What clients do while a run works; a function alone comes after the merge and before the replay. */
 export type Meanwhile = (() => Promise<unknown>) | Partial<Record<Moment, () => Promise<unknown>>>;
 
@@ -79,7 +82,7 @@ export class ByHand {
     const runs = new URL(url);
     if (login) [runs.username = '', runs.password = ''] = login.split(':');
     const config = parseConfig(
-      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\n${more}\ntables:\n${tables}`,
+      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: 5000 }\n${more}\ntables:\n${tables}`,
       'stageswap.yaml',
       { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
     );
@@ -232,7 +235,7 @@ export class ByHand {
     const orphans = await this.#run(() => this.#activities.findOrphans(spec));
     if (orphans !== null) throw new Error(orphans);
     await this.#do('backup', spec);
-    await this.#do('cutOver', spec);
+    await this.#cutOver(spec, meanwhile);
     await this.#do('finalSync', spec);
     const outcome = spec.kind === 'publish' ? 'published' : 'rolledBack';
     await this.session.run(
@@ -240,6 +243,23 @@ export class ByHand {
     );
     await this.#do('closeConflicts', spec);
     await this.#do('cleanup', spec);
+  }
+
+  async #cutOver(spec: RunSpec, meanwhile: Meanwhile): Promise<void> {
+    if (typeof meanwhile === 'function' || !meanwhile.locking) return this.#do('cutOver', spec);
+    await this.application.query('START TRANSACTION');
+    await meanwhile.locking();
+    const done = this.#do('cutOver', spec).then(() => 'done');
+    while ((await Promise.race([done, this.#lockIsPending()])) === 'no');
+    await this.application.query('COMMIT');
+    await done;
+  }
+
+  async #lockIsPending(): Promise<'yes' | 'no'> {
+    const rows = await this.session.rows(
+      sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${this.schema} AND lock_type IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY') AND lock_status = 'PENDING'`,
+    );
+    return rows.length > 0 ? 'yes' : 'no';
   }
 
   async #do(
