@@ -73,10 +73,11 @@ describe('an edit client', () => {
 
   it('goes through the run that works, and writes directly when it has ended', async () => {
     const config = parseConfig(
-      'pipeline: clients\nsource: { url: "$MSSQL" }\ntarget: { url: "$MYSQL" }\nfirstRun: source\ntables: [{ source: dbo.C, live: customer, key: [id], columns: { id: Id, email: Email } }]'.replaceAll(
-        /\$(MSSQL|MYSQL)/g,
-        '$${$1_URL}',
-      ),
+      `pipeline: clients
+source: { url: "\${MSSQL_URL}" }
+target: { url: "\${MYSQL_URL}" }
+firstRun: source
+tables: [{ source: dbo.C, live: customer, key: [id], columns: { id: Id, email: Email } }]`,
       'stageswap.yaml',
       { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: url.href },
     );
