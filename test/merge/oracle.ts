@@ -62,7 +62,8 @@ export type ConflictKind =
   | 'deletedAtSource'
   | 'parent'
   | 'orphan'
-  | 'unique';
+  | 'unique'
+  | 'badValue';
 
 export interface Conflict {
   table: string;
@@ -75,11 +76,14 @@ export interface Conflict {
   live: Row | null;
 }
 
-/** Conflicts in an order of their own, so that two lists can be compared. */
+/** Conflicts in an order of their own and without what only one side has of them, so that two lists can be compared. */
 export function inOrder(conflicts: Conflict[]): Conflict[] {
   const place = ({ table, key, kind, columns }: Conflict) => JSON.stringify([table, key, kind, columns]);
   return conflicts
-    .map((conflict) => ({ ...conflict, columns: [...conflict.columns].sort() }))
+    .map(({ table, key, kind, columns, base, source, live }) => ({
+      ...{ table, key, kind, columns: [...columns].sort() },
+      ...{ base, source, live },
+    }))
     .sort((left, right) => (place(left) < place(right) ? -1 : 1));
 }
 
@@ -166,7 +170,8 @@ function mergeRow(run: Run, table: Table, key: string): Outcome {
     fields: {},
     conflicts: [],
   });
-  if (run.quarantined?.[table.name]?.has(key)) return decided('quarantined', live, base);
+  if (run.quarantined?.[table.name]?.has(key))
+    return conflicting(decided('quarantined', live, base), 'badValue');
   if (source && live) {
     if (run.base === null || base) return mergeFields(run, decided('merged', null, source));
     return conflicting(decided('heldBack', live, null), 'sameKey');
@@ -198,7 +203,7 @@ function mergeFields(run: Run, outcome: Outcome): Outcome {
   for (const unit of table.units) {
     const { verdict, from } = mergeUnit(unit, { base, source, live }, run.firstRun);
     fields[unit.columns.join()] = verdict;
-    const side = (verdict === 'conflict' && settled(run, outcome, unit)) || from;
+    const side = settled(run, outcome, unit) ?? from;
     Object.assign(row, only(side === 'source' ? source : live, unit.columns));
     if (verdict === 'conflict') conflicting(outcome, 'field', unit.columns);
   }
@@ -247,9 +252,8 @@ export function publish(tables: Table[], run: Run): Published {
   const outcomes: Outcomes = {};
   for (const table of tables) {
     const sides = [run.base, run.source, run.live].map((group) => [...(group?.[table.name]?.keys() ?? [])]);
-    outcomes[table.name] = new Map(
-      [...new Set(sides.flat())].map((key) => [key, mergeRow(run, table, key)] as const),
-    );
+    const keys = new Set([...sides.flat(), ...(run.quarantined?.[table.name] ?? [])]);
+    outcomes[table.name] = new Map([...keys].map((key) => [key, mergeRow(run, table, key)] as const));
   }
   settleGroup(tables, outcomes);
   return {
@@ -312,7 +316,7 @@ function holdOrphans(outcomes: Outcomes): boolean {
   for (const child of allOf(outcomes)) {
     const isOrphan = child.table.references.some((reference) => {
       const parent = parentOf(outcomes, child, reference);
-      if (!parent?.source) return false;
+      if (!parent?.source && parent?.verdict !== 'quarantined') return false;
       return parent.row === null || (parent.verdict === 'heldBack' && child.live === null);
     });
     if (!isOrphan) continue;

@@ -66,6 +66,8 @@ export interface ShapedTable extends Table {
 export interface Shape {
   firstRun: Side;
   chunkRows: number;
+  /** further keys of the configuration, as YAML */
+  more?: string;
   /** parents before their children */
   tables: ShapedTable[];
 }
@@ -152,10 +154,11 @@ function catalogueOf(shape: Shape) {
 
 /** A pipeline over the shape's tables, on a fresh schema. */
 export async function openShape(mysqlUrl: string, schema: string, shape: Shape): Promise<ByHand> {
-  const { firstRun, chunkRows } = shape;
+  const { firstRun, chunkRows, more } = shape;
   return ByHand.open(mysqlUrl, schema, definitionsOf(shape), yamlOf(shape), catalogueOf(shape), {
     firstRun,
     chunkRows,
+    ...(more !== undefined && { more }),
   });
 }
 
@@ -227,12 +230,16 @@ export async function readBase(hand: ByHand, shape: Shape): Promise<Group | null
 }
 
 /** The conflicts that a run recorded. */
-export async function readConflicts(hand: ByHand, shape: Shape, generation: number): Promise<Conflict[]> {
+export async function readConflicts(
+  hand: ByHand,
+  shape: Shape,
+  generation: number,
+): Promise<(Conflict & { id: string })[]> {
   const [found] = await hand.application.query(
-    `SELECT live, row_key, kind, columns_json, base_json, source_json, live_json FROM ${control.conflict} WHERE generation = ?`,
+    `SELECT CAST(id AS CHAR) AS id, live, row_key, kind, columns_json, base_json, source_json, live_json FROM ${control.conflict} WHERE generation = ? ORDER BY id`,
     [generation],
   );
-  type Found = { live: string; kind: Conflict['kind']; columns_json: string[] } & Record<
+  type Found = { id: string; live: string; kind: Conflict['kind']; columns_json: string[] } & Record<
     'row_key' | 'base_json' | 'source_json' | 'live_json',
     Row | null
   >;
@@ -245,6 +252,7 @@ export async function readConflicts(hand: ByHand, shape: Shape, generation: numb
         Object.entries(row).map(([column, value]) => [column, fromJson(table, column, value)]),
       );
     return {
+      id: conflict.id,
       table: conflict.live,
       key: identityOf(table, conflict.row_key ?? {}),
       kind: conflict.kind,

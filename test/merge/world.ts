@@ -1,6 +1,15 @@
 import { Random } from '../../demo/app/random.js';
-import { identityOf, type Reference, type Row, type Table, type Unit, type Value } from './oracle.js';
+import {
+  identityOf,
+  type Reference,
+  type Row,
+  type Side,
+  type Table,
+  type Unit,
+  type Value,
+} from './oracle.js';
 import { foldsOf, mappedColumns, parameter, type Shape, type ShapedTable, type TypeName } from './shape.js';
+import type { Edit } from './story.js';
 
 /**
  * Random schemas, and random rows, changes and edits within them, each drawn from a seed alone. Several worlds live in
@@ -130,17 +139,6 @@ function drawTable(
   };
 }
 
-/** A client's statement, and the rows that it names. */
-export interface Edit {
-  text: string;
-  values: unknown[];
-  table: Table;
-  /** identities of the keys that the statement touches if it does anything */
-  keys: string[];
-  /** it may touch rows by a unique value, too */
-  byUnique?: true;
-}
-
 const CLIENT_ACTIONS = [
   ...Array<'update'>(7).fill('update'),
   'insert',
@@ -196,6 +194,11 @@ export class World {
   /** What clients do at one moment: statements that MySQL may refuse. */
   edits(): Edit[] {
     return Array.from({ length: this.#random.below(4) }, () => this.#edit());
+  }
+
+  /** How the world's operator settles the next conflict; undefined: they leave it open. */
+  settles(): Side | undefined {
+    return this.#random.chance(0.7) ? this.#random.pick(['source', 'live']) : undefined;
   }
 
   #tableOf(name: string): ShapedTable {

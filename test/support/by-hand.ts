@@ -4,19 +4,29 @@ import { type Activities, createActivities } from '../../activities/index.js';
 import { parseMysqlAddress } from '../../src/config/address.js';
 import { type Config, parseConfig } from '../../src/config/load.js';
 import { control, physicalTable } from '../../src/model/names.js';
-import type { RunSpec } from '../../src/model/spec.js';
+import { type RunSpec, tableOf } from '../../src/model/spec.js';
 import { Session } from '../../src/mysql/connection.js';
 import { definitionOf } from '../../src/mysql/fingerprint.js';
+import { publishedGeneration } from '../../src/mysql/published.js';
 import { readLiveTables, readServerFacts } from '../../src/mysql/schema.js';
 import { type Decision, decide } from '../../src/preflight/decide.js';
 import { assertionProblems, type Facts } from '../../src/preflight/facts.js';
 import { freeze } from '../../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../../src/sql/control.js';
+import { setAside } from '../../src/sql/group.js';
 import { id, sql } from '../../src/sql/text.js';
 import type { SourceTable } from '../../src/sql-server/schema.js';
 
 /** The rows that the source says, by live table: values in the order of the mapping. */
 export type SourceRows = Record<string, (string | number | Buffer | null)[][]>;
+
+/** A source row with a value that does not fit, which ingest sets aside where the configuration says so. */
+export interface SetAside {
+  live: string;
+  key: string[];
+  column: string;
+  reason: string;
+}
 
 /**
  * Where clients come in during a run: edits are captured, the merge has read live, the replay has merged the log, and
@@ -123,10 +133,9 @@ export class ByHand {
   }
 
   /** A whole publish. */
-  async publish(rows: SourceRows, meanwhile: Meanwhile = {}): Promise<RunSpec> {
-    const spec = await this.#load(rows, meanwhile);
+  async publish(rows: SourceRows, meanwhile: Meanwhile = {}, bad: SetAside[] = []): Promise<RunSpec> {
+    const spec = await this.#load(rows, meanwhile, bad);
     await this.#finish(spec, meanwhile);
-    this.#base = spec.generation;
     return spec;
   }
 
@@ -142,7 +151,7 @@ export class ByHand {
   }
 
   /** Begins a publish, up to where ingest has loaded what the source says. */
-  async #load(rows: SourceRows, meanwhile: Meanwhile): Promise<RunSpec> {
+  async #load(rows: SourceRows, meanwhile: Meanwhile, bad: SetAside[] = []): Promise<RunSpec> {
     const refusals = (await this.decide()).refusals;
     if (refusals.length > 0)
       throw new Error(refusals.map(({ where, what }) => `${where}: ${what}`).join('\n'));
@@ -165,6 +174,7 @@ export class ByHand {
         [loaded],
       );
     }
+    for (const { live, ...row } of bad) await this.session.run(setAside(spec, tableOf(spec, live), row));
     await at(meanwhile, 'captured');
     return spec;
   }
@@ -200,7 +210,6 @@ export class ByHand {
     await this.#do('capture', spec);
     await at(meanwhile, 'captured');
     await this.#finish(spec, meanwhile);
-    this.#base = undone.baseGeneration;
   }
 
   /** Looks at the guards of the run that works. @throws they stop it */
@@ -237,6 +246,7 @@ export class ByHand {
     await this.#do('backup', spec);
     await this.#cutOver(spec, meanwhile);
     await this.#do('finalSync', spec);
+    this.#base = (await publishedGeneration(this.session, 'hand')) || null;
     const outcome = spec.kind === 'publish' ? 'published' : 'rolledBack';
     await this.session.run(
       sql`UPDATE ${id(control.run)} SET outcome = ${outcome} WHERE pipeline = 'hand' AND generation = ${spec.generation}`,
