@@ -1,0 +1,164 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are source code of the product
+/** Faults planted in a copy of the product, each such as somebody could make; the tests of the merge must fail of each. */
+export interface Mutant {
+  /** what is wrong then */
+  name: string;
+  file: string;
+  /** stands exactly once in the file */
+  find: string;
+  replace: string;
+}
+
+const MERGE = 'src/sql/merge.ts';
+const GROUP = 'src/sql/group.ts';
+const COLUMNS = 'src/sql/columns.ts';
+
+export const MUTANTS: Mutant[] = [
+  {
+    name: 'values are compared by collation instead of bytes',
+    file: COLUMNS,
+    find: 'return sql`CAST(${value} AS BINARY)`;\n    if (isFloating',
+    replace: 'return value;\n    if (isFloating',
+  },
+  {
+    name: 'doubles are compared as numbers: 0 is -0',
+    file: COLUMNS,
+    find: "if (isFloating(column) || column.type === 'json')",
+    replace: "if (column.type === 'json')",
+  },
+  {
+    name: '= instead of <=>',
+    file: COLUMNS,
+    find: '(${bytes(left)} <=> ${bytes(right)})',
+    replace: '(${bytes(left)} = ${bytes(right)})',
+  },
+  {
+    name: 'NULL is taken for unchanged',
+    file: COLUMNS,
+    find: '(${bytes(left)} <=> ${bytes(right)})',
+    replace: 'COALESCE(${bytes(left)} = ${bytes(right)}, TRUE)',
+  },
+  {
+    name: 'groups are split: each column is merged for itself',
+    file: MERGE,
+    find: 'return unit ? mergedValue(spec, table, unit, name) :',
+    replace: 'return unit ? mergedValue(spec, table, { ...unit, columns: [name] }, name) :',
+  },
+  {
+    name: 'the base is not promoted: the one before the last is merged with',
+    file: 'src/preflight/freeze.ts',
+    find: 'baseGeneration: run.baseGeneration,',
+    replace:
+      'baseGeneration: run.baseGeneration !== null && run.baseGeneration > 1 ? run.baseGeneration - 1 : run.baseGeneration,',
+  },
+  {
+    name: 'the merge reads its own output: a replay takes stage for live',
+    file: MERGE,
+    find: '${raw(joinLive)} ${id(table.live)} AS',
+    replace:
+      "${raw(joinLive)} ${id(scope.kind === 'keys' ? physicalTable(spec.generation, 'stage', table.live) : table.live)} AS",
+  },
+  {
+    name: 'an edited row that is gone at the source is deleted',
+    file: MERGE,
+    find: "return sql`(${absent(table, 'a')} OR ${editedSince(table, shape)})`;",
+    replace: "return absent(table, 'a');",
+  },
+  {
+    name: 'rows that only live has are dropped',
+    file: MERGE,
+    find: "return sql`(${absent(table, 'a')} OR ${editedSince(table, shape)})`;",
+    replace: "return sql`(NOT (${absent(table, 'a')}) AND ${editedSince(table, shape)})`;",
+  },
+  {
+    name: 'the winner of a conflict is reversed',
+    file: MERGE,
+    find: "return unit.onConflict === 'live'",
+    replace: "return unit.onConflict !== 'live'",
+  },
+  {
+    name: 'a column of live’s own is overwritten by the source',
+    file: MERGE,
+    find: "if (unit.owner === 'live') return live;",
+    replace: "if (unit.owner === 'live') return incoming;",
+  },
+  {
+    name: 'a row that the application deleted comes back',
+    file: MERGE,
+    find: "if (!shape.ancestor || table.onLiveDelete === 'restore') return raw('TRUE');",
+    replace: "return raw('TRUE');",
+  },
+  {
+    name: 'where both sides made one key, the source overwrites live',
+    file: MERGE,
+    find: "THEN ${live} WHEN ${sameUnit(table, unit, 'i', 'a')}",
+    replace: "THEN ${incoming} WHEN ${sameUnit(table, unit, 'i', 'a')}",
+  },
+  {
+    name: 'the replay forgets the old key of a row whose key changed',
+    file: 'src/sql/capture.ts',
+    find: "return [from('old'), from('new')];",
+    replace: "return [sql`${from('old')} AND ${at(table, 'g', '_ss_operation')} = 'D'`, from('new')];",
+  },
+  {
+    name: 'the replay is given only the edits of the first table',
+    file: 'activities/replay.ts',
+    find: 'const ids = take(table);',
+    replace: 'const ids = table.ordinal === 0 ? take(table) : [];',
+  },
+  {
+    name: 'held-back keys are given a base',
+    file: GROUP,
+    find: "sql`DELETE ${as(live, 'i')} FROM ${held} STRAIGHT_JOIN ${base} AS ${as(live, 'i')} ON ${sameKey(live, 'i', 'h')}`,",
+    replace:
+      "sql`DELETE ${as(live, 'i')} FROM ${held} STRAIGHT_JOIN ${base} AS ${as(live, 'i')} ON ${sameKey(live, 'i', 'h')} WHERE ${at(live, 'h', '_ss_keeps_base')} = 1`,",
+  },
+  {
+    name: 'rows that fell back lose their old base',
+    file: GROUP,
+    find: "WHERE ${at(live, 'h', '_ss_keeps_base')} = 1`,",
+    replace: "WHERE ${at(live, 'h', '_ss_keeps_base')} = 2`,",
+  },
+  {
+    name: 'a parent that is gone at the source goes in spite of its children',
+    file: GROUP,
+    find: "AS ${as(parent, 'l')} ON ${refers(parent, 'l', table, role, key)} WHERE ${where}`,",
+    replace: "AS ${as(parent, 'l')} ON ${refers(parent, 'l', table, role, key)} WHERE ${where} AND FALSE`,",
+  },
+  {
+    name: 'children of a held-back row are published',
+    file: GROUP,
+    find: "= 'sameKey' AND ${firstOf(table, 'l')} IS NULL`,",
+    replace: "= 'noKey' AND ${firstOf(table, 'l')} IS NULL`,",
+  },
+  {
+    name: 'a replay leaves out rows that fell back over a unique value',
+    file: GROUP,
+    find: "WHERE ${at(table, 'h', '_ss_reason')} = 'unique'`;",
+    replace: "WHERE ${at(table, 'h', '_ss_reason')} = 'never'`;",
+  },
+  {
+    name: 'a row that is set aside is taken for gone',
+    file: 'activities/group.ts',
+    find: "if (spec.badRows === 'quarantine')\n    for (const table",
+    replace: "if (spec.badRows !== 'quarantine')\n    for (const table",
+  },
+  {
+    name: 'a settlement is carried out although a client has edited the field since',
+    file: 'src/sql/settle.ts',
+    find: " AND ${stillSays(at(table, 'se', 'live_json'), rowJson(table, 'l'))}))`;",
+    replace: '))`;',
+  },
+  {
+    name: 'a rollback takes back what clients changed since',
+    file: MERGE,
+    find: "= 1 AND ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`;",
+    replace: "= 1 OR ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`;",
+  },
+  {
+    name: 'after a rollback the base of the run that was undone stays valid',
+    file: 'activities/tables.ts',
+    find: "const after = spec.kind === 'rollback' ? (spec.baseGeneration ?? 0) :",
+    replace: "const after = spec.kind === 'rollback' ? spec.generation :",
+  },
+];
