@@ -91,6 +91,8 @@ test('what a configuration leaves out has these defaults', () => {
     chunkRows: 50_000,
     parallel: 2,
     guards: { deleteShareMax: 0.1 },
+    badRows: 'stop',
+    badRowsMax: 100,
     assertions: [],
     cutOver: { lockAttemptMsMax: 50, attemptsMax: 200, heldMsMax: 250 },
     backups: 1,

@@ -338,6 +338,22 @@ describe('of a live table, a run refuses', () => {
     },
   );
 
+  it('warns of keys that live counts itself, unless localKeys says whose they are', () => {
+    const columns = [
+      liveColumn('customer_id', 'bigint', { autoIncrement: true }),
+      liveColumn('name', 'varchar'),
+    ];
+    const facts = withCustomer({ columns });
+    const warned = (more: string) =>
+      decided(facts, (yaml) => yaml.replace('live: customer', `live: customer\n    ${more}`)).warnings.map(
+        ({ what }) => what,
+      );
+    const sameKey = expect.stringContaining('AUTO_INCREMENT may give a row');
+    expect(warned('')).toContainEqual(sameKey);
+    expect(warned('localKeys: none')).not.toContainEqual(sameKey);
+    expect(warned('localKeys: { from: "1000000" }')).not.toContainEqual(sameKey);
+  });
+
   it('a generated column in the key', () => {
     const columns = [liveColumn('customer_id', 'bigint', { generated: true }), liveColumn('name', 'varchar')];
     expect(decided(withCustomer({ columns })).refusals.map(({ what }) => what)).toContain(

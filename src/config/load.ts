@@ -24,6 +24,7 @@ export interface TableConfig {
   groups: string[][];
   onSourceDelete: 'delete' | 'keep';
   onLiveDelete: 'respect' | 'restore';
+  localKeys?: 'none' | { from: string } | undefined;
 }
 
 /** One pipeline, as loaded: references resolved, defaults filled in, frozen. Holds secrets: never goes into history. */

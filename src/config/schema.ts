@@ -87,6 +87,15 @@ const table = z.strictObject({
     .enum(['respect', 'restore'])
     .default(DEFAULTS.onLiveDelete)
     .describe('a row that the application deleted'),
+  localKeys: z
+    .union([
+      z.literal('none'),
+      z.strictObject({ from: z.string().regex(/^-?\d+$/, 'a whole number, in quotes') }),
+    ])
+    .optional()
+    .describe(
+      "keys that the application gives to rows of its own: none, or from a number on that billing's keys never reach",
+    ),
 });
 
 /** The shape of `stageswap.yaml`. What spans several keys is checked by load.ts. */

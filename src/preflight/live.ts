@@ -40,7 +40,7 @@ export function decideLive(
       `has triggers of the application: ${own.map((trigger) => trigger.name).join(', ')}`,
       'they are not carried over yet: drop them, or leave the table out',
     );
-  decideKey(table, live, refuse);
+  decideKey(table, live, refuse, warn);
   decideNames(table, live, refuse, warn);
   for (const key of live.foreignKeys) decideForeignKey(table, key, group, refuse);
   for (const key of live.referencedBy) {
@@ -54,7 +54,7 @@ export function decideLive(
   }
 }
 
-function decideKey(table: TableConfig, live: LiveTable, refuse: Report): void {
+function decideKey(table: TableConfig, live: LiveTable, refuse: Report, warn: Report): void {
   if (live.primaryKey.length === 0) {
     refuse(table.live, 'has no primary key', 'add one: rows are told apart by it');
     return;
@@ -77,6 +77,12 @@ function decideKey(table: TableConfig, live: LiveTable, refuse: Report): void {
     const column = live.columns.find((candidate) => candidate.name === name);
     if (column?.generated)
       refuse(`${table.live}.${name}`, 'the key has a generated column', 'use stored columns as key');
+    if (column?.autoIncrement && table.localKeys === undefined)
+      warn(
+        `${table.live}.${name}`,
+        'AUTO_INCREMENT may give a row of the application the key that billing gives another (conflict sameKey)',
+        "say localKeys: none if the application inserts no row, or localKeys: { from: '…' } for a range of its own",
+      );
   }
 }
 
