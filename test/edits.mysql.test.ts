@@ -53,6 +53,18 @@ const email = async () => {
 };
 
 describe('edits handed in', () => {
+  it('find their row alone, also where keys are longer than a double can tell apart', async () => {
+    const [one, other] = ['9007199254740993', '9007199254740992'];
+    await server.query(`INSERT INTO customer (id, email) VALUES (${one}, 'one'), (${other}, 'other')`);
+    expect(await send({ key: { id: one }, set: { email: 'edited' } })).toMatchObject({ outcome: 'applied' });
+    const [rows] = await server.query(
+      `SELECT email FROM customer WHERE id IN (${one}, ${other}) ORDER BY id`,
+    );
+    expect(rows).toEqual([{ email: 'other' }, { email: 'edited' }]);
+  });
+  it('do not find a row by the number that a text begins with', async () => {
+    expect(await send({ key: { id: '1; DROP' }, set: { email: 'x' } })).toMatchObject({ outcome: 'refused' });
+  });
   it('keep the foreign keys of live', async () => {
     const outcome = await send({ table: 'invoice', key: { id: '10' }, set: { customer_id: '999' } });
     expect(outcome).toMatchObject({ outcome: 'refused', problem: expect.stringContaining('1452') });

@@ -59,7 +59,6 @@ const open = async () => {
     key: [invoice_id]
     columns: { invoice_id: Id, customer_id: CustomerId, memo: Memo }
 guards: { deleteShareMax: 1 }
-cutOver: { lockAttemptMsMax: 5000 }
 badRows: quarantine
 badRowsMax: 10
 `,

@@ -1,5 +1,7 @@
 import type { ClientEdit, EditOutcome } from '../model/messages.js';
 import { control } from '../model/names.js';
+import type { LiveColumn } from '../model/spec.js';
+import { keyValue } from '../sql/columns.js';
 import { id, join, sql } from '../sql/text.js';
 import { errorNumber, type Session } from './connection.js';
 
@@ -35,12 +37,18 @@ export async function applyEdit(
   const set = Object.entries(edit.set);
   if (set.length === 0) return refused('the edit sets no column');
   if (set.some(([name]) => table.key.includes(name))) return refused('an edit cannot change the key');
+  const key = await keyColumnsOf(session, table);
+  const wrong = key.find(
+    (column) => isNumber(column) && !/^-?\d+(\.\d+)?$/.test(edit.key[column.name] ?? ''),
+  );
+  if (wrong) return refused(`${wrong.name} of ${edit.table} is a number, and the edit's key is not`);
   try {
     return await session.transaction(async () => {
       if (!(await remember(session, pipeline, edit)))
         return { editId: edit.editId, outcome: 'repeated' as const };
       const where = join(
-        table.key.map((name) => sql`${id(name)} = ${edit.key[name]}`),
+        // Typed: a whole number compared with text is compared as a double, which beyond 2^53 finds another row, too.
+        key.map((column) => sql`${id(column.name)} = ${keyValue(column, edit.key[column.name] ?? '')}`),
         ' AND ',
       );
       const found = await session.rows(
@@ -117,3 +125,22 @@ function isRefusal(error: unknown): boolean {
 const REFUSED_STATES = /^(22|23|45)/;
 /** Unknown columns, truncated data, wrong values and dates, generated columns, checks: their SQLSTATE alone does not say it. */
 const REFUSALS = new Set([1054, 1265, 1366, 1411, 1525, 3105, 3819]);
+
+const NUMBERS = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal', 'year']);
+const isNumber = (column: LiveColumn) => NUMBERS.has(column.type);
+
+/** By session and table: a session lives for one batch of edits, so what it has seen is fresh enough. */
+const known = new WeakMap<Session, Map<string, LiveColumn[]>>();
+
+async function keyColumnsOf(session: Session, table: Editable): Promise<LiveColumn[]> {
+  const tables = known.get(session) ?? new Map<string, LiveColumn[]>();
+  known.set(session, tables);
+  const seen = tables.get(table.live);
+  if (seen) return seen;
+  const rows = await session.rows<Omit<LiveColumn, 'nullable'>>(
+    sql`SELECT column_name AS name, LOWER(data_type) AS type, column_type AS ${id('columnType')}, character_set_name AS charset, collation_name AS collation, numeric_precision AS ${id('precision')}, numeric_scale AS scale, datetime_precision AS ${id('fractionDigits')} FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ${table.live} AND column_name IN (${join(table.key.map((name) => sql`${name}`))})`,
+  );
+  const columns = rows.map((row) => ({ ...row, nullable: false }));
+  tables.set(table.live, columns);
+  return columns;
+}

@@ -9,6 +9,7 @@ import { errorNumber, type Session } from './connection.js';
 const FIELD = '\x1f';
 const NULL_IN_SUM = '\x1e';
 const BUFFER_CHARACTERS = 1 << 16;
+const PACKET_BYTES_MAX = 1 << 20;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the characters that LOAD DATA reads as syntax
 const SPECIAL = /[\\\n\x1f\0]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
@@ -106,8 +107,12 @@ export class RowStream {
     if (this.#failure) throw this.#failure;
     if (this.#pending === '') return true;
     // A Buffer, never a string: a string in this stream ends the process (TRAPS "LOAD DATA LOCAL").
-    const more = this.stream.write(Buffer.from(this.#pending, 'utf8'));
+    const bytes = Buffer.from(this.#pending, 'utf8');
     this.#pending = '';
+    // Each write is one packet, and a row may be longer than the server takes at a time (max_allowed_packet).
+    let more = true;
+    for (let at = 0; at < bytes.length; at += PACKET_BYTES_MAX)
+      more = this.stream.write(bytes.subarray(at, at + PACKET_BYTES_MAX));
     return more;
   }
 }
