@@ -211,7 +211,7 @@ function mergeFields(run: Run, outcome: Outcome): Outcome {
 }
 
 function settled(run: Run, { table, key, source, live }: Outcome, unit: Unit): Side | undefined {
-  return run.settlements?.find(
+  return run.settlements?.findLast(
     (settlement) =>
       settlement.table === table.name &&
       settlement.key === key &&

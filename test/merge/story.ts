@@ -47,6 +47,7 @@ interface Undoable {
   backup: Group;
   baseBefore: Group | null;
   pendingBefore: Settlement[];
+  pendingAfter: Settlement[];
 }
 
 /** What clients may be refused: a duplicate, a parent that is missing, a child that is there. */
@@ -101,9 +102,10 @@ export class Story {
       backup: this.#seen,
       baseBefore: this.#base,
       pendingBefore: this.#pending,
+      pendingAfter: this.#pending.filter((settlement) => stillWaits(settlement, said.outcomes)),
     };
     this.#base = said.base;
-    this.#pending = this.#pending.filter((settlement) => stillWaits(settlement, said.outcomes));
+    this.#pending = this.#undoable.pendingAfter;
     this.#touched = {};
     const conflicts = await readConflicts(this.hand, this.shape, spec.generation);
     return [...(await this.#compare(said.live, before)), ...compareConflicts(said.conflicts, conflicts)];
@@ -123,7 +125,9 @@ export class Story {
     await this.hand.rollBack(undoable.spec, meanwhile);
     const live = rollBack(this.shape.tables, { ...undoable, live: this.#seen, touched: this.#touched });
     this.#base = undoable.baseBefore;
-    this.#pending = undoable.pendingBefore;
+    // What was said since is bound to the values that were shown, and not to the run that found them.
+    const since = this.#pending.filter((settlement) => !undoable.pendingAfter.includes(settlement));
+    this.#pending = [...undoable.pendingBefore, ...since];
     this.#undoable = null;
     return this.#compare(live, { base: undoable.published, source: undoable.backup, live: this.#seen });
   }
@@ -136,7 +140,9 @@ export class Story {
       const { id, table, key, kind, columns, source, live } = conflict;
       const side = kind === 'field' ? choose(conflict) : undefined;
       if (!side || !source || !live) continue;
-      settled += await settle(this.hand.session, 'hand', { ids: [id] }, { side, by: 'operator' });
+      // Where the source has won, both sides agree: there is nothing left to settle.
+      if ((await settle(this.hand.session, 'hand', { ids: [id] }, { side, by: 'operator' })) === 0) continue;
+      settled += 1;
       this.#pending = [...this.#pending, { table, key, columns, source, live, side }];
     }
     return settled;

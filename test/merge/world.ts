@@ -384,6 +384,9 @@ export class World {
       }
       case 'replace': {
         const row = whole();
+        // MySQL lets REPLACE delete, by a unique value, the very row that the new one refers to: live would have an orphan.
+        for (const { parent, columns } of table.references)
+          if (parent === table.name) for (const column of columns) row[column] = null;
         return edit(`REPLACE INTO ${table.name} SET ${assign(row)}`, bound(Object.keys(row), row), [key], {
           byUnique: true,
         });
