@@ -191,6 +191,16 @@ tables: [{ source: dbo.T, live: t, key: [id], columns: { id: Id } }]
     }
   });
 
+  test('there are no colours where nobody looks at a terminal, also where CI is set', async () => {
+    const { stderr } = await stageswap(['run', '--config', join(folder, 'none.yaml')], {
+      ...NOWHERE,
+      CI: 'true',
+      FORCE_COLOR: '1',
+    });
+    expect(stderr).toContain('none.yaml');
+    expect(stderr).not.toContain('\u001b');
+  });
+
   test('a configuration that is not there exits with 2, as an object if --json was given', async () => {
     const { stdout, stderr, exitCode } = await stageswap([
       'run',

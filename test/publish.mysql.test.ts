@@ -198,7 +198,7 @@ async function lockIsPending(): Promise<void> {
     async () =>
       expect(
         await session.rows(
-          sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${SCHEMA} AND lock_status = 'PENDING'`,
+          sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${SCHEMA} AND lock_type IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY') AND lock_status = 'PENDING'`,
         ),
       ).not.toHaveLength(0),
     { timeout: 20_000, interval: 5 },

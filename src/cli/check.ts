@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
-import pc from 'picocolors';
+
 import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import type { Finding } from '../preflight/finding.js';
 import { type Check, check } from '../preflight/index.js';
+import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { print, printJson } from './output.js';
 import { count } from './report-text.js';
@@ -34,21 +35,21 @@ export function addCheck(program: Command, end: (code: ExitCode) => void): void 
 
 export function checkText(pipeline: string, found: Check): string {
   const lines = [
-    ...found.refusals.map((finding) => findingText(pc.red('refused'), finding)),
-    ...found.warnings.map((finding) => findingText(pc.yellow('warning'), finding)),
+    ...found.refusals.map((finding) => findingText(colours.red('refused'), finding)),
+    ...found.warnings.map((finding) => findingText(colours.yellow('warning'), finding)),
     ...needsText(found),
     momentText(found.moment),
     ...emptyText(found.empty),
     ...(found.rehearsal ? [rehearsalText(found.rehearsal)] : []),
     found.refusals.length === 0
-      ? `${pipeline} ${pc.green('can run')}`
-      : `${pipeline} ${pc.red('cannot run')}: ${found.refusals.length} to cure`,
+      ? `${pipeline} ${colours.green('can run')}`
+      : `${pipeline} ${colours.red('cannot run')}: ${found.refusals.length} to cure`,
   ];
   return lines.join('\n');
 }
 
 function needsText({ needs }: Check): string[] {
-  const says = (what: string, value: string) => `${pc.dim('needs')} ${what}: ${value}`;
+  const says = (what: string, value: string) => `${colours.dim('needs')} ${what}: ${value}`;
   return [
     says(
       'disk while it runs',
@@ -83,7 +84,7 @@ function emptyText({ live, source }: Check['empty']): string[] {
     ...(live.length > 0 ? [`live is empty: ${live.join(', ')}`] : []),
     ...(source.length > 0
       ? [
-          `${pc.yellow('the source is empty')}: ${source.join(', ')}; a first publish asks about that, a later one stops`,
+          `${colours.yellow('the source is empty')}: ${source.join(', ')}; a first publish asks about that, a later one stops`,
         ]
       : []),
   ];
@@ -106,5 +107,5 @@ export function bytes(value: number): string {
 }
 
 function findingText(label: string, { what, where, cure }: Finding): string {
-  return `${label} ${where}: ${what}\n  ${pc.dim('cure:')} ${cure}`;
+  return `${label} ${where}: ${what}\n  ${colours.dim('cure:')} ${cure}`;
 }

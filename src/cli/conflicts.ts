@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import Table from 'cli-table3';
 import { type Command, Option } from 'commander';
-import pc from 'picocolors';
+
 import { parseMysqlAddress } from '../config/address.js';
 import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
@@ -9,6 +9,7 @@ import type { Side } from '../model/spec.js';
 import { withSession } from '../mysql/connection.js';
 import { type Conflict, countPending, readConflicts, settle } from '../mysql/settlements.js';
 import { CONFLICT_COLUMNS, type ConflictFilter } from '../sql/settlements.js';
+import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';
 import { CommandError } from './failure.js';
@@ -169,6 +170,7 @@ function conflictsTable(conflicts: Conflict[]): string {
 }
 
 function stateText({ state, settledAs, closedIn }: Conflict): string {
-  if (state === 'open') return settledAs ? pc.green(`${settledAs} at the next run`) : pc.yellow('open');
+  if (state === 'open')
+    return settledAs ? colours.green(`${settledAs} at the next run`) : colours.yellow('open');
   return closedIn === null ? state : `${state} by run ${closedIn}`;
 }

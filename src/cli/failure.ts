@@ -1,8 +1,8 @@
-import pc from 'picocolors';
 import { AddressError } from '../config/address.js';
 import { ConfigError } from '../config/load.js';
 import { StageswapError } from '../model/failures.js';
 import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/report.js';
+import { colours } from './colours.js';
 
 /** What a command cannot do: one message, one cure, one exit code. */
 export class CommandError extends Error {
@@ -69,8 +69,8 @@ export function describeFailure(error: unknown): FailureShown {
 export function failureText(shown: FailureShown): string {
   return shown.problems
     .map(({ path, message, cure }) => {
-      const head = `${pc.red('stageswap:')} ${path === undefined ? '' : `${path}: `}${message}`;
-      return cure === undefined ? head : `${head}\n  ${pc.dim('cure:')} ${cure}`;
+      const head = `${colours.red('stageswap:')} ${path === undefined ? '' : `${path}: `}${message}`;
+      return cure === undefined ? head : `${head}\n  ${colours.dim('cure:')} ${cure}`;
     })
     .join('\n');
 }

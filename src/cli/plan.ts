@@ -1,12 +1,13 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
-import pc from 'picocolors';
+
 import { parseMysqlAddress } from '../config/address.js';
 import { type Config, loadConfig } from '../config/load.js';
 import { type PlanInput, WORKFLOWS } from '../model/messages.js';
 import type { Plan, PlannedTable } from '../model/plan.js';
 import { EXIT, type ExitCode, type Report } from '../model/report.js';
 import { withSession } from '../mysql/connection.js';
+import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';
 import { positiveInteger } from './history.js';
@@ -68,7 +69,7 @@ async function planOf(config: Config, runId: string): Promise<Plan> {
 function planText(report: Report, plan: Plan): string {
   const parts = [reportText(report)];
   for (const table of plan.tables) {
-    parts.push(pc.bold(table.table), verdictsText(table));
+    parts.push(colours.bold(table.table), verdictsText(table));
     const keys = (what: string, listed: PlannedTable['insert'], all: number) => {
       if (listed.length === 0) return;
       const more = all > listed.length ? `, and ${count(all - listed.length)} more` : '';
@@ -78,7 +79,7 @@ function planText(report: Report, plan: Plan): string {
     keys('to delete', table.delete, table.deleted);
   }
   if (plan.conflicts.length > 0) parts.push('conflicts:', conflictsText(plan));
-  for (const stop of plan.stops) parts.push(pc.yellow(`a run would stop: ${stop}`));
+  for (const stop of plan.stops) parts.push(colours.yellow(`a run would stop: ${stop}`));
   return parts.join('\n');
 }
 

@@ -1,6 +1,7 @@
 import { createLogUpdate } from 'log-update';
-import pc from 'picocolors';
+
 import type { Progress, TableProgress } from '../model/messages.js';
+import { colours } from './colours.js';
 import { count } from './report-text.js';
 
 /** Shows progress on standard error, so that standard output holds the report alone. */
@@ -26,7 +27,7 @@ function screenView(): ProgressView {
       update(screen(progress).join('\n'));
     },
     say(text) {
-      if (text !== extra) update(pc.yellow(text));
+      if (text !== extra) update(colours.yellow(text));
       extra = text;
     },
     done() {
@@ -38,15 +39,15 @@ function screenView(): ProgressView {
 
 /** The lines of a screen. */
 export function screen(progress: Progress): string[] {
-  const state = progress.paused ? pc.yellow('  paused') : '';
-  const lines = [`${pc.bold(progress.phase)}${state}`];
+  const state = progress.paused ? colours.yellow('  paused') : '';
+  const lines = [`${colours.bold(progress.phase)}${state}`];
   const width = Math.max(0, ...progress.tables.map((table) => table.table.length));
   for (const table of progress.tables) {
     lines.push(
       `  ${table.table.padEnd(width)}  ${table.phase.padEnd(10)}  ${bar(table)}  ${rowsText(table)}`,
     );
   }
-  if (progress.waitingFor) lines.push(pc.yellow(`waits for: ${progress.waitingFor}`));
+  if (progress.waitingFor) lines.push(colours.yellow(`waits for: ${progress.waitingFor}`));
   return lines;
 }
 
@@ -55,7 +56,7 @@ const BAR_CELLS = 24;
 function bar(table: TableProgress): string {
   const share = shareDone(table);
   const full = Math.floor(share * BAR_CELLS);
-  return pc.cyan('█'.repeat(full)) + pc.dim('░'.repeat(BAR_CELLS - full));
+  return colours.cyan('█'.repeat(full)) + colours.dim('░'.repeat(BAR_CELLS - full));
 }
 
 function shareDone(table: TableProgress): number {

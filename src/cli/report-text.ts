@@ -1,13 +1,13 @@
 import Table from 'cli-table3';
-import pc from 'picocolors';
 import type { Outcome, Report } from '../model/report.js';
+import { colours } from './colours.js';
 
 /** A report as text for people: the outcome, a table of tables, edits, cut-over and phases. */
 export function reportText(report: Report): string {
   const parts = [
-    `${pc.bold(report.pipeline)}  ${outcomeText(report.outcome)}  in ${duration(report.ms)}  ${pc.dim(`run ${report.runId}`)}`,
+    `${colours.bold(report.pipeline)}  ${outcomeText(report.outcome)}  in ${duration(report.ms)}  ${colours.dim(`run ${report.runId}`)}`,
   ];
-  if (report.problem) parts.push(pc.yellow(report.problem));
+  if (report.problem) parts.push(colours.yellow(report.problem));
   if (report.moment) parts.push(`moment of the source: ${report.moment}`);
   if (report.tables.length > 0) parts.push(tablesText(report));
   const { edits, cutOver } = report;
@@ -42,7 +42,7 @@ function tablesText(report: Report): string {
       count(row.updated),
       count(row.deleted),
       count(row.keptLive),
-      row.conflicts > 0 ? pc.yellow(count(row.conflicts)) : '0',
+      row.conflicts > 0 ? colours.yellow(count(row.conflicts)) : '0',
       `${count(row.chunksVerified)}/${count(row.chunks)}`,
     ]);
   }
@@ -52,17 +52,17 @@ function tablesText(report: Report): string {
 export function outcomeText(outcome: Outcome): string {
   switch (outcome) {
     case 'published':
-      return pc.green('published');
+      return colours.green('published');
     case 'rolledBack':
-      return pc.green('rolled back');
+      return colours.green('rolled back');
     case 'planned':
-      return pc.green('planned');
+      return colours.green('planned');
     case 'waiting':
-      return pc.yellow('waits for a human');
+      return colours.yellow('waits for a human');
     case 'aborted':
-      return pc.yellow('aborted');
+      return colours.yellow('aborted');
     case 'failed':
-      return pc.red('failed');
+      return colours.red('failed');
   }
 }
 

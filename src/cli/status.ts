@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { Command } from 'commander';
-import pc from 'picocolors';
+
 import { parseMysqlAddress } from '../config/address.js';
 import { type Config, loadConfig } from '../config/load.js';
 import { type Progress, workflowIdOf } from '../model/messages.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { withSession } from '../mysql/connection.js';
+import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { describeFailure } from './failure.js';
 import { askProgress } from './follow.js';
@@ -108,18 +109,20 @@ function statusText(status: Status): string {
   const lines: string[] = [];
   const { workflow, progress, held, lastRun } = status;
   if (workflow?.status === 'RUNNING') {
-    lines.push(`${pc.bold(status.pipeline)}: ${workflow.type} is running since ${workflow.startedAt}`);
-    lines.push(...(progress ? screen(progress) : [pc.yellow('no worker answers: start `stageswap worker`')]));
+    lines.push(`${colours.bold(status.pipeline)}: ${workflow.type} is running since ${workflow.startedAt}`);
+    lines.push(
+      ...(progress ? screen(progress) : [colours.yellow('no worker answers: start `stageswap worker`')]),
+    );
   } else if (workflow) {
     lines.push(
-      `${pc.bold(status.pipeline)}: nothing is running; ${workflow.type} ended ${workflow.status.toLowerCase()}`,
+      `${colours.bold(status.pipeline)}: nothing is running; ${workflow.type} ended ${workflow.status.toLowerCase()}`,
     );
   } else {
-    lines.push(`${pc.bold(status.pipeline)}: nothing is running, and Temporal knows no earlier run`);
+    lines.push(`${colours.bold(status.pipeline)}: nothing is running, and Temporal knows no earlier run`);
   }
   if (held)
     lines.push(
-      pc.yellow(`held since ${held.at} UTC: ${held.reason}. \`stageswap release\` lets it run again.`),
+      colours.yellow(`held since ${held.at} UTC: ${held.reason}. \`stageswap release\` lets it run again.`),
     );
   if (workflow?.status !== 'RUNNING' && lastRun) {
     if (lastRun.report) lines.push(reportText(lastRun.report));
