@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { cached } from '../demo/engines/cache.js';
 import { isRecentMySql, mirrorIn } from '../demo/engines/mysql.js';
+import { Engine } from '../demo/engines/process.js';
 
 let folder: string;
 beforeEach(() => {
@@ -124,5 +125,32 @@ describe('what was started ends with the process that started it', () => {
       },
       { timeout: 10_000, interval: 50 },
     );
+  });
+});
+
+describe('an engine whose port is taken when it listens', () => {
+  /** Fails like Temporal does, the first `failures` times; then it is ready. */
+  const engineThatFails = (failures: number) => {
+    const count = join(folder, 'count');
+    writeFileSync(count, '0');
+    const program = `const fs = require('node:fs');
+      const seen = Number(fs.readFileSync(${JSON.stringify(count)}, 'utf8'));
+      fs.writeFileSync(${JSON.stringify(count)}, String(seen + 1));
+      if (seen < ${failures}) { console.error('bind: address already in use'); process.exit(1); }
+      console.log('it answers'); setInterval(() => {}, 1000);`;
+    return new Engine('the planted engine', [process.execPath, '-e', program]);
+  };
+  const isReady = (engine: Engine) => async () => engine.output.includes('it answers');
+
+  test('is started again', async () => {
+    const engine = engineThatFails(2);
+    await engine.start(isReady(engine));
+    expect(engine.running).toBe(true);
+    await engine.stop();
+  });
+
+  test('fails with its own words where it never gets one', async () => {
+    const engine = engineThatFails(1_000);
+    await expect(engine.start(isReady(engine))).rejects.toThrow('address already in use');
   });
 });

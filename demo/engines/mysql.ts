@@ -106,13 +106,11 @@ export async function startMySql(
   const engine = new Engine('MySQL', command, data);
   const url = `mysql://root@127.0.0.1:${port}/`;
   let version = '';
-  const start = async () => {
-    engine.spawn();
-    await engine.until(async () => {
+  const start = () =>
+    engine.start(async () => {
       version = await versionOf(url);
       return true;
     });
-  };
   try {
     await start();
   } catch (error) {

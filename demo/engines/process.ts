@@ -4,6 +4,9 @@ import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
+const STARTS_MAX = 5;
+const PORT_TAKEN = /address already in use/i;
+
 /** A child process that we started and that we end. It leads a process group of its own, so that Ctrl-C is ours alone to handle. */
 export class Engine {
   #child: ChildProcess | undefined;
@@ -62,6 +65,24 @@ export class Engine {
     throw new Error(
       `${this.name} did not answer within ${timeoutMs / 1000} s: ${last}\n${this.#output.slice(-2_000)}`,
     );
+  }
+
+  /**
+   * Spawns the process and waits until `ready` answers. A port that was free when it was chosen may be taken when the
+   * process listens, and Temporal chooses more of them by itself at every start: then it is started again.
+   *
+   * @throws {Error} as `until`
+   */
+  async start(ready: () => Promise<boolean>): Promise<void> {
+    for (let start = 1; ; start += 1) {
+      this.spawn();
+      try {
+        return await this.until(ready);
+      } catch (error) {
+        if (this.running || start >= STARTS_MAX || !PORT_TAKEN.test(this.#output)) throw error;
+        await sleep(500);
+      }
+    }
   }
 
   /** SIGTERM, and SIGKILL after a while, or SIGKILL at once; returns when the process has ended. May be called again. */

@@ -67,10 +67,7 @@ export async function startTemporal(
     ],
     folder,
   );
-  const start = async () => {
-    engine.spawn();
-    await engine.until(() => answers(address));
-  };
+  const start = () => engine.start(() => answers(address));
   try {
     await start();
   } catch (error) {
