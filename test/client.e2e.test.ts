@@ -4,7 +4,7 @@ import { bundleWorkflowCode, DefaultLogger, NativeConnection, Worker } from '@te
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { type Activities, createActivities } from '../activities/index.js';
-import { EditClient } from '../src/client.js';
+import { DoubtfulEdits, EditClient } from '../src/client.js';
 import { parseMysqlAddress } from '../src/config/address.js';
 import { parseConfig } from '../src/config/load.js';
 import { withSession } from '../src/mysql/connection.js';
@@ -69,6 +69,51 @@ describe('an edit client', () => {
   it('says what is refused, and why', async () => {
     const [outcome] = await edits.submit([{ ...edit('c', 'x'), key: { id: '404' } }]);
     expect(outcome).toMatchObject({ outcome: 'refused', problem: expect.stringContaining('no row') });
+  });
+
+  it('collects edits that come one by one, keeps their order, and has an outcome for each', async () => {
+    const sent = ['one', 'two', 'three'].map((value, index) => edits.edit(edit(`order-${index}`, value)));
+    expect(await Promise.all(sent)).toMatchObject([
+      { editId: 'order-0', outcome: 'applied' },
+      { editId: 'order-1', outcome: 'applied' },
+      { editId: 'order-2', outcome: 'applied' },
+    ]);
+    expect(await email()).toBe('three');
+  });
+
+  it('writes although Temporal does not answer, and tells of it', async () => {
+    const troubles: unknown[] = [];
+    const away = Connection.lazy({ address: '127.0.0.1:1' });
+    const client = new EditClient({
+      ...edits.options,
+      temporal: new Client({ connection: away }),
+      answerMsMax: 500,
+      onTrouble: (error) => troubles.push(error),
+    });
+    expect(await client.submit([edit('away', 'without Temporal')])).toMatchObject([{ outcome: 'applied' }]);
+    expect(await client.submit([edit('away', 'again')])).toMatchObject([{ outcome: 'repeated' }]);
+    await client.close();
+    await away.close();
+    expect(troubles).toHaveLength(1); // it is left alone for a while then
+    expect(await email()).toBe('without Temporal');
+  });
+
+  it('gives edits back as doubtful, with their ids, when MySQL does not answer for too long', async () => {
+    const client = new EditClient({
+      ...edits.options,
+      mysqlUrl: 'mysql://root:x@127.0.0.1:1/none',
+      repeatMsMax: 300,
+    });
+    const outcome = client.submit([edit('doubt', 'never')]);
+    await expect(outcome).rejects.toThrow(DoubtfulEdits);
+    await expect(outcome).rejects.toMatchObject({ edits: [{ editId: 'doubt', set: { email: 'never' } }] });
+    await client.close();
+  });
+
+  it('writes before the first run of a pipeline, which has not made its tables yet', async () => {
+    await server.query('DROP TABLE _stageswap_edit');
+    expect(await edits.submit([edit('first', 'early')])).toMatchObject([{ outcome: 'applied' }]);
+    expect(await email()).toBe('early');
   });
 
   it('goes through the run that works, and writes directly when it has ended', async () => {

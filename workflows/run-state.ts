@@ -15,6 +15,9 @@ import { storyOf } from './story.js';
 /** Temporal ends a history at 51,200 events; ours goes on as a new execution long before. */
 export const HISTORY_EVENTS_MAX = 8_000;
 
+/** From here on a history takes no more edits: a step that lasts for hours lets no new execution begin. */
+const HISTORY_EVENTS_FULL = 30_000;
+
 /** Thrown inside a run that was aborted. */
 export class Aborted extends Error {}
 
@@ -46,6 +49,8 @@ export class RunState {
   abortReason: string | undefined;
   /** the tables say that the RENAME was executed: from here on only forward */
   swapped = false;
+  /** this execution is about to end: edits that came now would keep it from that for ever */
+  ending = false;
   figures: Figures = {
     moment: '',
     handedIn: 0,
@@ -228,6 +233,11 @@ export class RunState {
   }
   get waits(): boolean {
     return this.#waitingFor !== undefined;
+  }
+
+  /** Whether edits should go another way: the sender writes them directly, or repeats them at the next execution. */
+  takesNoEdits(): boolean {
+    return this.ending || workflowInfo().historyLength > HISTORY_EVENTS_FULL;
   }
 
   historyIsLong(): boolean {

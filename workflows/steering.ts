@@ -27,8 +27,10 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
   const buffer: ClientEdit[] = [];
   let writing: Promise<void> | undefined;
   // Return from the workflow without an await after this, so that no signal comes in between.
-  const settled = () =>
-    condition(() => writing === undefined && buffer.length === 0 && allHandlersFinished());
+  const settled = () => {
+    state.ending = true;
+    return condition(() => writing === undefined && buffer.length === 0 && allHandlersFinished());
+  };
   const state = new RunState(input, settled);
 
   const write = (edits: ClientEdit[]) =>
@@ -72,7 +74,15 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
     buffer.push(...batch.edits);
     writing ??= drain();
   });
-  setHandler(messages.submitEdits, (batch) => write(batch.edits), { validator: refuseMalformed });
+  setHandler(messages.submitEdits, (batch) => write(batch.edits), {
+    validator: (batch) => {
+      refuseMalformed(batch);
+      refuse(
+        state.takesNoEdits(),
+        'this execution of the run takes no more edits: write them directly, or repeat them with the same ids',
+      );
+    },
+  });
   setHandler(messages.pauseSignal, () => void pause());
   setHandler(messages.resumeSignal, () => void resume());
   setHandler(messages.abortSignal, (reason) => void abort(reason));

@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { EditClient } from '../../src/client.js';
 import { type Edit, Latency } from './bookkeeping.js';
-import { DEMO_TABLES } from './tables.js';
+import { DEMO_TABLES, TABLES } from './tables.js';
 import { type Setting, SqlWriter, type Stage, Territory, updates } from './writers.js';
 
 export const WORKFLOW_ID = 'stageswap-demo';
 const EDITS_A_BATCH = 4;
-const UPDATE_MS_MAX = 30_000;
 
 /**
- * A client that hands its edits in through Temporal while a run works: batches by signal, or by update, which is
- * answered once the edits are saved. Where no run is active it writes the same edits by SQL.
+ * A client that hands its edits in while a run works: batches by signal, or as an application would, by the client that
+ * stageswap brings, which answers once the edits are saved. A signal that finds no run goes by SQL.
  *
  * It edits every field once: a signal may arrive late, and then nobody could say which edit of a field was the last.
  */
@@ -24,6 +24,7 @@ export class TemporalWriter {
   readonly #territory: Territory;
   readonly #sql: SqlWriter;
   readonly #used = new Set<string>();
+  readonly #edits: EditClient;
 
   constructor(
     readonly stage: Stage,
@@ -34,6 +35,12 @@ export class TemporalWriter {
   ) {
     this.#territory = new Territory(stage, owner);
     this.#sql = new SqlWriter(stage, owner, pauseMs);
+    this.#edits = new EditClient({
+      pipeline: 'demo',
+      temporal: client,
+      mysqlUrl: stage.app.url,
+      tables: TABLES.map((live) => ({ live, key: [DEMO_TABLES[live].key] })),
+    });
   }
 
   async work(until: () => boolean, active: () => boolean): Promise<void> {
@@ -41,6 +48,7 @@ export class TemporalWriter {
       if (active()) await this.#handIn();
       await sleep(this.pauseMs);
     }
+    await this.#edits.flush();
     await this.#sql.work(() => true);
   }
 
@@ -64,34 +72,16 @@ export class TemporalWriter {
     if (settings.length === 0) return;
     const edits = settings.map((setting) => books.begin(setting, setting.token, this.via));
     const ids = new Map(edits.map((edit) => [randomUUID() as string, edit]));
-    const batch = { edits: [...ids].map(([editId, edit]) => handedIn(editId, edit)) };
-    const handle = this.client.workflow.getHandle(WORKFLOW_ID);
+    const batch = [...ids].map(([editId, edit]) => handedIn(editId, edit));
+    await (this.via === 'signal' ? this.#signal(batch, edits, settings) : this.#submit(batch, ids));
+  }
+
+  async #signal(batch: HandedIn[], edits: Edit[], settings: Setting[]): Promise<void> {
     try {
-      if (this.via === 'signal') {
-        await handle.signal('clientEdits', batch);
-        for (const edit of edits) books.settle(edit, 'done');
-        return;
-      }
-      const start = performance.now();
-      const outcomes = await this.client.connection.withDeadline(Date.now() + UPDATE_MS_MAX, () =>
-        handle.executeUpdate<{ editId: string; outcome: string; problem?: string }[], [typeof batch]>(
-          'submitEdits',
-          {
-            args: [batch],
-          },
-        ),
-      );
-      this.updateMs.add(performance.now() - start);
-      for (const { editId, outcome, problem } of outcomes) {
-        const edit = ids.get(editId);
-        if (!edit) continue;
-        ids.delete(editId);
-        books.settle(edit, outcome === 'refused' ? 'failed' : 'done');
-        if (outcome === 'refused') this.stage.refused.push(`submitEdits: ${problem}`);
-      }
-      for (const edit of ids.values()) books.settle(edit, 'unknown');
+      await this.client.workflow.getHandle(WORKFLOW_ID).signal('clientEdits', { edits: batch });
+      for (const edit of edits) this.stage.books.settle(edit, 'done');
     } catch (error) {
-      // Not running any more, or closed before it answered: the same edits again, which changes nothing if they are in.
+      // Not running any more: the same edits again, which changes nothing if they are in.
       if (!(error instanceof WorkflowNotFoundError)) this.doubtful += 1;
       this.bySql += 1;
       await this.#sql.commit(edits, 'transaction', (run) =>
@@ -102,7 +92,28 @@ export class TemporalWriter {
       );
     }
   }
+
+  async #submit(batch: HandedIn[], ids: Map<string, Edit>): Promise<void> {
+    const { books, refused } = this.stage;
+    const start = performance.now();
+    try {
+      for (const { editId, outcome, problem } of await this.#edits.submit(batch)) {
+        const edit = ids.get(editId);
+        if (!edit) continue;
+        ids.delete(editId);
+        books.settle(edit, outcome === 'refused' ? 'failed' : 'done');
+        if (outcome === 'refused') refused.push(`edit client: ${problem}`);
+      }
+      this.updateMs.add(performance.now() - start);
+    } catch (error) {
+      this.doubtful += 1;
+      refused.push(`edit client: ${(error as Error).message}`);
+    }
+    for (const edit of ids.values()) books.settle(edit, 'unknown');
+  }
 }
+
+type HandedIn = ReturnType<typeof handedIn>;
 
 function handedIn(editId: string, edit: Edit) {
   return {

@@ -25,10 +25,11 @@ const WAYS =
  *
  * @param options.owned      one that we may kill: the address in the environment is passed over
  * @param options.namespaces made beside `default` in a server of our own: each has its own task queues and workflow ids
+ * @param options.settings   of the server's dynamic configuration, as name=value
  */
 export async function startTemporal(
   say: (line: string) => void,
-  options: { owned?: boolean; namespaces?: string[] } = {},
+  options: { owned?: boolean; namespaces?: string[]; settings?: string[] } = {},
 ): Promise<TemporalEngine> {
   const given = options.owned ? undefined : process.env.TEMPORAL_ADDRESS;
   if (given) {
@@ -64,6 +65,7 @@ export async function startTemporal(
       '--search-attribute=StageswapPhase=Keyword',
       '--log-level=error',
       ...(options.namespaces ?? []).map((name) => `--namespace=${name}`),
+      ...(options.settings ?? []).map((setting) => `--dynamic-config-value=${setting}`),
     ],
     folder,
   );
