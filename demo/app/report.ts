@@ -10,7 +10,6 @@ import type {
 } from './bookkeeping.js';
 import type { ReaderBooks } from './readers.js';
 
-const CONFLICTS_SHOWN_MAX = 20;
 const FAILURES_SHOWN_MAX = 10;
 
 /** What the demo reads of stageswap's report; passed on whole in the JSON file. */
@@ -78,9 +77,9 @@ export function jsonResult(
   };
 }
 
-/** Lines that name the conflicts: what billing says, and what the client said, which live keeps. */
+/** Lines that name the conflicts, each: what billing says, and what the client said, which live keeps. */
 export function conflictLines(conflicts: BillingChange[], books: Bookkeeping, live: Live): string[] {
-  const shown = conflicts.slice(0, CONFLICTS_SHOWN_MAX).map((change) => {
+  return conflicts.map((change) => {
     const row = live(change.table, change.key);
     const columns = Object.keys(change.columns);
     const side = (value: (column: string) => unknown) =>
@@ -88,8 +87,6 @@ export function conflictLines(conflicts: BillingChange[], books: Bookkeeping, li
     const edit = books.clientEditOf(change);
     return `${change.table} ${change.key} ${columns.join(', ')}: billing "${side((column) => change.columns[column]?.to)}", client "${side((column) => row?.[column])}"${edit && !columns.includes(edit.column) ? ` (edited ${edit.column})` : ''}`;
   });
-  const more = conflicts.length - shown.length;
-  return more > 0 ? [...shown, `… and ${more} more`] : shown;
 }
 
 /** What broke a promise; empty if nothing did. */
