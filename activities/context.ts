@@ -13,6 +13,8 @@ import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js'
 export interface Dependencies {
   /** @throws {StageswapError} NotConfigured: no configuration of that name was given to this worker */
   config(pipeline: string): Config;
+  /** whether Temporal knows the search attributes of runs; a run that used unknown ones would stand still */
+  searchAttributes?: boolean;
 }
 
 /** A run, as it travels through workflow history: never its specification, never a secret. */

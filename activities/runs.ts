@@ -21,6 +21,8 @@ export interface Begun extends RunRef {
   /** no base: live has never been published by this pipeline */
   firstPublish: boolean;
   approve: RunSpec['approve'];
+  /** Temporal knows the search attributes of runs */
+  searchAttributes?: boolean;
 }
 
 /** Begins and ends runs: preflight, the claim on the tables, the generation that fences older runs, the report that stays. */
@@ -38,7 +40,7 @@ export function runActivities(dependencies: Dependencies) {
       return onTarget(dependencies, pipeline, async (session) => {
         for (const statement of createControlTables()) await session.run(statement);
         const known = await specOfRun(session, pipeline, runId);
-        if (known) return begun(known);
+        if (known) return begun(known, dependencies);
         if ((await publishedGeneration(session, pipeline)) === 0) await session.run(createMarker(pipeline));
         const spec = await session.transaction(async () => {
           for (const table of kind === 'plan' ? [] : config.tables) {
@@ -68,7 +70,7 @@ export function runActivities(dependencies: Dependencies) {
           await insertRun(session, frozen, kind === 'plan' ? 'plan' : frozen.kind);
           return frozen;
         });
-        return begun(spec);
+        return begun(spec, dependencies);
       });
     },
   );
@@ -79,7 +81,7 @@ export function runActivities(dependencies: Dependencies) {
       onTarget(dependencies, pipeline, async (session) => {
         for (const statement of createControlTables()) await session.run(statement);
         const known = await specOfRun(session, pipeline, runId);
-        if (known) return begun(known);
+        if (known) return begun(known, dependencies);
         const at = await publishedGeneration(session, pipeline);
         const rows = await session.rows<{ spec: string | RunSpec }>(
           sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND generation = ${at}`,
@@ -111,7 +113,7 @@ export function runActivities(dependencies: Dependencies) {
           await insertRun(session, rollback, rollback.kind);
           return rollback;
         });
-        return begun(spec);
+        return begun(spec, dependencies);
       }),
   );
 
@@ -146,7 +148,7 @@ export function runActivities(dependencies: Dependencies) {
   return { begin, beginRollback, end, countConflicts };
 }
 
-function begun(spec: RunSpec): Begun {
+function begun(spec: RunSpec, { searchAttributes = false }: Dependencies): Begun {
   return {
     pipeline: spec.pipeline,
     generation: spec.generation,
@@ -155,6 +157,7 @@ function begun(spec: RunSpec): Begun {
     parallel: spec.parallel,
     firstPublish: spec.kind === 'publish' && spec.baseGeneration === null,
     approve: spec.approve,
+    searchAttributes,
   };
 }
 

@@ -5,12 +5,15 @@ import { createActivities } from '../activities/index.js';
 import type { Config } from './config/load.js';
 import { StageswapError } from './model/failures.js';
 import { TASK_QUEUE } from './model/messages.js';
+import { registerSearchAttributes } from './temporal/search-attributes.js';
 
 export interface WorkerOptions {
   configs: Config[];
   temporalAddress: string;
   namespace: string;
   taskQueue?: string;
+  /** told what an operator should know when the worker starts */
+  say?: (line: string) => void;
 }
 
 /** The composition root: configurations → activities → a worker. @returns a worker that is ready to run */
@@ -25,12 +28,18 @@ export async function createWorker(options: WorkerOptions): Promise<Worker> {
       );
     },
   );
+  const searchAttributes = await registerSearchAttributes(
+    connection,
+    options.namespace,
+    options.say ?? (() => {}),
+  );
   return Worker.create({
     connection,
     namespace: options.namespace,
     taskQueue: options.taskQueue ?? TASK_QUEUE,
     ...workflowSource(),
     activities: createActivities({
+      searchAttributes,
       config(pipeline) {
         const config = configs.get(pipeline);
         if (!config)

@@ -1,19 +1,24 @@
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import {
   CancellationScope,
   condition,
   continueAsNew,
   isCancellation,
   setCurrentDetails,
+  upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
-import type { Progress, TableProgress } from '../src/model/messages.js';
+import { type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
 import type { PhaseReport, Report, TableReport } from '../src/model/report.js';
 import { storyOf } from './story.js';
 
 /** Temporal ends a history at 51,200 events; ours goes on as a new execution long before. */
 export const HISTORY_EVENTS_MAX = 8_000;
+
+const PIPELINE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.pipeline, SearchAttributeType.KEYWORD);
+const PHASE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.phase, SearchAttributeType.KEYWORD);
 
 /** From here on a history takes no more edits: a step that lasts for hours lets no new execution begin. */
 const HISTORY_EVENTS_FULL = 30_000;
@@ -60,6 +65,8 @@ export class RunState {
     cutOver: { attempts: 0, heldMs: 0, queuedMs: 0 },
   };
   #waitingFor: string | undefined;
+  /** the phase that the search attributes say */
+  #found: string | undefined;
   #run: Begun | undefined;
   #done: string[] = [];
   #phases: PhaseReport[] = [];
@@ -119,6 +126,7 @@ export class RunState {
         },
       });
     }
+    this.#tell();
   }
 
   table(live: string, progress: Partial<TableProgress>, report: Partial<TableReport> = {}): void {
@@ -294,8 +302,16 @@ export class RunState {
     };
   }
 
-  /** The story of the run, where the Temporal UI shows it. */
+  /** The story of the run, where the Temporal UI shows it, and the phase by which it is found there. */
   #tell(): void {
-    setCurrentDetails(storyOf(this.progress(), this.report('', 'waiting')));
+    const progress = this.progress();
+    setCurrentDetails(storyOf(progress, this.report('', 'waiting')));
+    const phase = progress.waitingFor ? 'waiting' : progress.paused ? 'paused' : progress.phase;
+    if (!this.#run?.searchAttributes || phase === this.#found) return;
+    this.#found = phase;
+    upsertSearchAttributes([
+      { key: PIPELINE, value: this.input.pipeline },
+      { key: PHASE, value: phase },
+    ]);
   }
 }

@@ -11,6 +11,7 @@ export async function scheduledSync(input: SyncInput): Promise<Report | { skippe
     return await executeChild(sync, {
       workflowId: workflowIdOf(input.pipeline),
       args: [input],
+      staticSummary: `scheduled refresh of ${input.pipeline}`,
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
     });
   } catch (error) {

@@ -3,33 +3,77 @@ import type { Report } from '../src/model/report.js';
 
 const count = (value: number) => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 
-/** How far a run is, in Markdown, as the Temporal UI shows it: what works, what it waits for, and what to do. */
+/**
+ * How far a run is, in Markdown, as the Temporal UI shows it: what works, what it waits for, what it found, and what a
+ * person can do. Numbers and names only: never a row's values.
+ */
 export function storyOf(progress: Progress, report: Report): string {
+  return [
+    headline(progress),
+    steps(progress, report),
+    ...(report.moment ? [`The source is read by ${report.moment}.`] : []),
+    ...(progress.tables.length > 0 ? [tables(progress, report)] : []),
+    ...findings(report),
+  ].join('\n\n');
+}
+
+function headline({ phase, paused, waitingFor }: Progress): string {
+  if (waitingFor !== undefined)
+    return `### Waits for a human\n\n${waitingFor}\n\n**What to do:** \`stageswap approve --config FILE\` lets it go on, \`stageswap abort --config FILE\` ends it and leaves live as it is.`;
+  if (paused)
+    return `### Paused in ${phase}\n\nCapture of edits goes on. **What to do:** \`stageswap resume --config FILE\` lets it go on, \`stageswap abort --config FILE\` ends it.`;
+  return `### ${phase}`;
+}
+
+/** The phases that were gone through, with their times, and the one that works. */
+function steps({ phase }: Progress, { phases }: Report): string {
+  return phases
+    .map(({ name, ms }) => (name === phase ? `**${name}**` : `${name} ${seconds(ms)}`))
+    .join(' → ');
+}
+
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+
+function tables(progress: Progress, report: Report): string {
   const lines = [
-    `**${progress.phase}**${progress.paused ? ' · paused: `stageswap resume` lets it go on' : ''}`,
+    '| table | phase | rows | chunks | inserted | updated | deleted | kept live | conflicts |',
+    '|---|---|---:|---:|---:|---:|---:|---:|---:|',
   ];
-  if (progress.waitingFor) lines.push('', `Waits for a human: ${progress.waitingFor}`);
-  if (report.moment) lines.push('', `The source is read by ${report.moment}.`);
-  if (progress.tables.length > 0) {
-    lines.push('', '| table | phase | rows | chunks | inserted | updated | deleted | kept live |');
-    lines.push('|---|---|---:|---:|---:|---:|---:|---:|');
-    for (const [index, table] of progress.tables.entries()) {
-      const done = report.tables[index];
-      const cells = [
-        table.table,
-        table.phase,
-        count(table.rowsDone),
-        `${table.chunksDone}${table.chunks > 0 ? ` of ${table.chunks}` : ''}`,
-        ...[done?.inserted, done?.updated, done?.deleted, done?.keptLive].map((value) => count(value ?? 0)),
-      ];
-      lines.push(`| ${cells.join(' | ')} |`);
-    }
+  for (const [index, table] of progress.tables.entries()) {
+    const done = report.tables[index];
+    const cells = [
+      table.table,
+      table.phase,
+      count(table.rowsDone),
+      `${table.chunksDone}${table.chunks > 0 ? ` of ${table.chunks}` : ''}`,
+      ...[done?.inserted, done?.updated, done?.deleted, done?.keptLive, done?.conflicts].map((value) =>
+        count(value ?? 0),
+      ),
+    ];
+    lines.push(`| ${cells.join(' | ')} |`);
   }
-  const { captured, replayedBefore, handedIn } = report.edits;
-  if (captured + replayedBefore + handedIn > 0)
-    lines.push(
-      '',
-      `Edits: ${count(replayedBefore)} replayed, ${count(handedIn)} handed in through Temporal.`,
-    );
   return lines.join('\n');
+}
+
+/** What a person should know of, each with the command that shows more. */
+function findings({ tables, edits, cutOver }: Report): string[] {
+  const sum = (field: 'conflicts' | 'quarantined') => tables.reduce((total, row) => total + row[field], 0);
+  const found: string[] = [];
+  if (sum('conflicts') > 0)
+    found.push(
+      `**${count(sum('conflicts'))} conflicts**: billing and clients changed the same. \`stageswap conflicts --config FILE\` lists and settles them.`,
+    );
+  if (sum('quarantined') > 0)
+    found.push(
+      `**${count(sum('quarantined'))} rows set aside**: live cannot hold their values. \`stageswap conflicts --config FILE\` lists them.`,
+    );
+  if (edits.captured + edits.replayedBefore + edits.handedIn > 0)
+    found.push(
+      `Edits meanwhile: ${count(edits.replayedBefore)} replayed, ${count(edits.handedIn)} handed in through Temporal.`,
+    );
+  if (cutOver.attempts > 0)
+    found.push(
+      `Cut-over: live was locked for ${cutOver.heldMs.toFixed(1)} ms; ${cutOver.attempts} attempts to lock.`,
+    );
+  return found;
 }

@@ -210,6 +210,7 @@ async function reconcile(state: RunState): Promise<void> {
 
 async function verify(state: RunState): Promise<void> {
   await prove(state);
+  await countConflicts(state);
   await state.interruptible(() => step('look at the guards').guard(state.run));
 }
 

@@ -25,11 +25,12 @@ const WAYS =
  *
  * @param options.owned      one that we may kill: the address in the environment is passed over
  * @param options.namespaces made beside `default` in a server of our own: each has its own task queues and workflow ids
+ * @param options.bare       without the search attributes of runs
  * @param options.settings   of the server's dynamic configuration, as name=value
  */
 export async function startTemporal(
   say: (line: string) => void,
-  options: { owned?: boolean; namespaces?: string[]; settings?: string[] } = {},
+  options: { owned?: boolean; namespaces?: string[]; settings?: string[]; bare?: boolean } = {},
 ): Promise<TemporalEngine> {
   const given = options.owned ? undefined : process.env.TEMPORAL_ADDRESS;
   if (given) {
@@ -61,8 +62,9 @@ export async function startTemporal(
       `--port=${port}`,
       `--ui-port=${uiPort}`,
       `--db-filename=${join(folder, 'temporal.db')}`,
-      '--search-attribute=StageswapPipeline=Keyword',
-      '--search-attribute=StageswapPhase=Keyword',
+      ...(options.bare
+        ? []
+        : ['--search-attribute=StageswapPipeline=Keyword', '--search-attribute=StageswapPhase=Keyword']),
       '--log-level=error',
       ...(options.namespaces ?? []).map((name) => `--namespace=${name}`),
       ...(options.settings ?? []).map((setting) => `--dynamic-config-value=${setting}`),

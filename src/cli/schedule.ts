@@ -79,6 +79,7 @@ async function create(pipeline: string, expression: string, zone: string) {
           workflowId: scheduledWorkflowIdOf(pipeline),
           taskQueue: TASK_QUEUE,
           args: [input],
+          staticSummary: `starts the refresh of ${pipeline}`,
         },
         policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCH_UP_WINDOW_MS },
         // Temporal turns the expression into ranges of its own: this is what was asked for

@@ -19,6 +19,6 @@ export function addWorker(program: Command): void {
       note(
         `worker of ${pipelines}: polls ${TASK_QUEUE} at ${place.address}; Ctrl-C lets running steps finish`,
       );
-      await runWorker({ configs, temporalAddress: place.address, namespace: place.namespace });
+      await runWorker({ configs, temporalAddress: place.address, namespace: place.namespace, say: note });
     });
 }

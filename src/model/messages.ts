@@ -45,6 +45,9 @@ export const UPDATES = {
   abort: 'abort',
 } as const;
 
+/** By which the Temporal UI finds and lists runs. */
+export const SEARCH_ATTRIBUTES = { pipeline: 'StageswapPipeline', phase: 'StageswapPhase' } as const;
+
 export const QUERIES = { progress: 'progress' } as const;
 
 export interface SyncInput {
