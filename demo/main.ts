@@ -38,8 +38,7 @@ async function main(): Promise<number> {
     if (interrupts === 1) abort.abort(new Error('interrupted'));
     else if (interrupts > 2) process.exit(130);
   };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, interrupt);
   const start = Date.now();
   const say = (line: string) => {
     console.log(`${((Date.now() - start) / 1000).toFixed(1).padStart(7)} s  ${line}`);

@@ -47,6 +47,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
+// npm hands a signal to the shell that it runs us in, and that shell ends without handing it on: a parent that is gone means stop.
+const parent = process.ppid;
+setInterval(() => {
+  if (stopped || process.ppid === parent) return;
+  stopped = 'SIGTERM';
+  child?.kill(stopped);
+}, 500).unref();
+
 /** Runs a program to its end. @returns its exit code, as a shell would say it */
 function run(program, args, stdio) {
   return new Promise((resolve) => {

@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
+import { keep } from '../engines/process.js';
 import { DEMO_TABLES, TABLES } from './tables.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
@@ -34,14 +35,16 @@ export class Product {
   #worker: ChildProcess | undefined;
   readonly #commands = new Set<ChildProcess>();
 
+  /** @param folder of the demo's files: what is in it goes with the worker, should the demo be killed */
   constructor(
-    folder: string,
+    readonly folder: string,
+    readonly pipeline: string,
     readonly environment: Environment,
   ) {
     if (!existsSync(MAIN)) throw new Error(`${MAIN} is not there: build the product first (npm run build)`);
     this.configFile = join(folder, 'stageswap.yaml');
     this.workerLog = join(folder, 'worker.log');
-    writeFileSync(this.configFile, stringify(configuration()));
+    writeFileSync(this.configFile, stringify(configuration(pipeline)));
   }
 
   startWorker(): void {
@@ -52,6 +55,7 @@ export class Product {
       stdio: ['ignore', log, log],
       detached: true,
     });
+    keep(this.#worker, this.folder);
     closeSync(log);
   }
 
@@ -88,6 +92,7 @@ export class Product {
         detached: true,
       });
       this.#commands.add(child);
+      keep(child);
       let stdout = '';
       let stderr = '';
       child.stdout?.on('data', (data) => {
@@ -138,10 +143,10 @@ export class Product {
   }
 }
 
-/** The pipeline `demo`, in the form of stageswap.yaml. */
-export function configuration(): Record<string, unknown> {
+/** The demo's pipeline, in the form of stageswap.yaml. */
+export function configuration(pipeline: string): Record<string, unknown> {
   return {
-    pipeline: 'demo',
+    pipeline,
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the product replaces it by the variable
     source: { url: '${MSSQL_URL}', moment: 'auto' },
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the product replaces it by the variable

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
+import { workflowIdOf } from '../../src/model/messages.js';
 import { startEngines } from '../engines/index.js';
 import { type BillingPlan, planBilling } from './billing-changes.js';
 import { BILLING_DATABASE, BillingSide } from './billing-side.js';
@@ -19,7 +21,7 @@ import {
   type RunReport,
 } from './report.js';
 import { type Row, TABLES, type TableName } from './tables.js';
-import { TemporalWriter, WORKFLOW_ID } from './temporal-writers.js';
+import { TemporalWriter } from './temporal-writers.js';
 import { SqlWriter, type Stage } from './writers.js';
 
 const SQL_WRITERS = 4;
@@ -114,8 +116,10 @@ async function play(
   const connection = await Connection.connect({ address: engines.temporal.address });
   onExit('the connection to Temporal', () => connection.close());
   const client = new Client({ connection, namespace: process.env.TEMPORAL_NAMESPACE || 'default' });
-  if (!engines.temporal.owned) onExit('the workflow', () => endWorkflow(client));
-  const product = new Product(folder, environment);
+  // A Temporal that is not ours may have a workflow of the plain name, and it is not ours to end.
+  const pipeline = engines.temporal.owned ? 'demo' : `demo-${randomBytes(4).toString('hex')}`;
+  if (!engines.temporal.owned) onExit('the workflow', () => endWorkflow(client, pipeline));
+  const product = new Product(folder, pipeline, environment);
   onExit('stageswap', () => product.stop());
   const kill = () => product.killNow();
   process.once('exit', kill);
@@ -148,6 +152,7 @@ async function play(
   const plan = planBilling(data);
   const leave = new AbortController();
   const stage: Stage = {
+    pipeline,
     app,
     data,
     plan,
@@ -336,10 +341,14 @@ async function wrongCounts(
   });
 }
 
-async function endWorkflow(client: Client): Promise<void> {
-  const handle = client.workflow.getHandle(WORKFLOW_ID);
-  const { status } = await handle.describe();
-  if (status.name === 'RUNNING') await handle.terminate('the demo ended');
+async function endWorkflow(client: Client, pipeline: string): Promise<void> {
+  const handle = client.workflow.getHandle(workflowIdOf(pipeline));
+  try {
+    const { status } = await handle.describe();
+    if (status.name === 'RUNNING') await handle.terminate('the demo ended');
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error; // the demo ended before it started one
+  }
 }
 
 /** Says what was done, and how long it took. */

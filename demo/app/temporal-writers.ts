@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { EditClient } from '../../src/client.js';
+import { workflowIdOf } from '../../src/model/messages.js';
 import { type Edit, Latency } from './bookkeeping.js';
 import { DEMO_TABLES, TABLES } from './tables.js';
 import { type Setting, SqlWriter, type Stage, Territory, updates } from './writers.js';
 
-export const WORKFLOW_ID = 'stageswap-demo';
 const EDITS_A_BATCH = 4;
 
 /**
@@ -36,7 +36,7 @@ export class TemporalWriter {
     this.#territory = new Territory(stage, owner);
     this.#sql = new SqlWriter(stage, owner, pauseMs);
     this.#edits = new EditClient({
-      pipeline: 'demo',
+      pipeline: stage.pipeline,
       temporal: client,
       mysqlUrl: stage.app.url,
       tables: TABLES.map((live) => ({ live, key: [DEMO_TABLES[live].key] })),
@@ -78,7 +78,9 @@ export class TemporalWriter {
 
   async #signal(batch: HandedIn[], edits: Edit[], settings: Setting[]): Promise<void> {
     try {
-      await this.client.workflow.getHandle(WORKFLOW_ID).signal('clientEdits', { edits: batch });
+      await this.client.workflow
+        .getHandle(workflowIdOf(this.stage.pipeline))
+        .signal('clientEdits', { edits: batch });
       for (const edit of edits) this.stage.books.settle(edit, 'done');
     } catch (error) {
       // Not running any more: the same edits again, which changes nothing if they are in.

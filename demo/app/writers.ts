@@ -20,6 +20,7 @@ const RETRIES_MAX = 20;
 
 /** What writers and readers share, and where they write down what they saw. */
 export interface Stage {
+  pipeline: string;
   app: InvoiceSide;
   data: Chinook;
   plan: BillingPlan;

@@ -34,17 +34,14 @@ export class Engine {
     if (!program) throw new Error(`no command for ${this.name}`);
     this.#output = '';
     const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-    const keep = (data: Buffer) => {
+    const remember = (data: Buffer) => {
       this.#output = (this.#output + data.toString()).slice(-20_000);
     };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
-    child.on('error', (error) => keep(Buffer.from(String(error))));
+    child.stdout.on('data', remember);
+    child.stderr.on('data', remember);
+    child.on('error', (error) => remember(Buffer.from(String(error))));
     this.#child = child;
-    const { pid } = child;
-    if (pid === undefined) return;
-    tellKeeper({ add: pid, folder: this.folder });
-    child.once('exit', () => tellKeeper({ remove: pid }));
+    keep(child, this.folder);
   }
 
   /** Waits until `ready` answers. @throws {Error} the process ended, or the time is over; with the end of its output */
@@ -109,7 +106,15 @@ export class Engine {
 
 let keeper: ChildProcess | undefined;
 
-/** Starts the keeper with the first engine. It outlives us by a moment: its input closes when we end, however we end. */
+/** Leaves a process that leads its own group to the keeper, with its temporary folder, until it has ended. */
+export function keep(child: ChildProcess, folder?: string): void {
+  const { pid } = child;
+  if (pid === undefined) return;
+  tellKeeper({ add: pid, folder });
+  child.once('exit', () => tellKeeper({ remove: pid }));
+}
+
+/** Starts the keeper with the first process. It outlives us by a moment: its input closes when we end, however we end. */
 function tellKeeper(message: { add: number; folder: string | undefined } | { remove: number }): void {
   if (!keeper) {
     keeper = spawn(process.execPath, [fileURLToPath(new URL('./keeper.mjs', import.meta.url))], {
