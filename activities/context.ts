@@ -3,11 +3,13 @@ import { parseMssqlAddress, parseMysqlAddress } from '../src/config/address.js';
 import type { Config } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
+import { scrubSecrets, scrubValues } from '../src/model/scrub.js';
 import type { RunSpec } from '../src/model/spec.js';
 import { errorNumber, isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js';
+import { activityDone, whereabouts } from './observe.js';
 
 /** What activities work with; made by the composition root. */
 export interface Dependencies {
@@ -100,37 +102,59 @@ export async function setPhase(session: Session, ref: RunRef, phase: string): Pr
 /** What is neither of the list nor passing trouble of an engine is tried again a few times; then a person must look. */
 const UNEXPECTED_ATTEMPTS_MAX = 5;
 
+/**
+ * What Temporal is told of a failure, and keeps: the engine's words without the values that it quotes, at every depth.
+ */
 function failureOf(error: unknown, attempt: number): unknown {
+  const cause = scrubbed(error);
   if (error instanceof StageswapError)
     return ApplicationFailure.create({
       message: error.message,
       type: error.type,
       nonRetryable: !error.retry,
-      cause: error,
+      ...(cause.cause === undefined ? {} : { cause: cause.cause as Error }),
     });
-  if (isPassingAtTarget(error) || isPassingAtSource(error)) return error;
-  if (attempt < UNEXPECTED_ATTEMPTS_MAX) return error;
-  const { name, message } = error as Error;
+  if (isPassingAtTarget(error) || isPassingAtSource(error)) return cause;
+  if (attempt < UNEXPECTED_ATTEMPTS_MAX) return cause;
   return ApplicationFailure.create({
-    message: `${name}: ${message}`,
+    message: `${cause.name}: ${cause.message}`,
     type: 'Unexpected',
     nonRetryable: true,
-    cause: error as Error,
+    cause,
   });
 }
 
-/** Wraps an activity: heartbeats while it works, and failures of the list under their own type. */
+/** A copy of an error for others to see. Its stack begins with its message, so that is replaced there, too. */
+function scrubbed(error: unknown): Error {
+  if (error instanceof ApplicationFailure) return error;
+  const { name = 'Error', message = String(error), stack, cause } = (error ?? {}) as Partial<Error>;
+  const ours = error instanceof StageswapError;
+  const clean = new Error(scrubSecrets(ours ? message : scrubValues(message)));
+  clean.name = name;
+  const frames = /\n\s+at [\s\S]*/.exec(stack ?? '')?.[0] ?? '';
+  clean.stack = `${name}: ${clean.message}${frames}`;
+  if (cause !== undefined) clean.cause = scrubbed(cause);
+  return clean;
+}
+
+/** Wraps an activity: heartbeats while it works, tells what it did, and failures of the list under their own type. */
 export function activity<A extends unknown[], R>(
   work: (...input: A) => Promise<R>,
 ): (...input: A) => Promise<R> {
   return async (...input: A) => {
     const context = Context.current();
+    const { activityType, attempt } = context.info;
+    const where = whereabouts(activityType, input);
+    const startedAt = performance.now();
     const beat = setInterval(() => context.heartbeat(), 2_000);
     try {
-      return await work(...input);
+      const result = await work(...input);
+      activityDone(activityType, where, result, performance.now() - startedAt);
+      return result;
     } catch (error) {
-      if (context.cancellationSignal.aborted) throw new CancelledFailure('cancelled', [], error as Error);
-      throw failureOf(error, context.info.attempt);
+      if (context.cancellationSignal.aborted) throw new CancelledFailure('cancelled', [], scrubbed(error));
+      context.log.warn(`${activityType} failed`, { ...where, attempt, error: scrubbed(error) });
+      throw failureOf(error, attempt);
     } finally {
       clearInterval(beat);
     }

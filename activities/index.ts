@@ -4,6 +4,7 @@ import { editActivities } from './edits.js';
 import { guardActivities } from './guards.js';
 import { ingestActivities } from './ingest.js';
 import { mergeActivities } from './merge.js';
+import { notifyActivities } from './notify.js';
 import { planActivities } from './plan.js';
 import { replayActivities } from './replay.js';
 import { runActivities } from './runs.js';
@@ -23,6 +24,7 @@ export function createActivities(dependencies: Dependencies) {
     ...settlementActivities(dependencies),
     ...planActivities(dependencies),
     ...editActivities(dependencies),
+    ...notifyActivities(dependencies),
   };
 }
 export type Activities = ReturnType<typeof createActivities>;

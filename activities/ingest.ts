@@ -33,6 +33,7 @@ import {
   setPhase,
   source,
 } from './context.js';
+import { chunkStored } from './observe.js';
 
 const WORK_MS_MAX = 20_000;
 
@@ -292,6 +293,8 @@ async function loadChunk(
     const rows = new RowStream();
     try {
       await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, rows, aside));
+      const { pipeline, generation } = spec;
+      chunkStored({ pipeline, generation, table: table.live, chunk: chunk.seq }, rows.sent);
       return;
     } catch (error) {
       const named = await withKeys(session, { table, into, from, to, rows, reader, signal }, error);

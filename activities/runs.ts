@@ -1,5 +1,6 @@
 import type { Config } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
+import type { NoticeKind } from '../src/model/messages.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { Report } from '../src/model/report.js';
 import type { RunSpec } from '../src/model/spec.js';
@@ -13,6 +14,7 @@ import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, join, sql } from '../src/sql/text.js';
 import { activity, type Dependencies, onTarget, type RunRef, tableExists } from './context.js';
+import { runEnded } from './observe.js';
 
 export interface Begun extends RunRef {
   runId: string;
@@ -23,6 +25,8 @@ export interface Begun extends RunRef {
   approve: RunSpec['approve'];
   /** Temporal knows the search attributes of runs */
   searchAttributes?: boolean;
+  /** what the pipeline's webhook wants to be told of */
+  webhook?: { on: NoticeKind[]; conflictsMax: number };
 }
 
 /** Begins and ends runs: preflight, the claim on the tables, the generation that fences older runs, the report that stays. */
@@ -118,21 +122,21 @@ export function runActivities(dependencies: Dependencies) {
   );
 
   /** Ends a run: its report stays in MySQL. A rollback that was published holds the pipeline in the same transaction. */
-  const end = activity(
-    async (ref: RunRef, report: Report): Promise<void> =>
-      onTarget(dependencies, ref.pipeline, async (session) =>
-        session.transaction(async () => {
+  const end = activity(async (ref: RunRef, report: Report): Promise<void> => {
+    await onTarget(dependencies, ref.pipeline, async (session) =>
+      session.transaction(async () => {
+        await session.run(
+          sql`UPDATE ${id(control.run)} SET report = ${JSON.stringify(report)}, outcome = ${report.outcome}, phase = 'ended', ended_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+        );
+        if (report.outcome === 'rolledBack') {
           await session.run(
-            sql`UPDATE ${id(control.run)} SET report = ${JSON.stringify(report)}, outcome = ${report.outcome}, phase = 'ended', ended_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+            sql`UPDATE ${id(control.pipeline)} SET held_reason = ${`rolled back by ${report.runId}`}, held_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND held_reason IS NULL`,
           );
-          if (report.outcome === 'rolledBack') {
-            await session.run(
-              sql`UPDATE ${id(control.pipeline)} SET held_reason = ${`rolled back by ${report.runId}`}, held_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND held_reason IS NULL`,
-            );
-          }
-        }),
-      ),
-  );
+        }
+      }),
+    );
+    runEnded(ref.pipeline, report.outcome, report.ms);
+  });
 
   /** Conflicts of a run, by live table. */
   const countConflicts = activity(
@@ -148,7 +152,8 @@ export function runActivities(dependencies: Dependencies) {
   return { begin, beginRollback, end, countConflicts };
 }
 
-function begun(spec: RunSpec, { searchAttributes = false }: Dependencies): Begun {
+function begun(spec: RunSpec, dependencies: Dependencies): Begun {
+  const { webhook } = dependencies.config(spec.pipeline);
   return {
     pipeline: spec.pipeline,
     generation: spec.generation,
@@ -157,7 +162,8 @@ function begun(spec: RunSpec, { searchAttributes = false }: Dependencies): Begun
     parallel: spec.parallel,
     firstPublish: spec.kind === 'publish' && spec.baseGeneration === null,
     approve: spec.approve,
-    searchAttributes,
+    searchAttributes: dependencies.searchAttributes ?? false,
+    ...(webhook ? { webhook: { on: webhook.on, conflictsMax: webhook.conflictsMax } } : {}),
   };
 }
 

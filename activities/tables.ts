@@ -38,6 +38,7 @@ import {
   tableExists,
   target,
 } from './context.js';
+import { forgetOld } from './retention.js';
 import { takeBack } from './settlements.js';
 
 /** What a run makes for each table, live's predecessor aside. */
@@ -170,6 +171,7 @@ export function tableActivities(dependencies: Dependencies) {
           await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
           dropped.push(name);
         }
+        await forgetOld(session, spec, dependencies.config(ref.pipeline).retention);
         return { dropped };
       }),
   );

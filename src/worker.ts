@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { makeTelemetryFilterString, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.js';
+import { parseMssqlAddress, parseMysqlAddress } from './config/address.js';
 import type { Config } from './config/load.js';
+import { createLog, type Level, sdkLogger } from './log.js';
 import { StageswapError } from './model/failures.js';
 import { TASK_QUEUE } from './model/messages.js';
 import { registerSearchAttributes } from './temporal/search-attributes.js';
@@ -56,10 +58,44 @@ export async function createWorker(options: WorkerOptions): Promise<Worker> {
   });
 }
 
-/** Runs a worker until it is told to stop. */
-export async function runWorker(options: WorkerOptions): Promise<void> {
-  const worker = await createWorker(options);
+/** What a worker tells of itself. */
+export interface Telemetry {
+  logLevel: Level;
+  /** host:port at which Prometheus finds the metrics; absent: none */
+  metricsAddress?: string;
+}
+
+/** Runs a worker until it is told to stop; it logs to standard error. */
+export async function runWorker(options: WorkerOptions, telemetry: Telemetry): Promise<void> {
+  const log = createLog({ level: telemetry.logLevel, secrets: options.configs.flatMap(secretsOf) });
+  Runtime.install({
+    logger: sdkLogger(log),
+    telemetryOptions: {
+      logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }) },
+      ...(telemetry.metricsAddress === undefined
+        ? {}
+        : { metrics: { prometheus: { bindAddress: telemetry.metricsAddress, countersTotalSuffix: true } } }),
+    },
+  });
+  const worker = await createWorker({ say: (line) => log.info(line), ...options });
+  log.info(
+    {
+      pipelines: options.configs.map((config) => config.pipeline),
+      taskQueue: options.taskQueue ?? TASK_QUEUE,
+    },
+    'the worker works',
+  );
   await worker.run();
+  log.info('the worker has stopped');
+}
+
+/** What of a configuration must not be seen. */
+function secretsOf(config: Config): string[] {
+  return [
+    parseMssqlAddress(config.source.url).password,
+    parseMysqlAddress(config.target.url).password,
+    ...(config.webhook ? [config.webhook.url] : []),
+  ];
 }
 
 /** The bundle that the build made; without a build the workflows are bundled now (some seconds, and more memory). */

@@ -96,6 +96,7 @@ test('what a configuration leaves out has these defaults', () => {
     assertions: [],
     cutOver: { lockAttemptMsMax: 50, attemptsMax: 200, heldMsMax: 250 },
     backups: 1,
+    retention: { conflictsDays: 365, editsDays: 90, reportsDays: 365 },
     tables: [
       {
         source: 'dbo.Customer',
@@ -112,6 +113,19 @@ test('what a configuration leaves out has these defaults', () => {
       },
     ],
   });
+});
+
+test('a webhook tells everything unless it says what, and its address comes from the environment', () => {
+  const env = { ...ENV, HOOK: 'https://hooks.example/secret' };
+  const load = (webhook: object) => parseConfig(stringify({ ...MINIMAL, webhook }), 'stageswap.yaml', env);
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a reference
+  expect(load({ url: '${HOOK}' }).webhook).toEqual({
+    url: 'https://hooks.example/secret',
+    on: ['waiting', 'conflictLimit', 'failed', 'rolledBack', 'held', 'skipped'],
+    conflictsMax: 1_000,
+  });
+  expect(() => load({ url: 'hooks.example' })).toThrow('no http:// or https:// address');
+  expect(() => load({ url: 'https://x', on: ['sometimes'] })).toThrow('waiting');
 });
 
 test('a loaded configuration cannot be changed', () => {
@@ -149,7 +163,7 @@ test('a variable that is not set is refused with its name, its place and the cur
   expect(problem?.cure).toMatch(/export MYSQL_URL/);
 });
 
-test('references are resolved in the two addresses and nowhere else', () => {
+test('references are resolved in addresses and nowhere else', () => {
   const text = changed((config) => {
     config.tables[0].columns = { id: `\${MSSQL_URL}` };
   });

@@ -90,6 +90,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
     cleanup: note('cleanup', { dropped: [] }),
     undo: note('undo', { undone: true }),
     end: note('end', undefined),
+    notify: async () => ({ sent: false }),
     applyEdits: async (_pipeline: string, edits: EditBatch['edits']) => {
       notes.push(...edits.map((edit) => `edit ${edit.editId}`));
       return edits.map((edit) => ({ editId: edit.editId, outcome: 'applied' as const }));

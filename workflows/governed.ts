@@ -57,6 +57,7 @@ export async function governed(
     const outcome = !problem ? success : problem.type === 'Aborted' ? 'aborted' : 'failed';
     const report = state.report(workflowInfo().firstExecutionRunId, outcome, problem);
     if (state.hasBegun) await end(state.run, report);
+    await tellOutcome(state, outcome, problem);
     await state.settled();
     if (outcome === 'failed')
       throw ApplicationFailure.create({
@@ -67,6 +68,23 @@ export async function governed(
       });
     return report;
   });
+}
+
+/** Whoever is woken by it finds the rest in the report: its words may quote values. */
+async function tellOutcome(
+  state: RunState,
+  outcome: Report['outcome'],
+  problem: Problem | undefined,
+): Promise<void> {
+  if (outcome === 'failed')
+    await state.notify({
+      kind: 'failed',
+      text: `failed${state.swapped ? ' after its swap' : ', live is untouched'}. stageswap status says why`,
+      ...(problem ? { failure: problem.type } : {}),
+    });
+  if (outcome !== 'rolledBack') return;
+  await state.notify({ kind: 'rolledBack', text: 'the latest publish was rolled back' });
+  await state.notify({ kind: 'held', text: 'is held, runs are refused until stageswap release' });
 }
 
 function reasonOf(state: RunState, error: unknown): Problem {

@@ -10,8 +10,9 @@ import {
 } from '@temporalio/workflow';
 import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
-import { type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
+import { type Notice, type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
 import type { PhaseReport, Report, TableReport } from '../src/model/report.js';
+import { tell } from './notices.js';
 import { storyOf } from './story.js';
 
 /** Temporal ends a history at 51,200 events; ours goes on as a new execution long before. */
@@ -35,6 +36,7 @@ export interface Continued {
   figures: Figures;
   paused: boolean;
   approved: boolean;
+  told: string[];
   startedAt: number;
 }
 
@@ -67,6 +69,8 @@ export class RunState {
   #waitingFor: string | undefined;
   /** the phase that the search attributes say */
   #found: string | undefined;
+  /** what the webhook was told: once is enough, over all executions */
+  #told: string[] = [];
   #run: Begun | undefined;
   #done: string[] = [];
   #phases: PhaseReport[] = [];
@@ -92,6 +96,7 @@ export class RunState {
     this.figures = continued.figures;
     this.#run = continued.run;
     this.#done = continued.done;
+    this.#told = continued.told;
     this.#phases = continued.phases;
     this.#startedAt = continued.startedAt;
     for (const table of continued.tables) this.#tables.set(table.progress.table, table);
@@ -232,6 +237,7 @@ export class RunState {
   async waitFor(what: string, until: () => boolean): Promise<void> {
     this.#waitingFor = what;
     this.#tell();
+    void this.notify({ kind: 'waiting', text: `waits for a human: ${what}` });
     while (!until() && this.abortReason === undefined) {
       await condition(() => until() || this.abortReason !== undefined || this.historyIsLong());
       await this.checkpoint();
@@ -246,6 +252,16 @@ export class RunState {
   /** Whether edits should go another way: the sender writes them directly, or repeats them at the next execution. */
   takesNoEdits(): boolean {
     return this.ending || workflowInfo().historyLength > HISTORY_EVENTS_FULL;
+  }
+
+  /** Tells the pipeline's webhook, where that wants to know, and does not know yet. */
+  async notify(notice: Notice): Promise<void> {
+    const told = `${notice.kind} ${notice.text}`;
+    // without a run nobody knows what the webhook wants: the activity does
+    const wanted = this.#run === undefined || this.#run.webhook?.on.includes(notice.kind);
+    if (!wanted || this.#told.includes(told)) return;
+    this.#told.push(told);
+    await tell(this.input.pipeline, notice);
   }
 
   historyIsLong(): boolean {
@@ -266,6 +282,7 @@ export class RunState {
       figures: this.figures,
       paused: this.paused,
       approved: this.approved,
+      told: this.#told,
       startedAt: this.#startedAt,
     };
     await continueAsNew({ ...this.input, continued });

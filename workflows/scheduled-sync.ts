@@ -3,6 +3,7 @@ import { executeChild, ParentClosePolicy } from '@temporalio/workflow';
 import type { SyncInput } from '../src/model/messages.js';
 import { workflowIdOf } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
+import { tell } from './notices.js';
 import { sync } from './sync.js';
 
 /** What a schedule starts: the run under its stable id. A run that works already means skipped, not failed. */
@@ -15,8 +16,11 @@ export async function scheduledSync(input: SyncInput): Promise<Report | { skippe
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
     });
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError)
-      return { skipped: `a run of ${input.pipeline} works already, or waits for an approval` };
+    if (error instanceof WorkflowExecutionAlreadyStartedError) {
+      const skipped = `a run of ${input.pipeline} works already, or waits for an approval`;
+      await tell(input.pipeline, { kind: 'skipped', text: `a scheduled run was skipped: ${skipped}` });
+      return { skipped };
+    }
     throw error;
   }
 }

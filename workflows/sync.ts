@@ -211,7 +211,18 @@ async function reconcile(state: RunState): Promise<void> {
 async function verify(state: RunState): Promise<void> {
   await prove(state);
   await countConflicts(state);
+  await tellConflicts(state);
   await state.interruptible(() => step('look at the guards').guard(state.run));
+}
+
+async function tellConflicts(state: RunState): Promise<void> {
+  const conflicts = state.tables().reduce((sum, table) => sum + table.conflicts, 0);
+  const max = state.run.webhook?.conflictsMax ?? Number.POSITIVE_INFINITY;
+  if (conflicts > max)
+    await state.notify({
+      kind: 'conflictLimit',
+      text: `${conflicts} conflicts, more than ${max}. stageswap conflicts lists and settles them`,
+    });
 }
 
 async function prove(state: RunState): Promise<void> {

@@ -1,15 +1,32 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Level, LOG_LEVELS } from '../log.js';
 import { TASK_QUEUE } from '../model/messages.js';
 import { configsOption, loadConfigs } from './config-option.js';
 import { note } from './output.js';
 import { temporalPlace, withTemporal } from './temporal.js';
+
+const HELP = `
+Logs are JSON, a line each, on standard error. SIGTERM or Ctrl-C lets running steps finish, or hands them to another worker.
+
+Examples:
+  stageswap worker --config stageswap.yaml
+  stageswap worker --config billing.yaml --config stock.yaml --metrics 127.0.0.1:9464`;
+
+interface Options {
+  config: string[];
+  metrics?: string;
+  logLevel: Level;
+}
 
 export function addWorker(program: Command): void {
   program
     .command('worker')
     .description('do the work: poll Temporal for the steps of runs until stopped')
     .addOption(configsOption())
-    .action(async (options: { config: string[] }) => {
+    .option('--metrics <address>', 'serve metrics for Prometheus at HOST:PORT/metrics', hostAndPort)
+    .addOption(new Option('--log-level <level>', 'what is logged').choices(LOG_LEVELS).default('info'))
+    .addHelpText('after', HELP)
+    .action(async (options: Options) => {
       const configs = loadConfigs(options.config);
       const place = temporalPlace();
       await withTemporal(async () => {}); // says at once, and by name, that Temporal does not answer
@@ -19,6 +36,18 @@ export function addWorker(program: Command): void {
       note(
         `worker of ${pipelines}: polls ${TASK_QUEUE} at ${place.address}; Ctrl-C lets running steps finish`,
       );
-      await runWorker({ configs, temporalAddress: place.address, namespace: place.namespace, say: note });
+      await runWorker(
+        { configs, temporalAddress: place.address, namespace: place.namespace },
+        {
+          logLevel: options.logLevel,
+          ...(options.metrics === undefined ? {} : { metricsAddress: options.metrics }),
+        },
+      );
     });
+}
+
+export function hostAndPort(text: string): string {
+  if (!/^(\[[0-9a-f:.]+\]|[^:\s]+):\d{1,5}$/i.test(text))
+    throw new InvalidArgumentError('write HOST:PORT, such as 127.0.0.1:9464.');
+  return text;
 }

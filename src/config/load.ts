@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
+import type { NoticeKind } from '../model/messages.js';
 import { LIVE_NAME_CHARACTERS_MAX } from '../model/names.js';
 import type { Assertion } from '../model/spec.js';
 import { AddressError, parseMssqlAddress, parseMysqlAddress } from './address.js';
@@ -42,6 +43,8 @@ export interface Config {
   badRows: 'stop' | 'quarantine';
   badRowsMax: number;
   assertions: Assertion[];
+  webhook?: { url: string; on: NoticeKind[]; conflictsMax: number };
+  retention: { conflictsDays: number; editsDays: number; reportsDays: number };
   timeZone?: string;
   tables: TableConfig[];
 }
@@ -265,6 +268,7 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
   checkNoSecret(raw.target.url, ['target', 'url'], report);
   if (sourceUrl !== undefined) checkAddress(() => parseMssqlAddress(sourceUrl), ['source', 'url'], report);
   if (targetUrl !== undefined) checkAddress(() => parseMysqlAddress(targetUrl), ['target', 'url'], report);
+  const webhook = raw.webhook && resolveWebhook(raw.webhook, env, report);
   const { guards } = raw;
   return {
     pipeline: raw.pipeline,
@@ -284,6 +288,8 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
     badRows: raw.badRows,
     badRowsMax: raw.badRowsMax,
     assertions: raw.assertions,
+    ...(webhook === undefined ? {} : { webhook }),
+    retention: raw.retention,
     ...(raw.timeZone === undefined ? {} : { timeZone: raw.timeZone }),
     tables: raw.tables.map((table) => ({
       ...table,
@@ -295,6 +301,18 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
       ),
     })),
   };
+}
+
+function resolveWebhook(
+  raw: NonNullable<RawConfig['webhook']>,
+  env: Record<string, string | undefined>,
+  report: Reporter,
+): NonNullable<RawConfig['webhook']> {
+  const path = ['webhook', 'url'];
+  const url = resolveReferences(raw.url, path, env, report);
+  if (url !== undefined && !/^https?:\/\/[^/\s]/.test(url))
+    report(path, 'the webhook is no http:// or https:// address', 'write it as https://host/path');
+  return { ...raw, url: url ?? '' };
 }
 
 /** A password stands in the environment, never in the file. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { NOTICES } from '../model/messages.js';
 
 /** Limits of a configuration, in one place: the schema, its tests and the manual refer to these. */
 export const LIMITS = {
@@ -28,6 +29,10 @@ export const DEFAULTS = {
   onConflict: 'live',
   onSourceDelete: 'delete',
   onLiveDelete: 'respect',
+  conflictsMax: 1_000,
+  conflictsDays: 365,
+  editsDays: 90,
+  reportsDays: 365,
 } as const;
 
 export type Owner = 'merge' | 'source' | 'live';
@@ -68,6 +73,7 @@ const column = z
   .describe("live's column: the source's column, or an object that also says owner and onConflict");
 
 const share = z.number().min(0).max(1);
+const days = z.int().min(1).max(36_500);
 
 const table = z.strictObject({
   source: z
@@ -208,6 +214,38 @@ export const configSchema = z
       )
       .default([])
       .describe('looked at before the cut-over: each must return no row'),
+    webhook: z
+      .strictObject({
+        url: z.string().min(1).describe('where to POST, by reference to the environment'),
+        on: z
+          .array(z.enum(NOTICES))
+          .min(1)
+          .default([...NOTICES])
+          .describe('what people want to be woken by'),
+        conflictsMax: z
+          .int()
+          .min(0)
+          .default(DEFAULTS.conflictsMax)
+          .describe('a run that finds more conflicts tells conflictLimit'),
+      })
+      .optional()
+      .describe('told, by JSON, when a run waits for a human, fails, is rolled back, held, or skipped'),
+    retention: z
+      .strictObject({
+        conflictsDays: days
+          .default(DEFAULTS.conflictsDays)
+          .describe('days after which closed conflicts and settlements are deleted'),
+        editsDays: days
+          .default(DEFAULTS.editsDays)
+          .describe(
+            'days for which the id of an edit is remembered: a later repetition would be applied again',
+          ),
+        reportsDays: days
+          .default(DEFAULTS.reportsDays)
+          .describe('days after which reports, plans and the chunk ledger of runs are deleted'),
+      })
+      .prefault({})
+      .describe('how long the records of runs are kept; they are deleted when a run ends'),
     timeZone: z
       .string()
       .min(1)

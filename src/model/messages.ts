@@ -48,6 +48,10 @@ export const UPDATES = {
 /** By which the Temporal UI finds and lists runs. */
 export const SEARCH_ATTRIBUTES = { pipeline: 'StageswapPipeline', phase: 'StageswapPhase' } as const;
 
+/** What a webhook can be told of. */
+export const NOTICES = ['waiting', 'conflictLimit', 'failed', 'rolledBack', 'held', 'skipped'] as const;
+export type NoticeKind = (typeof NOTICES)[number];
+
 export const QUERIES = { progress: 'progress' } as const;
 
 export interface SyncInput {
@@ -88,6 +92,15 @@ export interface EditOutcome {
   editId: string;
   outcome: 'applied' | 'repeated' | 'refused';
   problem?: string;
+}
+
+/** What the webhook of a pipeline is told. */
+export interface Notice {
+  kind: NoticeKind;
+  /** counts and names, and what to do; neither values nor secrets */
+  text: string;
+  /** of the list in failures.ts */
+  failure?: string;
 }
 
 export interface TableProgress {

@@ -18,6 +18,7 @@ const SPECIALS = /[\\\n\x1f\0]/g;
 /** What was sent: rows, and two order-independent sums over each row's CRC-32, as `proofOfBaseNext` computes them. */
 export interface Sent {
   rows: number;
+  bytes: number;
   checksumSum: bigint;
   checksumXor: number;
 }
@@ -25,7 +26,7 @@ export interface Sent {
 /** Rows on their way into LOAD DATA: text fields in, one in-memory stream out, with back-pressure. */
 export class RowStream {
   readonly stream = new PassThrough({ highWaterMark: 1 << 20 });
-  readonly sent: Sent = { rows: 0, checksumSum: 0n, checksumXor: 0 };
+  readonly sent: Sent = { rows: 0, bytes: 0, checksumSum: 0n, checksumXor: 0 };
   #pending = '';
   #sum = 0;
   #failure: Error | undefined;
@@ -108,6 +109,7 @@ export class RowStream {
     if (this.#pending === '') return true;
     // A Buffer, never a string: a string in this stream ends the process (TRAPS "LOAD DATA LOCAL").
     const bytes = Buffer.from(this.#pending, 'utf8');
+    this.sent.bytes += bytes.length;
     this.#pending = '';
     // Each write is one packet, and a row may be longer than the server takes at a time (max_allowed_packet).
     let more = true;

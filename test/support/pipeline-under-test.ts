@@ -100,8 +100,9 @@ export class PipelineUnderTest {
     return join(this.#folder, 'stageswap.yaml');
   }
 
-  startWorker(): WorkerProcess {
-    const worker = new WorkerProcess(this.file, this.environment);
+  /** @param rest further options of the command */
+  startWorker(...rest: string[]): WorkerProcess {
+    const worker = new WorkerProcess(this.file, this.environment, rest);
     this.#workers.add(worker);
     return worker;
   }

@@ -4,18 +4,20 @@ import { execa } from 'execa';
 /** The built command line, as a user runs it. */
 export const CLI = join(import.meta.dirname, '..', '..', 'dist', 'src', 'cli', 'main.js');
 
-const spawn = (file: string, env: Record<string, string>) =>
-  execa('node', [CLI, 'worker', '--config', file], { env, all: true, reject: false });
+const spawn = (file: string, env: Record<string, string>, rest: string[]) =>
+  execa('node', [CLI, 'worker', '--config', file, ...rest], { env, all: true, reject: false });
+
+const OUTPUT_CHARACTERS_MAX = 1_000_000;
 
 /** A worker in a process of its own, which a test may kill like a machine that fails. */
 export class WorkerProcess {
   readonly #process: ReturnType<typeof spawn>;
   #output = '';
 
-  constructor(file: string, env: Record<string, string>) {
-    this.#process = spawn(file, env);
+  constructor(file: string, env: Record<string, string>, rest: string[] = []) {
+    this.#process = spawn(file, env, rest);
     this.#process.all.on('data', (data: Buffer) => {
-      this.#output = (this.#output + data.toString()).slice(-20_000);
+      this.#output = (this.#output + data.toString()).slice(-OUTPUT_CHARACTERS_MAX);
     });
   }
 
