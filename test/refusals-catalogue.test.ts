@@ -37,6 +37,7 @@ const SQL_SERVER: CatalogueAnswers = {
     { index_id: 1, name: 'PK', is_unique: true, is_primary_key: true, has_filter: false },
     { index_id: 2, name: 'UX', is_unique: true, is_primary_key: false, has_filter: false },
     { index_id: 3, name: 'UF', is_unique: true, is_primary_key: false, has_filter: true },
+    { index_id: 5, name: 'UD', is_unique: true, is_primary_key: false, has_filter: false, is_disabled: true },
     { index_id: 4, name: 'IX', is_unique: false, is_primary_key: false, has_filter: false },
   ],
   indexColumns: [
@@ -46,6 +47,7 @@ const SQL_SERVER: CatalogueAnswers = {
     { index_id: 2, column_id: 4, key_ordinal: 0 },
     { index_id: 3, column_id: 3, key_ordinal: 1 },
     { index_id: 4, column_id: 3, key_ordinal: 1 },
+    { index_id: 5, column_id: 3, key_ordinal: 1 },
   ],
   foreignKeys: [{ object_id: 70, name: 'FK', referenced_object_id: 10 }],
   foreignKeyColumns: [

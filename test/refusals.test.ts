@@ -447,6 +447,22 @@ describe('of the source and its mapping, a run refuses', () => {
       'dbo.Customer: the source has no such table',
     ],
     [
+      'a view',
+      { ...FACTS, source: [invoice], isView: { customer: true } },
+      'dbo.Customer: is a view, and a run reads tables',
+    ],
+    [
+      'a name that two columns have, but for their case',
+      withSource({
+        columns: [
+          sourceColumn('CustomerId', 'bigint'),
+          sourceColumn('NAME', 'nvarchar'),
+          sourceColumn('name', 'nvarchar'),
+        ],
+      }),
+      'dbo.Customer.Name: the source has more than one such column: NAME, name',
+    ],
+    [
       'a column that is not there',
       withSource({ columns: customer.columns.slice(0, 1) }),
       'dbo.Customer.Name: the source has no such column',
@@ -485,6 +501,25 @@ describe('of the source and its mapping, a run refuses', () => {
     ],
   ])('%s', (_, facts, words) => {
     expect(refusal(facts)).toContain(words);
+  });
+
+  it('nothing where one of two such columns is called just so: that one is read', () => {
+    const columns = [
+      sourceColumn('CustomerId', 'bigint'),
+      sourceColumn('NAME', 'geography'),
+      sourceColumn('Name', 'nvarchar'),
+    ];
+    expect(decided(withSource({ columns })).refusals).toEqual([]);
+  });
+
+  it('nothing for a masked column, but warns that masks would be published', () => {
+    const columns = [
+      sourceColumn('CustomerId', 'bigint'),
+      sourceColumn('Name', 'nvarchar', { masked: true }),
+    ];
+    const { refusals, warnings } = decided(withSource({ columns }));
+    expect(refusals).toEqual([]);
+    expect(warnings.map(({ what }) => what).join()).toContain('the column is masked');
   });
 
   it('says how a column is spelled that differs by case alone', () => {

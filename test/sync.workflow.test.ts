@@ -188,6 +188,18 @@ describe('a run', () => {
     expect(notes).not.toContain('cutOver');
   });
 
+  it('is published although the source is away when every row has been read', async () => {
+    const notes: string[] = [];
+    const activities = noting(notes, {
+      closeMoment: async () => {
+        throw ApplicationFailure.nonRetryable('the source does not answer', 'Unreachable');
+      },
+    });
+    const report = (await withRun(activities, 'sync', (handle) => handle.result())) as Report;
+    expect(report).toMatchObject({ outcome: 'published' });
+    expect(notes).toContain('cutOver');
+  });
+
   it('has nothing under way any more when it takes back what it made', async () => {
     const notes: string[] = [];
     const working = withResolvers();

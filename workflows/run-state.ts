@@ -42,6 +42,7 @@ export interface Continued {
 
 interface Figures {
   moment: string;
+  momentBecause: string | undefined;
   handedIn: number;
   captured: number;
   replayedBefore: number;
@@ -60,6 +61,7 @@ export class RunState {
   ending = false;
   figures: Figures = {
     moment: '',
+    momentBecause: undefined,
     handedIn: 0,
     captured: 0,
     replayedBefore: 0,
@@ -304,12 +306,14 @@ export class RunState {
   }
 
   report(runId: string, outcome: Report['outcome'], problem?: { type: string; message: string }): Report {
-    const { moment, captured, replayedBefore, replayedUnderLock, handedIn, cutOver } = this.figures;
+    const { moment, momentBecause, captured, replayedBefore, replayedUnderLock, handedIn, cutOver } =
+      this.figures;
     return {
       pipeline: this.input.pipeline,
       runId,
       outcome,
       moment,
+      ...(momentBecause === undefined ? {} : { momentBecause }),
       ms: Date.now() - this.#startedAt,
       tables: this.tables(),
       edits: { captured, replayedBefore, replayedUnderLock, handedIn },

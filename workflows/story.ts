@@ -1,5 +1,5 @@
 import type { Progress } from '../src/model/messages.js';
-import type { Report } from '../src/model/report.js';
+import { momentText, type Report } from '../src/model/report.js';
 
 const count = (value: number) => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 
@@ -11,7 +11,7 @@ export function storyOf(progress: Progress, report: Report): string {
   return [
     headline(progress),
     steps(progress, report),
-    ...(report.moment ? [`The source is read by ${report.moment}.`] : []),
+    ...(report.moment ? [`The source is read by ${momentText(report)}.`] : []),
     ...(progress.tables.length > 0 ? [tables(progress, report)] : []),
     ...findings(report),
   ].join('\n\n');

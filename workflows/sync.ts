@@ -3,6 +3,8 @@ import {
   ActivityCancellationType,
   ApplicationFailure,
   CancellationScope,
+  isCancellation,
+  log,
   proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -34,7 +36,7 @@ const step = (summary: string, retry: RetryPolicy = {}) =>
 const PREFLIGHT_ATTEMPTS_MAX = 5;
 const preflight = (summary: string) => step(summary, { maximumAttempts: PREFLIGHT_ATTEMPTS_MAX });
 
-/** A source that is away must not keep an aborted run from taking capture off live; the next run drops the snapshot. */
+/** A source that is away must not keep a run from its end, nor an aborted one from taking capture off live: the next run drops the snapshot. */
 const CLOSE_MOMENT_ATTEMPTS_MAX = 3;
 
 /** One run: the source's rows, merged with what clients changed, become live. */
@@ -136,14 +138,23 @@ async function takeBack(state: RunState): Promise<void> {
 
 async function ingest(state: RunState, undo: Undo): Promise<void> {
   const { run } = state;
-  undo(() =>
-    step('give up the moment of the source', { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX }).closeMoment(run),
-  );
-  const { moment } = await step('open one moment of the source').openMoment(run);
+  const giveUp = () =>
+    step('give up the moment of the source', { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX }).closeMoment(run);
+  undo(giveUp);
+  const { moment, because } = await step('open one moment of the source').openMoment(run);
   state.figures.moment = moment;
+  state.figures.momentBecause = because;
   if (moment === 'transaction') await ingestTransaction(state);
   else for (const table of run.tables) await ingestTable(state, table);
-  await step('give up the moment of the source').closeMoment(run);
+  try {
+    await giveUp();
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    // Every row is here: a source that is away by now does not keep them from being published.
+    log.warn('the moment of the source could not be given up; the next run does it', {
+      ...problemOf(error),
+    });
+  }
 }
 
 async function ingestTransaction(state: RunState): Promise<void> {

@@ -1,5 +1,5 @@
 import Table from 'cli-table3';
-import type { Outcome, Report } from '../model/report.js';
+import { momentText, type Outcome, type Report } from '../model/report.js';
 import { colours } from './colours.js';
 
 /** A report as text for people: the outcome, a table of tables, edits, cut-over and phases. */
@@ -8,7 +8,7 @@ export function reportText(report: Report): string {
     `${colours.bold(report.pipeline)}  ${outcomeText(report.outcome)}  in ${duration(report.ms)}  ${colours.dim(`run ${report.runId}`)}`,
   ];
   if (report.problem) parts.push(colours.yellow(report.problem));
-  if (report.moment) parts.push(`moment of the source: ${report.moment}`);
+  if (report.moment) parts.push(`moment of the source: ${momentText(report)}`);
   if (report.tables.length > 0) parts.push(tablesText(report));
   const { edits, cutOver } = report;
   parts.push(

@@ -33,6 +33,8 @@ export interface Report {
   outcome: Outcome;
   /** how the source was read as of one moment: snapshot | transaction | fuzzy; empty if it was never read */
   moment: string;
+  /** why it was a transaction, where a database snapshot was wanted first */
+  momentBecause?: string;
   ms: number;
   tables: TableReport[];
   edits: {
@@ -111,4 +113,11 @@ export function exitCodeOf(
     case 'failed':
       return exitCodeOfFailure(report.problemType);
   }
+}
+
+/** How the source was read, and what that costs, in words; empty if it was never read. */
+export function momentText({ moment, momentBecause }: Pick<Report, 'moment' | 'momentBecause'>): string {
+  if (moment !== 'transaction') return moment;
+  const because = momentBecause === undefined ? '' : `, as no database snapshot can be had: ${momentBecause}`;
+  return `one SNAPSHOT transaction${because} (a pause or a crash in ingest begins it again, and the source keeps old versions of changed rows until it ends)`;
 }

@@ -3,6 +3,7 @@ import { keyRefusalOf, lossOf, refusalOf } from '../model/conversion.js';
 import type { LiveTable } from '../mysql/schema.js';
 import type { SourceTable } from '../sql-server/schema.js';
 import type { Report } from './finding.js';
+import { alikeColumns, sourceColumnOf } from './source-names.js';
 
 /** What a mapping of columns may be: both sides are there, and one can hold what the other says. */
 export function decideColumns(
@@ -16,9 +17,8 @@ export function decideColumns(
   for (const [name, column] of Object.entries(table.columns)) {
     const where = `${table.live}.${name}`;
     const to = live.columns.find((candidate) => candidate.name === name);
-    const from = source.columns.find(
-      (candidate) => candidate.name.toLowerCase() === column.from.toLowerCase(),
-    );
+    const from = sourceColumnOf(source, column.from);
+    const alike = from ? [] : alikeColumns(source, column.from);
     if (!to)
       refuse(
         where,
@@ -28,8 +28,12 @@ export function decideColumns(
     if (!from)
       refuse(
         `${table.source}.${column.from}`,
-        'the source has no such column',
-        'correct from, or take the column out',
+        alike.length > 1
+          ? `the source has more than one such column: ${alike.join(', ')}`
+          : 'the source has no such column',
+        alike.length > 1
+          ? 'write the one that is meant, letter by letter'
+          : 'correct from, or take the column out',
       );
     if (!to || !from) continue;
     if (to.generated) refuse(where, 'is a generated column: MySQL computes it', 'take it out of columns');
@@ -39,6 +43,12 @@ export function decideColumns(
     if (keyRefusal) refuse(where, keyRefusal.what, keyRefusal.cure);
     if (from.nullable && !to.nullable && !table.key.includes(name))
       warn(where, 'the source allows NULL and live does not: a NULL will stop the run', 'allow NULL in live');
+    if (from.masked)
+      warn(
+        `${table.source}.${from.name}`,
+        'the column is masked: a login without the permission UNMASK reads masks, and a run would publish them',
+        'GRANT UNMASK to the login, or take the column out',
+      );
     const loss = lossOf(from, to, timeZone);
     if (loss !== undefined) warn(where, loss, 'nothing to do, if that is enough');
   }

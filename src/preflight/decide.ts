@@ -2,11 +2,12 @@ import type { Config, TableConfig } from '../config/load.js';
 import type { LiveTable } from '../mysql/schema.js';
 import type { SourceTable } from '../sql-server/schema.js';
 import { decideColumns } from './columns.js';
-import { type Facts, sourceOf } from './facts.js';
+import type { Facts } from './facts.js';
 import type { Finding, Report } from './finding.js';
 import { decideLive, tablesInCycle } from './live.js';
 import { type Needs, needsOf } from './needs.js';
 import { decideServer, unsuitableServer } from './server.js';
+import { sourceOf } from './source-names.js';
 
 export interface Decision {
   refusals: Finding[];
@@ -34,6 +35,12 @@ export function decide(config: Config, facts: Facts): Decision {
     if (!live) refuse(table.live, `${facts.schema} has no such table`, 'create it, or correct tables[].live');
     else decideLive(table, live, { lives, schema: facts.schema }, refuse, warn);
     if (source) decideSource(table, source, facts, refuse, warn);
+    else if (facts.isView?.[table.live])
+      refuse(
+        table.source,
+        'is a view, and a run reads tables: a view has no key along which it could be read in chunks',
+        'name the table that the view reads',
+      );
     else
       refuse(
         table.source,

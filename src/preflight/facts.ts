@@ -7,8 +7,9 @@ import { breaches, tablesOfAssertion } from '../sql/guards.js';
 import { type Fragment, id, sql } from '../sql/text.js';
 import { errorNumber, quoted, type SourcePool, withSource } from '../sql-server/connection.js';
 import { beginSnapshotTransaction } from '../sql-server/moment.js';
-import { readSourceTables, type SourceTable } from '../sql-server/schema.js';
+import { isView, readSourceTables, type SourceTable } from '../sql-server/schema.js';
 import { unsuitableServer } from './server.js';
+import { sourceColumnOf, sourceOf } from './source-names.js';
 
 /** Everything that preflight's decision rests on; gathered first, so that the decision is a pure function. */
 export interface Facts {
@@ -30,6 +31,8 @@ export interface Facts {
   unreadable?: Record<string, string>;
   /** by live's name: has the source no row? */
   sourceIsEmpty?: Record<string, boolean>;
+  /** by live's name: the source has a view of that name, and no table */
+  isView?: Record<string, boolean>;
   /** how the source could be read as of one moment; null: not asked */
   moments?: { snapshot: MomentFact | null; transaction: MomentFact | null };
 }
@@ -124,7 +127,7 @@ function nothingAsked(server: ServerFacts, schema: string): Facts {
   return { ...nothing, server, schema, held: null, metadataLocksVisible: false };
 }
 
-type SourceFacts = Pick<Facts, 'source' | 'badKeys' | 'unreadable' | 'sourceIsEmpty' | 'moments'>;
+type SourceFacts = Pick<Facts, 'source' | 'badKeys' | 'unreadable' | 'sourceIsEmpty' | 'isView' | 'moments'>;
 
 async function sourceFacts(config: Config): Promise<SourceFacts> {
   const address = parseMssqlAddress(config.source.url);
@@ -140,12 +143,16 @@ async function sourceFacts(config: Config): Promise<SourceFacts> {
         badKeys: {},
         unreadable: {},
         sourceIsEmpty: {},
+        isView: {},
         moments: { snapshot: null, transaction: null },
       };
       let readable: string | undefined;
       for (const table of config.tables) {
         const found = sourceOf(source, table.source);
-        if (!found) continue;
+        if (!found) {
+          facts.isView[table.live] = await isView(pool, sourceTableName(table.source));
+          continue;
+        }
         const empty = await isEmpty(pool, table, found);
         if (typeof empty === 'string') {
           facts.unreadable[table.live] = empty;
@@ -171,7 +178,7 @@ const quotedName = (table: SourceTable) => `${quoted(table.schema)}.${quoted(tab
 /** Reads the mapped columns of one row. @returns whether there is none, or the server's words if it lets nobody read */
 async function isEmpty(pool: SourcePool, table: TableConfig, found: SourceTable): Promise<boolean | string> {
   const mapped = Object.values(table.columns).flatMap(({ from }) => {
-    const column = found.columns.find((candidate) => sameName(candidate.name, from));
+    const column = sourceColumnOf(found, from);
     return column ? [quoted(column.name)] : [];
   });
   if (mapped.length === 0) return false;
@@ -195,14 +202,13 @@ async function badKeysOf(
   found: SourceTable,
 ): Promise<{ nulls: number; doubled: number } | undefined> {
   const columns = table.key.flatMap((name) => {
-    const from = table.columns[name]?.from ?? '';
-    return found.columns.filter((column) => sameName(column.name, from));
+    return sourceColumnOf(found, table.columns[name]?.from ?? '') ?? [];
   });
   if (columns.length !== table.key.length) return undefined;
   // A unique index over the key, or over a part of it, answers for nothing; only without one the rows are asked.
   const unique = [found.primaryKey, ...found.uniqueIndexes.map((index) => index.columns)].some(
     (indexed) =>
-      indexed.length > 0 && indexed.every((name) => columns.some((column) => sameName(column.name, name))),
+      indexed.length > 0 && indexed.every((name) => columns.some((column) => column.name === name)),
   );
   const count = async (text: string) => {
     const answer = await pool.request().query<{ n: string | number }>(text);
@@ -250,15 +256,4 @@ async function tryTransaction(pool: SourcePool, table: string): Promise<MomentFa
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : (error as Error);
     return { possible: false, because: cause.message };
   }
-}
-
-const sameName = (left: string, right: string) => left.toLowerCase() === right.toLowerCase();
-
-/** The source's table of a configured name: as written, else regardless of case. */
-export function sourceOf(source: SourceTable[], name: string): SourceTable | undefined {
-  const wanted = sourceTableName(name);
-  return (
-    source.find((table) => table.schema === wanted.schema && table.name === wanted.table) ??
-    source.find((table) => sameName(table.schema, wanted.schema) && sameName(table.name, wanted.table))
-  );
 }

@@ -2,7 +2,8 @@ import type { Config, TableConfig } from '../config/load.js';
 import type { LiveColumn, MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
 import type { LiveColumnFacts, LiveTable } from '../mysql/schema.js';
 import type { SourceTable } from '../sql-server/schema.js';
-import { type Facts, sourceOf } from './facts.js';
+import type { Facts } from './facts.js';
+import { sourceColumnOf, sourceOf } from './source-names.js';
 
 /** Freezes the configuration and the two schemas into the specification of a run. Facts must have passed `decide`. */
 export function freeze(
@@ -55,8 +56,7 @@ function freezeTable(
   const ordered = [...table.key, ...names.filter((name) => !table.key.includes(name))];
   const columns = ordered.map((name) => {
     const to = live.columns.find((column) => column.name === name);
-    const wanted = table.columns[name]?.from.toLowerCase();
-    const from = source.columns.find((column) => column.name.toLowerCase() === wanted);
+    const from = sourceColumnOf(source, table.columns[name]?.from ?? '');
     if (!to || !from) throw new Error(`${table.live}.${name} did not pass preflight`);
     const { type, maxLengthBytes, precision, scale, collation } = from;
     return {

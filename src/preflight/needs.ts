@@ -1,7 +1,8 @@
 import type { Config, TableConfig } from '../config/load.js';
 import type { LiveColumnFacts, LiveTable } from '../mysql/schema.js';
-import { type Facts, sourceOf } from './facts.js';
+import type { Facts } from './facts.js';
 import { privilegesNeeded } from './privileges.js';
+import { sourceOf } from './source-names.js';
 
 /** What a run of one table needs on the target's disk, in bytes; estimates, for people. */
 export interface TableNeeds {

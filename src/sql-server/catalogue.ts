@@ -45,7 +45,10 @@ export function describeTable(table: CatalogueRow, answers: CatalogueAnswers): S
       .sort((a, b) => number(a.key_ordinal) - number(b.key_ordinal))
       .map((row) => names.get(number(row.column_id)) ?? '');
   const primary = indexes.find((row) => truth(row.is_primary_key));
-  const unique = indexes.filter((row) => truth(row.is_unique) && !truth(row.is_primary_key));
+  // A disabled index is not kept up to date: it proves nothing.
+  const unique = indexes.filter(
+    (row) => truth(row.is_unique) && !truth(row.is_primary_key) && !truth(row.is_disabled),
+  );
   // Only an index that is known to have no filter proves anything for all rows.
   const proving = unique.filter((row) => truth(row.is_unique_constraint) || isSaid(row.has_filter));
   if (proving.length < unique.length)
@@ -97,6 +100,7 @@ function describeColumn(row: CatalogueRow, answers: CatalogueAnswers): SourceCol
     nullable: isSaid(row.is_nullable) ? truth(row.is_nullable) : truth(standard.is_nullable),
     computed: truth(row.is_computed),
     identity: truth(row.is_identity),
+    ...(truth(row.is_masked) ? { masked: true } : {}),
     collation: isSaid(row.collation_name) ? text(row.collation_name) : null,
   };
 }

@@ -81,14 +81,17 @@ function bind(request: mssql.Request, columns: SourceColumn[], values: string[],
   });
 }
 
-/** `key >= limit` or `key > limit`, column by column. */
+/**
+ * `key >= limit` or `key > limit`, column by column. The first column is bounded once more on its own, so that a server
+ * seeks along the key instead of scanning it for the OR.
+ */
 function compare(columns: SourceColumn[], bounds: string[], last: '>=' | '>'): string {
   const [column, ...rest] = columns;
   const [bound, ...restBounds] = bounds;
   if (!column || !bound) return '1 = 1';
   const name = quoted(column.name);
   if (rest.length === 0) return `${name} ${last} ${bound}`;
-  return `(${name} > ${bound} OR (${name} = ${bound} AND ${compare(rest, restBounds, last)}))`;
+  return `(${name} >= ${bound} AND (${name} > ${bound} OR (${name} = ${bound} AND ${compare(rest, restBounds, last)})))`;
 }
 function below(columns: SourceColumn[], bounds: string[]): string {
   const [column, ...rest] = columns;
@@ -96,7 +99,7 @@ function below(columns: SourceColumn[], bounds: string[]): string {
   if (!column || !bound) return '1 = 1';
   const name = quoted(column.name);
   if (rest.length === 0) return `${name} < ${bound}`;
-  return `(${name} < ${bound} OR (${name} = ${bound} AND ${below(rest, restBounds)}))`;
+  return `(${name} <= ${bound} AND (${name} < ${bound} OR (${name} = ${bound} AND ${below(rest, restBounds)})))`;
 }
 
 export function quotedTable(table: TableSpec): string {

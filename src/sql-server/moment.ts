@@ -1,5 +1,6 @@
 import mssql from 'mssql';
 import { StageswapError } from '../model/failures.js';
+import { lowerCase, text } from './catalogue.js';
 import { errorNumber, quoted } from './connection.js';
 
 /**
@@ -21,11 +22,13 @@ export async function createDatabaseSnapshot(
   const files = await pool
     .request()
     .query("SELECT name, physical_name FROM sys.database_files WHERE type_desc = 'ROWS'");
-  const list = (files.recordset as { name: string; physical_name: string | null }[]).map((file) => {
-    if (!file.physical_name)
+  const list = lowerCase(files.recordset).map((file) => {
+    const path = text(file.physical_name);
+    if (path === '')
       throw new StageswapError('Refused', `the source does not say where ${database} keeps its files`);
-    const folder = file.physical_name.replace(/[^/\\]*$/, '');
-    return `(NAME = ${quoted(file.name)}, FILENAME = N'${`${folder}${snapshot}_${file.name}.ss`.replaceAll("'", "''")}')`;
+    const name = text(file.name);
+    const folder = path.replace(/[^/\\]*$/, '');
+    return `(NAME = ${quoted(name)}, FILENAME = N'${`${folder}${snapshot}_${name}.ss`.replaceAll("'", "''")}')`;
   });
   if (list.length === 0) throw new StageswapError('Refused', `the source shows no files of ${database}`);
   try {
@@ -40,8 +43,8 @@ export async function createDatabaseSnapshot(
 /** Names of the databases that begin with `prefix`, as far as the login may see them. */
 export async function databasesNamed(pool: mssql.ConnectionPool, prefix: string): Promise<string[]> {
   const databases = await pool.request().query('SELECT name FROM sys.databases');
-  return (databases.recordset as { name: string }[])
-    .map(({ name }) => name)
+  return lowerCase(databases.recordset)
+    .map(({ name }) => text(name))
     .filter((name) => name.startsWith(prefix));
 }
 

@@ -21,6 +21,8 @@ export interface SourceColumnFacts {
   nullable: boolean;
   computed: boolean;
   identity: boolean;
+  /** dynamic data masking: a login without UNMASK reads other values than are stored */
+  masked?: boolean;
   collation: string | null;
 }
 
@@ -108,6 +110,26 @@ async function askAbout(
   );
   const schema = schemaOf(table, known.schemas);
   return { ...answers, standardColumns: rows.filter((row) => same(text(row.table_schema), schema)) };
+}
+
+/** Is this the name of a view? An engine that does not say has none. */
+export async function isView(
+  pool: ConnectionPool,
+  name: { schema: string; table: string },
+): Promise<boolean> {
+  try {
+    const rows = await select(
+      pool,
+      'SELECT * FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = @name',
+      name.table,
+    );
+    return rows.some(
+      (row) => same(text(row.table_schema), name.schema) && text(row.table_type).toUpperCase() === 'VIEW',
+    );
+  } catch (error) {
+    if (error instanceof mssql.RequestError && error.code === 'EREQUEST') return false;
+    throw error;
+  }
 }
 
 /** sys.partitions is more than a restricted login may see, and other engines may not have it: no answer is one, too. */
