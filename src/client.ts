@@ -9,6 +9,7 @@ import { applyEdit, type Editable } from './mysql/edits.js';
 import { createControlTables } from './sql/control.js';
 
 export type { ClientEdit, EditOutcome } from './model/messages.js';
+export { dataConverterOf } from './temporal/codec.js';
 
 /**
  * What an application may edit, as its types: `{ customer: { key: 'customer_id'; set: 'email' | 'phone' } }`. Without it

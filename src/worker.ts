@@ -7,12 +7,12 @@ import type { Config } from './config/load.js';
 import { createLog, type Level, sdkLogger } from './log.js';
 import { StageswapError } from './model/failures.js';
 import { TASK_QUEUE } from './model/messages.js';
+import type { TemporalPlace } from './temporal/place.js';
 import { registerSearchAttributes } from './temporal/search-attributes.js';
 
 export interface WorkerOptions {
   configs: Config[];
-  temporalAddress: string;
-  namespace: string;
+  temporal: TemporalPlace;
   taskQueue?: string;
   /** told what an operator should know when the worker starts */
   say?: (line: string) => void;
@@ -21,25 +21,21 @@ export interface WorkerOptions {
 /** The composition root: configurations → activities → a worker. @returns a worker that is ready to run */
 export async function createWorker(options: WorkerOptions): Promise<Worker> {
   const configs = new Map(options.configs.map((config) => [config.pipeline, config]));
-  const connection = await NativeConnection.connect({ address: options.temporalAddress }).catch(
-    (error: Error) => {
-      throw new StageswapError(
-        'Unreachable',
-        `Temporal at ${options.temporalAddress} does not answer: ${error.message}. Start it, or correct TEMPORAL_ADDRESS.`,
-        { cause: error },
-      );
-    },
-  );
-  const searchAttributes = await registerSearchAttributes(
-    connection,
-    options.namespace,
-    options.say ?? (() => {}),
-  );
+  const { address, namespace, security, dataConverter } = options.temporal;
+  const connection = await NativeConnection.connect({ address, ...security }).catch((error: Error) => {
+    throw new StageswapError(
+      'Unreachable',
+      `Temporal at ${address} does not answer: ${error.message}. Start it, or correct TEMPORAL_ADDRESS.`,
+      { cause: error },
+    );
+  });
+  const searchAttributes = await registerSearchAttributes(connection, namespace, options.say ?? (() => {}));
   return Worker.create({
     connection,
-    namespace: options.namespace,
+    namespace,
     taskQueue: options.taskQueue ?? TASK_QUEUE,
-    ...workflowSource(),
+    ...workflowSource(dataConverter !== undefined),
+    ...(dataConverter ? { dataConverter } : {}),
     activities: createActivities({
       searchAttributes,
       config(pipeline) {
@@ -99,8 +95,9 @@ function secretsOf(config: Config): string[] {
 }
 
 /** The bundle that the build made; without a build the workflows are bundled now (some seconds, and more memory). */
-function workflowSource() {
-  const bundle = fileURLToPath(new URL('../workflow-bundle.js', import.meta.url));
+function workflowSource(encrypted: boolean) {
+  const name = encrypted ? 'workflow-bundle-encrypted.js' : 'workflow-bundle.js';
+  const bundle = fileURLToPath(new URL(`../${name}`, import.meta.url));
   if (existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
   const built = fileURLToPath(new URL('../workflows/index.js', import.meta.url));
   return {

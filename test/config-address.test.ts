@@ -27,8 +27,26 @@ test('a MySQL address has these parts and defaults', () => {
     password: '',
     database: 'invoices',
   });
-  expect(parseMysqlAddress('mysql://a:b@h/s?ssl=true').ssl).toEqual({ rejectUnauthorized: true });
+  expect(parseMysqlAddress('mysql://a:b@h/s?ssl=true').ssl).toEqual({
+    rejectUnauthorized: true,
+    verifyIdentity: true,
+  });
   expect(parseMysqlAddress('mysql://a:b@h/s?ssl=skip-verify').ssl).toEqual({ rejectUnauthorized: false });
+});
+
+test('TLS is the default to any other machine, and its host name is checked', () => {
+  expect(parseMysqlAddress('mysql://a:b@db.example/s').ssl).toEqual({
+    rejectUnauthorized: true,
+    verifyIdentity: true,
+  });
+  for (const host of ['localhost', '127.0.0.1', '127.3.2.1', '[::1]'])
+    expect(parseMysqlAddress(`mysql://a:b@${host}/s`).ssl, host).toBeUndefined();
+  expect(parseMysqlAddress('mysql://a:b@db.example/s?ssl=false').ssl).toBeUndefined();
+  expect(() => parseMysqlAddress('mysql://a:b@10.0.0.7/s')).toThrow('an IP');
+  expect(parseMysqlAddress('mysql://a:b@10.0.0.7/s?verifyIdentity=false').ssl).toEqual({
+    rejectUnauthorized: true,
+    verifyIdentity: false,
+  });
 });
 
 test('a CA file is read, and one that is not there is refused', () => {
@@ -38,6 +56,7 @@ test('a CA file is read, and one that is not there is refused', () => {
     writeFileSync(file, 'certificate');
     expect(parseMysqlAddress(`mysql://a:b@h/s?ssl=${file}`).ssl).toEqual({
       rejectUnauthorized: true,
+      verifyIdentity: true,
       ca: 'certificate',
     });
     expect(() => parseMysqlAddress(`mysql://a:b@h/s?ssl=${folder}/none.pem`)).toThrow(AddressError);

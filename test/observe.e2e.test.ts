@@ -2,11 +2,14 @@ import { appendFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 import type { WorkerProcess } from './support/worker-process.js';
 
 /** What people outside hear and see of runs: the webhook, Prometheus, and the worker's log. No row's value is among it. */
 let pipeline: PipelineUnderTest;
+// of its own, since every worker of this machine polls the same task queue
+let temporal: TemporalEngine;
 let worker: WorkerProcess;
 let server: Server;
 let metricsUrl: string;
@@ -41,11 +44,12 @@ beforeAll(async () => {
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  temporal = await startTemporal(() => {}, { owned: true });
   pipeline = await PipelineUnderTest.create({
     name: 'observed',
     mysqlUrl: inject('mysqlUrl'),
     mssqlUrl: inject('mssqlUrl'),
-    temporalAddress: inject('temporalAddress'),
+    temporalAddress: temporal.address,
     customers: 300,
     invoices: 300,
   });
@@ -57,6 +61,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await pipeline?.end();
+  await temporal?.stop();
   server?.close();
 });
 

@@ -133,7 +133,6 @@ export class RunState {
         },
       });
     }
-    this.#tell();
   }
 
   table(live: string, progress: Partial<TableProgress>, report: Partial<TableReport> = {}): void {

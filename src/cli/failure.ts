@@ -2,6 +2,8 @@ import { AddressError } from '../config/address.js';
 import { ConfigError } from '../config/load.js';
 import { StageswapError } from '../model/failures.js';
 import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/report.js';
+import { CodecKeysError } from '../temporal/codec.js';
+import { TemporalSettingsError } from '../temporal/place.js';
 import { colours } from './colours.js';
 
 /** What a command cannot do: one message, one cure, one exit code. */
@@ -28,6 +30,9 @@ export interface FailureShown {
 export function describeFailure(error: unknown): FailureShown {
   if (error instanceof ConfigError) {
     return { exitCode: EXIT.usage, type: 'Configuration', problems: error.problems };
+  }
+  if (error instanceof TemporalSettingsError || error instanceof CodecKeysError) {
+    return { exitCode: EXIT.usage, type: 'Configuration', problems: [{ message: error.message }] };
   }
   if (error instanceof AddressError) {
     return {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { addCheck } from './check.js';
+import { addCodecServer } from './codec-server.js';
 import { addConflicts } from './conflicts.js';
 import { addExplain } from './explain.js';
 import { describeFailure, failureText } from './failure.js';
@@ -50,6 +51,7 @@ addPlan(program, end);
 addConflicts(program, end);
 addExplain(program, end);
 addYield(program, end);
+addCodecServer(program);
 
 try {
   await program.parseAsync();

@@ -9,32 +9,30 @@ import {
   type WorkflowUpdateFailedError,
 } from '@temporalio/client';
 import { EXIT, type ExitCode, exitCodeOfFailure, type Report } from '../model/report.js';
+import { type TemporalPlace, temporalPlace } from '../temporal/place.js';
 import { CommandError } from './failure.js';
-
-export interface TemporalPlace {
-  address: string;
-  namespace: string;
-}
-
-/** Where Temporal is: TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, else what its development server uses. */
-export function temporalPlace(env: Record<string, string | undefined> = process.env): TemporalPlace {
-  return {
-    address: env.TEMPORAL_ADDRESS || 'localhost:7233',
-    namespace: env.TEMPORAL_NAMESPACE || 'default',
-  };
-}
 
 /** Connects, does the work, closes. @throws {CommandError} exit 6 if Temporal does not answer */
 export async function withTemporal<T>(work: (client: Client) => Promise<T>): Promise<T> {
   const place = temporalPlace();
   let connection: Connection;
   try {
-    connection = await Connection.connect({ address: place.address, connectTimeout: '5s' });
+    connection = await Connection.connect({
+      address: place.address,
+      ...place.security,
+      connectTimeout: '5s',
+    });
   } catch (error) {
     throw unreachable(place, error);
   }
   try {
-    return await work(new Client({ connection, namespace: place.namespace }));
+    return await work(
+      new Client({
+        connection,
+        namespace: place.namespace,
+        ...(place.dataConverter ? { dataConverter: place.dataConverter } : {}),
+      }),
+    );
   } catch (error) {
     throw translate(place, error);
   } finally {

@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Level, LOG_LEVELS } from '../log.js';
 import { TASK_QUEUE } from '../model/messages.js';
+import { temporalPlace } from '../temporal/place.js';
 import { configsOption, loadConfigs } from './config-option.js';
 import { note } from './output.js';
-import { temporalPlace, withTemporal } from './temporal.js';
+import { withTemporal } from './temporal.js';
 
 const HELP = `
 Logs are JSON, a line each, on standard error. SIGTERM or Ctrl-C lets running steps finish, or hands them to another worker.
@@ -37,7 +38,7 @@ export function addWorker(program: Command): void {
         `worker of ${pipelines}: polls ${TASK_QUEUE} at ${place.address}; Ctrl-C lets running steps finish`,
       );
       await runWorker(
-        { configs, temporalAddress: place.address, namespace: place.namespace },
+        { configs, temporal: place },
         {
           logLevel: options.logLevel,
           ...(options.metrics === undefined ? {} : { metricsAddress: options.metrics }),

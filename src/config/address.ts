@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 
 /** Where an engine is: parsed from the addresses that INTERFACES fixes. Messages never show a password. */
 
@@ -21,8 +22,8 @@ export interface MysqlAddress {
   password: string;
   /** MySQL's word for a database */
   database: string;
-  /** absent: plain; else TLS as mysql2 takes it, the certificate checked unless skip-verify was asked for */
-  ssl?: { rejectUnauthorized: boolean; ca?: string };
+  /** absent: plain; else TLS as mysql2 takes it, certificate and host name checked unless something else was asked for */
+  ssl?: { rejectUnauthorized: boolean; verifyIdentity?: boolean; ca?: string };
 }
 
 /** An address that cannot be used. The message holds neither password nor the address as given. */
@@ -55,24 +56,35 @@ export function parseMssqlAddress(text: string): MssqlAddress {
 }
 
 /**
- * Parses a MySQL address.
+ * Parses a MySQL address. Without `ssl` a server on this machine is spoken to in the clear, any other by TLS.
  *
- * @param text mysql://user:password@host:port/schema?ssl=true|false|skip-verify|PATH-OF-CA
+ * @param text mysql://user:password@host:port/schema?ssl=true|false|skip-verify|PATH-OF-CA&verifyIdentity=true|false
  * @throws {AddressError} not of that form
  */
 export function parseMysqlAddress(text: string): MysqlAddress {
   const url = parse(text, 'mysql', MYSQL_FORM);
-  const ssl = optionsOf(url, ['ssl']).get('ssl') ?? 'false';
+  const options = optionsOf(url, ['ssl', 'verifyIdentity']);
   const parts = partsOf(url, 3306, MYSQL_FORM);
+  const ssl = options.get('ssl') ?? (isThisMachine(parts.host) ? 'false' : 'true');
   if (ssl === 'false') return parts;
-  if (ssl === 'true') return { ...parts, ssl: { rejectUnauthorized: true } };
   if (ssl === 'skip-verify') return { ...parts, ssl: { rejectUnauthorized: false } };
+  const verifyIdentity = flag(options, 'verifyIdentity', true);
+  if (verifyIdentity && isIP(parts.host) !== 0)
+    throw new AddressError(
+      'the address names an IP, and the name in a certificate can be checked for a host name only',
+      'write the host name; or add verifyIdentity=false to check the authority alone, ssl=skip-verify to check nothing, or ssl=false to go without TLS',
+    );
+  if (ssl === 'true') return { ...parts, ssl: { rejectUnauthorized: true, verifyIdentity } };
   if (/[/\\]|\.pem$|\.crt$/.test(ssl))
-    return { ...parts, ssl: { rejectUnauthorized: true, ca: readCa(ssl) } };
+    return { ...parts, ssl: { rejectUnauthorized: true, verifyIdentity, ca: readCa(ssl) } };
   throw new AddressError(
     `ssl=${ssl} is not known`,
     'use ssl=true, ssl=false, ssl=skip-verify or the path of a CA file',
   );
+}
+
+function isThisMachine(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 function readCa(file: string): string {

@@ -157,6 +157,9 @@ async function unsuitable(connection: Connection, error: unknown): Promise<unkno
   );
 }
 
+/** OpenSSL's words for a certificate that it does not take, and mysql2's for a server without TLS. */
+const TLS_REFUSED =
+  /CERT_|_CERT|self[- ]signed|certificate|altnames|HANDSHAKE_NO_SSL_SUPPORT|HANDSHAKE_SSL_ERROR|UNABLE_TO_VERIFY/i;
 const REFUSED_LOGIN = new Set([1044, 1045, 1049, 1698]);
 
 function unreachable(address: MysqlAddress, error: unknown): Error {
@@ -166,6 +169,13 @@ function unreachable(address: MysqlAddress, error: unknown): Error {
     return new StageswapError(
       'Refused',
       `MySQL at ${address.host}:${address.port} refuses the login: ${message}. Check user, password and schema in the target's address.`,
+      { cause: error },
+    );
+  }
+  if (TLS_REFUSED.test(`${(error as { code?: string }).code} ${message}`)) {
+    return new StageswapError(
+      'Refused',
+      `MySQL at ${address.host}:${address.port} is not trusted: ${message}. Name the file of its authority in the target's address by ssl=, and its host as in its certificate; verifyIdentity=false checks the authority alone.`,
       { cause: error },
     );
   }

@@ -1,0 +1,59 @@
+import type { TLSConfig } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { dataConverterOf } from './codec.js';
+
+/** Where Temporal is, and how it is spoken to. Holds secrets: for connections only. */
+export interface TemporalPlace {
+  address: string;
+  namespace: string;
+  /** as Temporal's connections take it, without `address` */
+  security: { tls?: TLSConfig | boolean; apiKey?: string };
+  /** absent: payloads are plain */
+  dataConverter?: DataConverter;
+}
+
+/** Settings of Temporal that cannot be used. */
+export class TemporalSettingsError extends Error {
+  override name = 'TemporalSettingsError';
+}
+
+/**
+ * Where Temporal is, by the variables that its own command line knows: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
+ * TEMPORAL_API_KEY, TEMPORAL_TLS and TEMPORAL_TLS_…; what is not said is as its development server has it. Server
+ * certificates are always checked. Payloads are encrypted where STAGESWAP_CODEC_KEYS is set.
+ *
+ * @throws {TemporalSettingsError} a file that cannot be read, a key that is none, or an unchecked certificate
+ */
+export function temporalPlace(env: Record<string, string | undefined> = process.env): TemporalPlace {
+  const set = Object.fromEntries(
+    Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== ''),
+  );
+  if (set.TEMPORAL_TLS_DISABLE_HOST_VERIFICATION)
+    throw new TemporalSettingsError(
+      'TEMPORAL_TLS_DISABLE_HOST_VERIFICATION is set, and certificates are always checked: unset it; TEMPORAL_TLS_SERVER_CA_CERT_PATH names an authority of your own',
+    );
+  const { connectionOptions, namespace } = environmentOf(set);
+  const { tls, apiKey } = connectionOptions;
+  const dataConverter = dataConverterOf(set);
+  return {
+    address: connectionOptions.address ?? 'localhost:7233',
+    namespace: namespace ?? 'default',
+    security: {
+      ...(tls === undefined || tls === null ? {} : { tls }),
+      ...(typeof apiKey === 'string' ? { apiKey } : {}),
+    },
+    ...(dataConverter ? { dataConverter } : {}),
+  };
+}
+
+function environmentOf(set: Record<string, string>) {
+  try {
+    return loadClientConnectConfig({ disableFile: true, overrideEnvVars: set });
+  } catch (error) {
+    throw new TemporalSettingsError(
+      `the settings of Temporal in the environment (TEMPORAL_…) cannot be used: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
