@@ -18,17 +18,21 @@ export interface WorkerOptions {
   say?: (line: string) => void;
 }
 
-/** The composition root: configurations → activities → a worker. @returns a worker that is ready to run */
-export async function createWorker(options: WorkerOptions): Promise<Worker> {
-  const configs = new Map(options.configs.map((config) => [config.pipeline, config]));
-  const { address, namespace, security, dataConverter } = options.temporal;
-  const connection = await NativeConnection.connect({ address, ...security }).catch((error: Error) => {
+/** @throws {StageswapError} Unreachable */
+function connect({ address, security }: TemporalPlace): Promise<NativeConnection> {
+  return NativeConnection.connect({ address, ...security }).catch((error: Error) => {
     throw new StageswapError(
       'Unreachable',
       `Temporal at ${address} does not answer: ${error.message}. Start it, or correct TEMPORAL_ADDRESS.`,
       { cause: error },
     );
   });
+}
+
+/** The composition root: configurations → activities → a worker. @returns a worker that is ready to run */
+async function createWorker(connection: NativeConnection, options: WorkerOptions): Promise<Worker> {
+  const configs = new Map(options.configs.map((config) => [config.pipeline, config]));
+  const { namespace, dataConverter } = options.temporal;
   const searchAttributes = await registerSearchAttributes(connection, namespace, options.say ?? (() => {}));
   return Worker.create({
     connection,
@@ -73,15 +77,20 @@ export async function runWorker(options: WorkerOptions, telemetry: Telemetry): P
         : { metrics: { prometheus: { bindAddress: telemetry.metricsAddress, countersTotalSuffix: true } } }),
     },
   });
-  const worker = await createWorker({ say: (line) => log.info(line), ...options });
-  log.info(
-    {
-      pipelines: options.configs.map((config) => config.pipeline),
-      taskQueue: options.taskQueue ?? TASK_QUEUE,
-    },
-    'the worker works',
-  );
-  await worker.run();
+  const connection = await connect(options.temporal);
+  try {
+    const worker = await createWorker(connection, { say: (line) => log.info(line), ...options });
+    log.info(
+      {
+        pipelines: options.configs.map((config) => config.pipeline),
+        taskQueue: options.taskQueue ?? TASK_QUEUE,
+      },
+      'the worker works',
+    );
+    await worker.run();
+  } finally {
+    await connection.close(); // an open one keeps the process alive for ever
+  }
   log.info('the worker has stopped');
 }
 
