@@ -241,7 +241,7 @@ async function refuseIfChanged(session: Session, spec: RunSpec, counters: Counte
     if (live?.fingerprint !== table.fingerprint)
       throw new StageswapError(
         'LiveChanged',
-        `the definition of ${table.live} changed while the run worked (a migration?). Live is untouched. Run again.`,
+        `${table.live} was changed as a whole while the run worked: by a migration, or by TRUNCATE, which no trigger logs. Live is untouched. Run again.`,
       );
     const missing = logTriggers(spec, table).filter(({ name }) => !live.runTriggers.includes(name));
     if (missing.length > 0)

@@ -221,6 +221,11 @@ describe('of the server, a run refuses', () => {
     expect(refusals).toEqual([]);
     expect(warnings.map(({ what }) => what).join()).toContain('metadata_locks cannot be read');
   });
+  it('nothing for a user without PROCESS, but warns of TRUNCATE', () => {
+    const { refusals, warnings } = decided({ ...FACTS, innodbVisible: false });
+    expect(refusals).toEqual([]);
+    expect(warnings.map(({ what }) => what).join()).toContain('TRUNCATE of live');
+  });
 });
 
 describe('a privilege', () => {

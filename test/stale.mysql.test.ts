@@ -99,6 +99,18 @@ describe('before the swap', () => {
     expect(await customers()).toEqual([]);
   });
 
+  it('a live table that was emptied by TRUNCATE is found: its rows would be back', async () => {
+    await client("INSERT INTO customer (id, email) VALUES (1, 'a@x'), (2, 'b@x')");
+    await client('INSERT INTO invoice VALUES (20, 2), (21, 2)');
+    const run = pipeline.publish(ROWS, async () => {
+      await client('TRUNCATE invoice');
+      await client('INSERT INTO invoice VALUES (22, 2)');
+    });
+    await expect(run).rejects.toThrow(/invoice was changed as a whole .* TRUNCATE/);
+    const [rows] = await pipeline.application.query('SELECT * FROM invoice');
+    expect(rows).toMatchObject([{ id: 22 }]);
+  });
+
   it('a stage that can take no more instant changes is rebuilt, and brings no column of its own', async () => {
     await pipeline.publish(ROWS, async () => {
       for (let version = 0; ; version += 1) {

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import { originalConstraintName } from '../model/names.js';
 import { id, join, sql } from '../sql/text.js';
-import type { Session } from './connection.js';
+import { errorNumber, type Session } from './connection.js';
 
 /** What a table's definition is at one moment. */
 export interface Definition {
-  /** equal exactly if columns, keys, checks, options, foreign keys and the application's triggers are */
+  /**
+   * Equal exactly if columns, keys, checks, options, foreign keys and the application's triggers are, and the table was not
+   * emptied by TRUNCATE or built anew, as far as the user may see that (PROCESS): no trigger logs a TRUNCATE.
+   */
   fingerprint: string;
   /** the next AUTO_INCREMENT value, or null */
   autoIncrement: string | null;
@@ -13,11 +16,12 @@ export interface Definition {
   runTriggers: string[];
 }
 
-/** Reads the definitions of tables, quickly enough for the lock: a statement a table, and one for all triggers. */
+/** Reads the definitions of tables, quickly enough for the lock: a statement a table, and one each for all triggers and ids. */
 export async function definitionsOf(session: Session, tables: string[]): Promise<Map<string, Definition>> {
   const triggers = await session.rows<Record<'on_table' | 'name' | 'event' | 'timing' | 'body', string>>(
     sql`SELECT event_object_table AS on_table, trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table IN (${join(tables.map((table) => sql`${table}`))}) ORDER BY trigger_name`,
   );
+  const storage = await storageIdsOf(session, tables);
   const definitions = new Map<string, Definition>();
   for (const table of tables) {
     const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
@@ -29,13 +33,54 @@ export async function definitionsOf(session: Session, tables: string[]): Promise
       .map(({ name, event, timing, body }) => ({ name, event, timing, body }));
     definitions.set(table, {
       fingerprint: createHash('sha256')
-        .update(JSON.stringify([withoutGeneration(create), own]))
+        .update(JSON.stringify([withoutGeneration(create), own, storage.get(table) ?? null]))
         .digest('hex'),
       autoIncrement: / AUTO_INCREMENT=(\d+)/.exec(create)?.[1] ?? null,
       runTriggers: here.filter(ofRun).map(({ name }) => name),
     });
   }
   return definitions;
+}
+
+/**
+ * InnoDB's ids of tables: TRUNCATE and a rebuild give a new one; RENAME, CREATE TRIGGER and instant DDL do not (measured on
+ * 9.7.4; one query took 3 to 9 ms beside 1,000 tables). A table whose name InnoDB spells in an alphabet of its own, and
+ * every table where PROCESS is missing, has none here.
+ */
+async function storageIdsOf(session: Session, tables: string[]): Promise<Map<string, string>> {
+  const ids = new Map<string, string>();
+  const schema = spelledByInnodb(
+    (await session.rows<{ name: string }>(sql`SELECT DATABASE() AS name`))[0]?.name ?? '',
+  );
+  const names = new Map<string, string>(
+    tables.flatMap((table) => {
+      const name = spelledByInnodb(table);
+      return schema === undefined || name === undefined ? [] : [[`${schema}/${name}`, table] as const];
+    }),
+  );
+  if (names.size === 0) return ids;
+  const rows = await session
+    .rows<{ name: string; id: string | number }>(
+      sql`SELECT name AS name, table_id AS id FROM information_schema.innodb_tables WHERE name IN (${join([...names.keys()].map((name) => sql`${name}`))})`,
+    )
+    .catch((error: unknown) => {
+      if (errorNumber(error) === PROCESS_DENIED) return [];
+      throw error;
+    });
+  for (const { name, id: storageId } of rows) {
+    const table = names.get(name);
+    if (table !== undefined) ids.set(table, String(storageId));
+  }
+  return ids;
+}
+
+const PROCESS_DENIED = 1227;
+
+/** A name as InnoDB keeps it, like the name of its file; undefined for letters beyond ASCII. */
+function spelledByInnodb(name: string): string | undefined {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
+  if (!/^[\x00-\x7f]+$/.test(name)) return undefined;
+  return name.replace(/[^A-Za-z0-9_]/g, (letter) => `@${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** The definition of one table. */

@@ -25,8 +25,9 @@ export function decide(config: Config, facts: Facts): Decision {
   const unsuitable = unsuitableServer(facts.server);
   if (unsuitable) return { refusals: [unsuitable], warnings, needs: needsOf(config, facts) };
   const references = facts.live.some((table) => table.foreignKeys.length > 0);
-  const { metadataLocksVisible } = facts;
-  decideServer(facts.server, facts.schema, { references, metadataLocksVisible }, refuse, warn);
+  const { metadataLocksVisible, innodbVisible = true } = facts;
+  const needs = { references, metadataLocksVisible, innodbVisible };
+  decideServer(facts.server, facts.schema, needs, refuse, warn);
   decideMoment(config, facts, refuse);
   for (const table of config.tables) {
     const live = facts.live.find((candidate) => candidate.name === table.live);

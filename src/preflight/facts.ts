@@ -4,7 +4,7 @@ import { control } from '../model/names.js';
 import { errorNumber as mysqlErrorNumber, type Row, Session } from '../mysql/connection.js';
 import { type LiveTable, readLiveTables, readServerFacts, type ServerFacts } from '../mysql/schema.js';
 import { breaches, tablesOfAssertion } from '../sql/guards.js';
-import { type Fragment, id, sql } from '../sql/text.js';
+import { type Fragment, id, raw, sql } from '../sql/text.js';
 import { errorNumber, quoted, type SourcePool, withSource } from '../sql-server/connection.js';
 import { beginSnapshotTransaction } from '../sql-server/moment.js';
 import { isView, readSourceTables, type SourceTable } from '../sql-server/schema.js';
@@ -25,6 +25,8 @@ export interface Facts {
   claims: { live: string; pipeline: string }[];
   held: string | null;
   metadataLocksVisible: boolean;
+  /** may the user see InnoDB's transactions and tables (PROCESS)? absent: not asked */
+  innodbVisible?: boolean;
   /** by the assertion's name: why it cannot be asked */
   assertionProblems?: Record<string, string>;
   /** by live's name: the source's words where the login may not read a table or one of its mapped columns */
@@ -69,9 +71,8 @@ export async function gatherFacts(config: Config): Promise<Facts> {
             session,
             sql`SELECT held_reason FROM ${id(control.pipeline)} WHERE pipeline = ${config.pipeline}`,
           );
-    const metadataLocksVisible = await session
-      .rows(sql`SELECT 1 AS seen FROM performance_schema.metadata_locks LIMIT 1`)
-      .then(
+    const visible = (table: string) =>
+      session.rows(sql`SELECT 1 AS seen FROM ${raw(table)} LIMIT 1`).then(
         () => true,
         () => false,
       );
@@ -84,7 +85,8 @@ export async function gatherFacts(config: Config): Promise<Facts> {
       liveIsEmpty,
       claims: claims.filter((claim) => names.includes(claim.live)),
       held: pipelines?.[0]?.held_reason ?? null,
-      metadataLocksVisible,
+      metadataLocksVisible: await visible('performance_schema.metadata_locks'),
+      innodbVisible: await visible('information_schema.innodb_trx'),
     };
   } finally {
     await session.close();

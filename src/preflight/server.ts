@@ -22,7 +22,7 @@ export function unsuitableServer(server: ServerFacts): Finding | undefined {
 export function decideServer(
   server: ServerFacts,
   schema: string,
-  needs: { references: boolean; metadataLocksVisible: boolean },
+  needs: { references: boolean; metadataLocksVisible: boolean; innodbVisible: boolean },
   refuse: Report,
   warn: Report,
 ): void {
@@ -73,6 +73,12 @@ export function decideServer(
       WHERE,
       'performance_schema.metadata_locks cannot be read: the cut-over cannot wait for open transactions',
       `GRANT SELECT ON performance_schema.* TO the user of the target's address`,
+    );
+  if (!needs.innodbVisible)
+    warn(
+      WHERE,
+      'the user lacks PROCESS: a TRUNCATE of live while a run works is not noticed, and its rows come back; every cut-over takes care of old snapshots, whether there are any or not',
+      `GRANT PROCESS ON *.* TO the user of the target's address`,
     );
 }
 
