@@ -22,6 +22,8 @@ export interface MySqlEngine {
   version: string;
   /** started by us */
   owned: boolean;
+  /** of the process that we started */
+  readonly pid: number | undefined;
   /** SIGKILL */
   kill(): Promise<void>;
   /** again, on the same port and data */
@@ -64,7 +66,15 @@ export async function startMySql(
     const not = async () => {
       throw new Error('MySQL was given by MYSQL_URL: it is not ours to stop');
     };
-    return { url: url.href, version, owned: false, kill: not, start: not, stop: async () => {} };
+    return {
+      url: url.href,
+      version,
+      owned: false,
+      pid: undefined,
+      kill: not,
+      start: not,
+      stop: async () => {},
+    };
   }
   const program = (await onPath(say)) ?? (await privateCopy(say));
   const template = await cached(`mysql-data-${await templateName(program)}`, async (folder) => {
@@ -125,6 +135,9 @@ export async function startMySql(
       return version;
     },
     owned: true,
+    get pid() {
+      return engine.pid;
+    },
     kill: () => engine.stop('SIGKILL'),
     start,
     stop: async () => {

@@ -23,6 +23,11 @@ export class Engine {
     return this.#output;
   }
 
+  /** undefined before it was spawned */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
   get running(): boolean {
     const child = this.#child;
     return child?.pid !== undefined && child.exitCode === null && child.signalCode === null;

@@ -8,6 +8,8 @@ export interface SqlServerEngine {
   /** the stand-in, not a SQL Server */
   standIn: boolean;
   owned: boolean;
+  /** of the process that we started */
+  pid: number | undefined;
   stop(): Promise<void>;
 }
 
@@ -19,7 +21,7 @@ export async function startSqlServer(
   const given = process.env.MSSQL_URL;
   if (given) {
     say(`SQL Server at ${new URL(given).host} (MSSQL_URL)`);
-    return { url: given, standIn: false, owned: false, stop: async () => {} };
+    return { url: given, standIn: false, owned: false, pid: undefined, stop: async () => {} };
   }
   const password = `P${randomBytes(12).toString('hex')}`;
   const main = fileURLToPath(new URL('../sql-server-stand-in/main.ts', import.meta.url));
@@ -53,6 +55,7 @@ export async function startSqlServer(
     url: `mssql://sa:${password}@127.0.0.1:${port}/${options.databases[0]}?encrypt=false`,
     standIn: true,
     owned: true,
+    pid: engine.pid,
     stop: () => engine.stop(),
   };
 }
