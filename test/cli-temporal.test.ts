@@ -202,6 +202,34 @@ test('a rollback that was asked for exits with 0', async () => {
   expect(stdout).toContain('rolled back');
 });
 
+test('at a terminal a rollback and an abort ask first, and show colours', async () => {
+  const at = (command: string, answer: string) => {
+    const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
+    const words = `${process.execPath} --import tsx ${main} ${command} --config ${join(folder, 'ok.yaml')}`;
+    return execa('script', ['--quiet', '--return', '--command', words, '/dev/null'], {
+      input: answer,
+      reject: false,
+      env: {
+        MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/b',
+        MYSQL_URL: 'mysql://app:x@127.0.0.1:1/s',
+        TEMPORAL_ADDRESS: temporal.address,
+        NO_COLOR: undefined,
+        TERM: 'xterm',
+      },
+    });
+  };
+  await stageswap('ok', 'run'); // writes the file
+  const refused = await at('rollback', 'n\n');
+  expect(refused.exitCode, refused.stdout).toBe(2);
+  expect(refused.stdout).toContain('take the latest publish of ok back, and hold the pipeline? [y/N]');
+  expect(await client.workflow.getHandle('stageswap-ok').describe()).toMatchObject({ type: 'sync' });
+  const asked = await at('abort', 'n\n');
+  expect(asked.exitCode).toBe(2);
+  const done = await at('rollback', 'y\n');
+  expect(done.exitCode, done.stdout).toBe(0);
+  expect(done.stdout).toContain('\u001b[');
+});
+
 test('a terminated run exits with 1 and says so', async () => {
   const run = stageswap('endless', 'run');
   const handle = client.workflow.getHandle('stageswap-endless');
@@ -265,9 +293,34 @@ test('a schedule is created once, listed and deleted', async () => {
   expect(again.exitCode).toBe(3);
   expect(again.stderr).toContain('already has a schedule');
   expect((await stageswap(name, 'schedule', 'list')).stdout).toContain('15 2 * * MON-FRI, Europe/Berlin');
+
+  const state = async () => (await client.schedule.getHandle(`stageswap-${name}`).describe()).state;
+  expect((await stageswap(name, 'schedule', 'pause', '--reason', 'month end')).exitCode).toBe(0);
+  expect(await state()).toMatchObject({ paused: true, note: 'month end' });
+  expect((await stageswap(name, 'schedule', 'list')).stdout).toContain('paused');
+  expect((await stageswap(name, 'schedule', 'resume')).exitCode).toBe(0);
+  expect(await state()).toMatchObject({ paused: false });
+  expect((await stageswap(name, 'schedule', 'trigger')).exitCode).toBe(0);
+  const started = async () =>
+    (await client.schedule.getHandle(`stageswap-${name}`).describe()).info.recentActions[0]?.action.workflow;
+  await expect.poll(started, { timeout: 20_000 }).toBeDefined();
+  const workflow = await started();
+  if (workflow) await client.workflow.getHandle(workflow.workflowId).terminate('the double has no parent');
+
   expect((await stageswap(name, 'schedule', 'delete')).exitCode).toBe(0);
+  expect((await stageswap(name, 'schedule', 'pause')).exitCode).toBe(3);
   expect((await stageswap(name, 'schedule', 'list')).stdout).toContain('has no schedule');
   expect((await stageswap(name, 'schedule', 'delete')).exitCode).toBe(3);
+});
+
+test('a schedule says aloud that its starts are skipped since a run waits', async () => {
+  const waiting = stageswap('gated', 'schedule', 'create', '--cron', '0 3 * * *', '--time-zone', 'UTC');
+  expect((await waiting).exitCode).toBe(0);
+  expect((await stageswap('gated', 'run')).exitCode).toBe(4);
+  const { stdout } = await stageswap('gated', 'schedule', 'list');
+  expect(stdout).toContain('skipped until it goes on or ends: the approval of the first publish');
+  expect((await stageswap('gated', 'abort')).exitCode).toBe(0);
+  expect((await stageswap('gated', 'schedule', 'delete')).exitCode).toBe(0);
 });
 
 test('a cron expression that Temporal refuses exits with 2', async () => {

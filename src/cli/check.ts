@@ -6,6 +6,7 @@ import type { Finding } from '../preflight/finding.js';
 import { type Check, check } from '../preflight/index.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
+import { examples } from './examples.js';
 import { print, printJson } from './output.js';
 import { count } from './report-text.js';
 
@@ -24,6 +25,13 @@ export function addCheck(program: Command, end: (code: ExitCode) => void): void 
     .addOption(configOption())
     .addOption(jsonOption())
     .option('--no-rehearsal', 'do not rehearse the cut-over: make no table at all')
+    .addHelpText(
+      'after',
+      examples(
+        'stageswap check --config stageswap.yaml',
+        'stageswap check --config stageswap.yaml --no-rehearsal --json',
+      ),
+    )
     .action(async (options: CheckOptions) => {
       const config = loadConfig(options.config);
       const found = await check(config, { rehearse: options.rehearsal });

@@ -9,8 +9,27 @@ import { CommandError } from './failure.js';
  */
 export async function confirm(question: string, options: { yes: boolean; json: boolean }): Promise<void> {
   if (options.yes) return;
-  const asks = process.stdin.isTTY && process.stderr.isTTY && !options.json;
-  if (!asks) throw new CommandError(EXIT.usage, `${question}: not confirmed`, 'add --yes');
+  if (!canAsk(options)) throw new CommandError(EXIT.usage, `${question}: not confirmed`, 'add --yes');
+  await ask(question);
+}
+
+/**
+ * Asks before something is done that a slip of the hand must not do; off a terminal the command itself is the answer.
+ *
+ * @throws {CommandError} exit 2: not confirmed
+ */
+export async function confirmAtTerminal(
+  question: string,
+  options: { yes: boolean; json: boolean },
+): Promise<void> {
+  if (!options.yes && canAsk(options)) await ask(question);
+}
+
+function canAsk({ json }: { json: boolean }): boolean {
+  return Boolean(process.stdin.isTTY && process.stderr.isTTY) && !json;
+}
+
+async function ask(question: string): Promise<void> {
   const line = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await line.question(`${question}? [y/N] `);
   line.close();

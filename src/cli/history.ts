@@ -5,6 +5,7 @@ import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { withSession } from '../mysql/connection.js';
 import { configOption, jsonOption } from './config-option.js';
+import { examples } from './examples.js';
 import { print, printJson } from './output.js';
 import { type RunRow, readRuns } from './pipeline-store.js';
 import { count, duration } from './report-text.js';
@@ -16,6 +17,7 @@ export function addHistory(program: Command, end: (code: ExitCode) => void): voi
     .addOption(configOption())
     .option('--limit <runs>', 'how many', positiveInteger, 20)
     .addOption(jsonOption())
+    .addHelpText('after', examples('stageswap history --config stageswap.yaml --limit 5'))
     .action(async (options: { config: string; limit: number; json: boolean }) => {
       const { pipeline, target } = loadConfig(options.config);
       const runs = await withSession(parseMysqlAddress(target.url), (session) =>

@@ -5,6 +5,7 @@ import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { withSession } from '../mysql/connection.js';
 import { configOption, jsonOption } from './config-option.js';
+import { examples } from './examples.js';
 import { print, printJson } from './output.js';
 import { hold, release } from './pipeline-store.js';
 
@@ -15,6 +16,10 @@ export function addHold(program: Command, end: (code: ExitCode) => void): void {
     .addOption(configOption())
     .option('--reason <text>', 'why, for whoever finds it held')
     .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples("stageswap hold --config stageswap.yaml --reason 'billing is being corrected'"),
+    )
     .action(async (options: { config: string; reason?: string; json: boolean }) => {
       const config = loadConfig(options.config);
       const reason = options.reason ?? `held by ${userInfo().username}`;
@@ -30,6 +35,7 @@ export function addHold(program: Command, end: (code: ExitCode) => void): void {
     .description('let a held pipeline run again')
     .addOption(configOption())
     .addOption(jsonOption())
+    .addHelpText('after', examples('stageswap release --config stageswap.yaml'))
     .action(async (options: { config: string; json: boolean }) => {
       const config = loadConfig(options.config);
       const was = await withSession(parseMysqlAddress(config.target.url), (session) =>

@@ -11,6 +11,7 @@ import { id, sql } from '../sql/text.js';
 import { withSource } from '../sql-server/connection.js';
 import { readSourceTables } from '../sql-server/schema.js';
 import { jsonOption } from './config-option.js';
+import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { note, print, printJson } from './output.js';
 
@@ -47,6 +48,13 @@ export function addInit(program: Command, end: (code: ExitCode) => void): void {
     .requiredOption('--out <file>', 'file to write')
     .option('--force', 'overwrite the file', false)
     .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        'stageswap init --source-env MSSQL_URL --target-env MYSQL_URL --first-run source --out stageswap.yaml',
+        'stageswap init --source-env MSSQL_URL --target-env MYSQL_URL --map dbo.Customer=customer --out stageswap.yaml',
+      ),
+    )
     .action(async (options: InitOptions) => {
       const result = await init(options);
       if (options.json) printJson({ file: options.out, tables: result.tables, leftOut: result.leftOut });

@@ -2,7 +2,7 @@ import { createLogUpdate } from 'log-update';
 
 import type { Progress, TableProgress } from '../model/messages.js';
 import { colours } from './colours.js';
-import { count } from './report-text.js';
+import { count, duration } from './report-text.js';
 
 /** Shows progress on standard error, so that standard output holds the report alone. */
 export interface ProgressView {
@@ -20,11 +20,12 @@ export function progressView(options: { silent: boolean }): ProgressView {
 
 function screenView(): ProgressView {
   const update = createLogUpdate(process.stderr);
+  const pace = new Pace();
   let extra = '';
   return {
     show(progress) {
       extra = '';
-      update(screen(progress).join('\n'));
+      update(screen(progress, pace.of(progress, Date.now())).join('\n'));
     },
     say(text) {
       if (text !== extra) update(colours.yellow(text));
@@ -37,14 +38,44 @@ function screenView(): ProgressView {
   };
 }
 
-/** The lines of a screen. */
-export function screen(progress: Progress): string[] {
+/** How fast a table's phase goes, and how long it will take. */
+export interface Speed {
+  rowsASecond: number;
+  /** undefined as long as nobody can say */
+  remainingMs: number | undefined;
+}
+
+/** Measures speed from what was shown before: over a phase of a table, from the first time it was seen. */
+export class Pace {
+  readonly #began = new Map<string, { at: number; rows: number; share: number }>();
+
+  /** @param at milliseconds of any clock @returns by table; none for what has not moved yet */
+  of(progress: Progress, at: number): Map<string, Speed> {
+    const speeds = new Map<string, Speed>();
+    for (const table of progress.tables) {
+      const slot = `${table.table} ${table.phase}`;
+      const share = shareDone(table);
+      const began = this.#began.get(slot);
+      if (!began) this.#began.set(slot, { at, rows: table.rowsDone, share });
+      else if (at > began.at && table.rowsDone > began.rows && share < 1 && !progress.paused)
+        speeds.set(table.table, {
+          rowsASecond: ((table.rowsDone - began.rows) * 1000) / (at - began.at),
+          remainingMs:
+            share > began.share ? ((1 - share) * (at - began.at)) / (share - began.share) : undefined,
+        });
+    }
+    return speeds;
+  }
+}
+
+/** The lines of a screen. @param speeds by table, as `Pace` measures them */
+export function screen(progress: Progress, speeds: ReadonlyMap<string, Speed> = new Map()): string[] {
   const state = progress.paused ? colours.yellow('  paused') : '';
   const lines = [`${colours.bold(progress.phase)}${state}`];
   const width = Math.max(0, ...progress.tables.map((table) => table.table.length));
   for (const table of progress.tables) {
     lines.push(
-      `  ${table.table.padEnd(width)}  ${table.phase.padEnd(10)}  ${bar(table)}  ${rowsText(table)}`,
+      `  ${table.table.padEnd(width)}  ${table.phase.padEnd(10)}  ${bar(table)}  ${rowsText(table)}${speedText(speeds.get(table.table))}`,
     );
   }
   if (progress.waitingFor) lines.push(colours.yellow(`waits for: ${progress.waitingFor}`));
@@ -68,6 +99,12 @@ function shareDone(table: TableProgress): number {
 function rowsText(table: TableProgress): string {
   const total = table.rowsTotal === undefined ? '' : ` of ${count(table.rowsTotal)}`;
   return `${count(table.rowsDone)}${total} rows, ${count(table.chunksDone)} of ${count(table.chunks)} chunks`;
+}
+
+function speedText(speed: Speed | undefined): string {
+  if (!speed) return '';
+  const rate = `, ${count(Math.round(speed.rowsASecond))} rows/s`;
+  return speed.remainingMs === undefined ? rate : `${rate}, ${duration(speed.remainingMs)} left`;
 }
 
 const STEPS = 10;

@@ -11,6 +11,7 @@ import {
 } from '../model/messages.js';
 import { EXIT, type ExitCode, type Report } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
+import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { askProgress, follow } from './follow.js';
 import { print, printJson } from './output.js';
@@ -31,6 +32,14 @@ export function addRun(program: Command, end: (code: ExitCode) => void): void {
     .option('--yes', 'pass the gate of a first publish', false)
     .addOption(jsonOption())
     .option('--no-wait', 'start the run and return')
+    .addHelpText(
+      'after',
+      examples(
+        'stageswap run --config stageswap.yaml',
+        'stageswap run --config stageswap.yaml --yes --json',
+        'stageswap run --config stageswap.yaml --no-wait && stageswap status --config stageswap.yaml --watch',
+      ),
+    )
     .action(async (options: RunOptions) => {
       const { pipeline } = loadConfig(options.config);
       const input: SyncInput = { pipeline, approveFirst: options.yes };

@@ -1,4 +1,12 @@
-import { ScheduleAlreadyRunning, ScheduleNotFoundError, ScheduleOverlapPolicy } from '@temporalio/client';
+import { userInfo } from 'node:os';
+import {
+  type Client,
+  ScheduleAlreadyRunning,
+  type ScheduleHandle,
+  ScheduleNotFoundError,
+  ScheduleOverlapPolicy,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
 import { type Command, InvalidArgumentError } from 'commander';
 import { loadConfig } from '../config/load.js';
 import {
@@ -7,18 +15,34 @@ import {
   scheduleIdOf,
   TASK_QUEUE,
   WORKFLOWS,
+  workflowIdOf,
 } from '../model/messages.js';
 import { EXIT, type ExitCode } from '../model/report.js';
+import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
+import { examples } from './examples.js';
 import { CommandError } from './failure.js';
+import { askProgress } from './follow.js';
 import { print, printJson } from './output.js';
 import { withTemporal } from './temporal.js';
+
+const HELP = `
+A run that is still working, or waits for an approval, is not joined by another: the scheduled start is skipped, counted, and
+told to the webhook. Starts that Temporal missed are made up for within 10 minutes, and left out after that.
+${examples(
+  "stageswap schedule create --config stageswap.yaml --cron '15 2 * * MON-FRI' --time-zone Europe/Berlin",
+  'stageswap schedule list --config stageswap.yaml',
+  "stageswap schedule pause --config stageswap.yaml --reason 'month end'",
+  'stageswap schedule resume --config stageswap.yaml',
+  'stageswap schedule trigger --config stageswap.yaml',
+  'stageswap schedule delete --config stageswap.yaml',
+)}`;
 
 /** A start that Temporal missed is made up for within this time, then left out: the next one reads the same source. */
 const CATCH_UP_WINDOW_MS = 10 * 60_000;
 
 export function addSchedule(program: Command, end: (code: ExitCode) => void): void {
-  const schedule = program.command('schedule').description('runs at set times');
+  const schedule = program.command('schedule').description('runs at set times').addHelpText('after', HELP);
   schedule
     .command('create')
     .description('start a run at each time of a cron expression; while one runs, the next is skipped')
@@ -48,6 +72,7 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
       else print(found ? scheduleText(found) : `${pipeline} has no schedule`);
       end(EXIT.done);
     });
+  for (const change of CHANGES) addChange(schedule, change, end);
   schedule
     .command('delete')
     .description('start no more runs; one that is running goes on')
@@ -61,6 +86,59 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
       });
       if (options.json) printJson({ pipeline, scheduleId, deleted: true });
       else print(`${scheduleId} is deleted`);
+      end(EXIT.done);
+    });
+}
+
+interface Change {
+  name: 'pause' | 'resume' | 'trigger';
+  description: string;
+  done: string;
+  change: (handle: ScheduleHandle, note: string) => Promise<void>;
+}
+
+/** What is done to a schedule that exists. */
+const CHANGES: Change[] = [
+  {
+    name: 'pause',
+    description: 'start no runs until it is resumed',
+    done: 'is paused',
+    change: (handle, note) => handle.pause(note),
+  },
+  {
+    name: 'resume',
+    description: 'start runs again',
+    done: 'starts runs again',
+    change: (handle, note) => handle.unpause(note),
+  },
+  {
+    name: 'trigger',
+    description: 'start a run now, as at one of its times',
+    done: 'starts a run now',
+    change: (handle) => handle.trigger(ScheduleOverlapPolicy.SKIP),
+  },
+];
+
+function addChange(
+  schedule: Command,
+  { name, description, done, change }: Change,
+  end: (code: ExitCode) => void,
+) {
+  const command = schedule.command(name).description(description).addOption(configOption());
+  if (name !== 'trigger') command.option('--reason <text>', 'why, for whoever looks at it');
+  command
+    .addOption(jsonOption())
+    .action(async (options: { config: string; reason?: string; json: boolean }) => {
+      const { pipeline } = loadConfig(options.config);
+      const scheduleId = scheduleIdOf(pipeline);
+      await withTemporal(async (client) => {
+        const handle = client.schedule.getHandle(scheduleId);
+        await change(handle, options.reason ?? `${name}d by ${userInfo().username}`).catch(
+          noSchedule(pipeline),
+        );
+      });
+      if (options.json) printJson({ pipeline, scheduleId, [name]: true });
+      else print(`${scheduleId} ${done}`);
       end(EXIT.done);
     });
 }
@@ -124,6 +202,8 @@ interface ScheduleShown {
   next: string[];
   latest: string | null;
   skipped: number;
+  /** why starts are skipped at present: what the run that works waits for; null if it does not wait */
+  waitingFor: string | null;
 }
 
 async function describe(pipeline: string): Promise<ScheduleShown | undefined> {
@@ -139,6 +219,7 @@ async function describe(pipeline: string): Promise<ScheduleShown | undefined> {
         next: found.info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
         latest: found.info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
         skipped: found.info.numActionsSkippedOverlap,
+        waitingFor: await waitingFor(client, pipeline),
       };
     } catch (error) {
       if (error instanceof ScheduleNotFoundError) return undefined;
@@ -147,20 +228,45 @@ async function describe(pipeline: string): Promise<ScheduleShown | undefined> {
   });
 }
 
+async function waitingFor(client: Client, pipeline: string): Promise<string | null> {
+  const handle = client.workflow.getHandle(workflowIdOf(pipeline));
+  try {
+    if ((await handle.describe()).status.name !== 'RUNNING') return null;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return null;
+    throw error;
+  }
+  const progress = await askProgress(client, handle);
+  return typeof progress === 'string' ? null : (progress.waitingFor ?? null);
+}
+
 function scheduleText(shown: ScheduleShown): string {
   return [
     `${shown.scheduleId}: ${shown.cron}, ${shown.timeZone}${shown.paused ? ', paused' : ''}`,
     `  next: ${shown.next.join(', ') || 'never'}`,
     `  latest: ${shown.latest ?? 'none yet'}; skipped because one was running: ${shown.skipped}`,
+    ...(shown.waitingFor
+      ? [
+          colours.yellow(
+            `  a run waits, so that starts are skipped until it goes on or ends: ${shown.waitingFor}`,
+          ),
+          '  `stageswap approve` lets it go on, `stageswap abort` ends it',
+        ]
+      : []),
   ].join('\n');
 }
 
 function noSchedule(pipeline: string) {
   return (error: unknown): never => {
     if (error instanceof ScheduleNotFoundError) {
-      throw new CommandError(EXIT.refused, `${pipeline} has no schedule`, 'nothing needs to be deleted', {
-        cause: error,
-      });
+      throw new CommandError(
+        EXIT.refused,
+        `${pipeline} has no schedule`,
+        '`stageswap schedule create` makes one',
+        {
+          cause: error,
+        },
+      );
     }
     throw error;
   };

@@ -9,6 +9,7 @@ import { EXIT, type ExitCode } from '../model/report.js';
 import { withSession } from '../mysql/connection.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
+import { examples } from './examples.js';
 import { describeFailure } from './failure.js';
 import { askProgress } from './follow.js';
 import { note, print, printJson } from './output.js';
@@ -37,6 +38,14 @@ export function addStatus(program: Command, end: (code: ExitCode) => void): void
     .addOption(configOption())
     .option('--watch', 'show progress until nothing runs', false)
     .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        'stageswap status --config stageswap.yaml',
+        'stageswap status --config stageswap.yaml --watch',
+        'stageswap status --config stageswap.yaml --json',
+      ),
+    )
     .action(async (options: { config: string; watch: boolean; json: boolean }) => {
       const config = loadConfig(options.config);
       await withTemporal(async (client) => {

@@ -4,6 +4,8 @@ import { loadConfig } from '../config/load.js';
 import { SIGNALS, UPDATES, workflowIdOf } from '../model/messages.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
+import { confirmAtTerminal } from './confirm.js';
+import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { print, printJson } from './output.js';
 import { isTimeout, rootCause, withTemporal } from './temporal.js';
@@ -50,8 +52,11 @@ export function addSteering(program: Command, end: (code: ExitCode) => void): vo
       .description(steering.description)
       .addOption(configOption())
       .addOption(jsonOption())
-      .action(async (options: { config: string; json: boolean }) => {
+      .option('--yes', 'without being asked', false)
+      .addHelpText('after', examples(`stageswap ${steering.name} --config stageswap.yaml`))
+      .action(async (options: { config: string; yes: boolean; json: boolean }) => {
         const { pipeline } = loadConfig(options.config);
+        if (steering.name === 'abort') await confirmAtTerminal(`end the run of ${pipeline}`, options);
         const answer = await withTemporal(async (client) => {
           const handle = client.workflow.getHandle(workflowIdOf(pipeline));
           return steer(steering, pipeline, handle, (call) =>
