@@ -67,6 +67,11 @@ export class Product {
     return worker;
   }
 
+  async stopWorker(worker: BenchWorker): Promise<void> {
+    this.workers.splice(this.workers.indexOf(worker), 1);
+    await worker.stop();
+  }
+
   /** One run. @returns its report, and the length of its history in Temporal */
   async run(): Promise<{ report: Report; historyEvents: number }> {
     const { stdout, stderr, exitCode } = await execa(
@@ -82,7 +87,7 @@ export class Product {
   async #historyEvents(): Promise<number> {
     const connection = await Connection.connect({ address: this.addresses.TEMPORAL_ADDRESS });
     try {
-      const client = new Client({ connection });
+      const client = new Client({ connection, namespace: process.env.TEMPORAL_NAMESPACE ?? 'default' });
       const { historyLength } = await client.workflow.getHandle(workflowIdOf(this.pipeline)).describe();
       return historyLength;
     } finally {
