@@ -84,7 +84,6 @@ export function cutOverActivities(dependencies: Dependencies) {
           try {
             await refuseIncompleteStage(session, spec);
             const counters = await carryAutoIncrement(session, spec);
-            await raiseBarrier(session, spec);
             const result = await swapUnderLock(session, watchdog, spec, counters);
             await rememberCutOver(watchdog, ref, result);
             return result;
@@ -143,17 +142,15 @@ async function swapUnderLock(
   const signal = Context.current().cancellationSignal;
   await session.run(sql`SET SESSION lock_wait_timeout = 1`);
   await session.run(sql`SET SESSION autocommit = 0`);
-  let replayedBefore = 0;
+  const before = beforeLock(session, watchdog, spec);
   const locks = await lockWithBackOff(
     session,
     watchdog,
     locksOf(spec),
     { attemptMs: spec.cutOver.lockAttemptMsMax, attemptsMax: spec.cutOver.attemptsMax },
-    async () => {
+    () => {
       signal.throwIfAborted();
-      await waitForOpenTransactions(watchdog, spec);
-      const limits = { pendingMax: DRAIN_EDITS_MAX, workMsMax: TAIL_MS_MAX };
-      replayedBefore += (await replayRounds(session, spec, spec, limits)).replayed;
+      return before.prepare();
     },
   );
   if (!locks) {
@@ -170,7 +167,8 @@ async function swapUnderLock(
     const replayedUnderLock = await replayGroup(session, spec, () => 'all');
     if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
     await session.connection.query('COMMIT');
-    if (replayedUnderLock > 0 && (await olderSnapshotLives(session))) await raiseBarrier(session, spec);
+    const written = before.isStale() || replayedUnderLock > 0;
+    if (written && (await olderSnapshotLives(session))) await raiseBarrier(session, spec);
     const drained = performance.now();
     await session.run(renameOf(spec));
     const swapped = performance.now();
@@ -182,7 +180,7 @@ async function swapUnderLock(
       checkMs: round(checked - granted),
       drainMs: round(drained - checked),
       swapMs: round(swapped - drained),
-      replayedBefore,
+      replayedBefore: before.replayed(),
       replayedUnderLock,
     };
   } catch (error) {
@@ -190,6 +188,37 @@ async function swapUnderLock(
     await session.connection.query('UNLOCK TABLES').catch(() => {});
     throw error;
   }
+}
+
+/** More barriers than this before the lock would have MySQL rebuild stage: it keeps 64 instant changes, two a barrier. */
+const BARRIERS_BEFORE_LOCK_MAX = 8;
+
+/**
+ * What comes before each attempt to lock: the tail of the log is replayed, and where stage was written since the last
+ * barrier a new one is raised: a reader whose snapshot is older than that replay's commit would read an edit's old value.
+ * Where edits come too quickly, or barriers are used up, the barrier is left to the lock.
+ */
+function beforeLock(session: Session, watchdog: Session, spec: RunSpec) {
+  let replayed = 0;
+  let barriers = 0;
+  let isStale = true; // no barrier is up since stage was loaded
+  const shortenTail = async () => {
+    const limits = { pendingMax: DRAIN_EDITS_MAX, workMsMax: TAIL_MS_MAX };
+    const round = (await replayRounds(session, spec, spec, limits)).replayed;
+    replayed += round;
+    if (round > 0) isStale = true;
+  };
+  const prepare = async () => {
+    await waitForOpenTransactions(watchdog, spec);
+    await shortenTail();
+    if (!isStale || barriers >= BARRIERS_BEFORE_LOCK_MAX) return;
+    await raiseBarrier(session, spec);
+    barriers += 1;
+    isStale = false;
+    await waitForOpenTransactions(watchdog, spec);
+    if ((await pendingEdits(session, spec)) > DRAIN_EDITS_MAX) await shortenTail();
+  };
+  return { prepare, replayed: () => replayed, isStale: () => isStale };
 }
 
 /**

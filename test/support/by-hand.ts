@@ -42,6 +42,8 @@ export interface ByHandOptions {
   firstRun?: 'source' | 'live';
   /** may be fewer than a configuration allows, so that few rows make many chunks */
   chunkRows?: number;
+  /** how long an attempt to lock may be pending; long by default, for tests that wait until it is */
+  lockAttemptMsMax?: number;
   /** further keys of the configuration, as YAML */
   more?: string;
 }
@@ -74,7 +76,7 @@ export class ByHand {
     definitions: string[],
     tables: string,
     source: SourceTable[],
-    { login, firstRun = 'source', chunkRows = 100, more = '' }: ByHandOptions = {},
+    { login, firstRun = 'source', chunkRows = 100, lockAttemptMsMax = 5_000, more = '' }: ByHandOptions = {},
   ): Promise<ByHand> {
     const url = new URL(mysqlUrl);
     const server = await mysql.createConnection(mysqlUrl);
@@ -92,7 +94,7 @@ export class ByHand {
     const runs = new URL(url);
     if (login) [runs.username = '', runs.password = ''] = login.split(':');
     const config = parseConfig(
-      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: 5000 }\n${more}\ntables:\n${tables}`,
+      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: ${lockAttemptMsMax} }\n${more}\ntables:\n${tables}`,
       'stageswap.yaml',
       { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
     );
