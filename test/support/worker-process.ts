@@ -5,8 +5,15 @@ import { execa } from 'execa';
 export const CLI = join(import.meta.dirname, '..', '..', 'dist', 'src', 'cli', 'main.js');
 
 const spawn = (file: string, env: Record<string, string>, rest: string[]) =>
-  execa('node', [CLI, 'worker', '--config', file, ...rest], { env, all: true, reject: false });
+  execa('node', [CLI, 'worker', '--config', file, ...rest], {
+    env,
+    all: true,
+    reject: false,
+    forceKillAfterDelay: STOP_MS_MAX,
+  });
 
+/** stop_grace_period of docker-compose.yml */
+const STOP_MS_MAX = 30_000;
 const OUTPUT_CHARACTERS_MAX = 1_000_000;
 
 /** A worker in a process of its own, which a test may kill like a machine that fails. */
@@ -36,9 +43,9 @@ export class WorkerProcess {
     await this.#process;
   }
 
-  /** Lets running steps finish. */
-  async stop(): Promise<void> {
+  /** Lets running steps finish, with the patience that docker compose has. @returns the exit code; undefined: it was killed */
+  async stop(): Promise<number | undefined> {
     this.#process.kill('SIGTERM');
-    await this.#process;
+    return (await this.#process).exitCode;
   }
 }
