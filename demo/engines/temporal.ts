@@ -10,6 +10,8 @@ import { reasonOf } from './reason.js';
 export interface TemporalEngine {
   address: string;
   uiUrl?: string;
+  /** its command line; absent where the server was given by its address */
+  program?: string;
   owned: boolean;
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -83,6 +85,7 @@ export async function startTemporal(
   return {
     address,
     uiUrl: `http://127.0.0.1:${uiPort}`,
+    program,
     owned: true,
     kill: () => engine.stop('SIGKILL'),
     start,
