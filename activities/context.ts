@@ -105,17 +105,17 @@ const UNEXPECTED_ATTEMPTS_MAX = 5;
 /**
  * What Temporal is told of a failure, and keeps: the engine's words without the values that it quotes, at every depth.
  */
-function failureOf(error: unknown, attempt: number): unknown {
+function failureOf(error: unknown, attempt: number, everFinal: boolean): unknown {
   const cause = scrubbed(error);
   if (error instanceof StageswapError)
     return ApplicationFailure.create({
       message: error.message,
       type: error.type,
-      nonRetryable: !error.retry,
+      nonRetryable: everFinal && !error.retry,
       ...(cause.cause === undefined ? {} : { cause: cause.cause as Error }),
     });
   if (isPassingAtTarget(error) || isPassingAtSource(error)) return cause;
-  if (attempt < UNEXPECTED_ATTEMPTS_MAX) return cause;
+  if (!everFinal || attempt < UNEXPECTED_ATTEMPTS_MAX) return cause;
   return ApplicationFailure.create({
     message: `${cause.name}: ${cause.message}`,
     type: 'Unexpected',
@@ -137,9 +137,14 @@ function scrubbed(error: unknown): Error {
   return clean;
 }
 
-/** Wraps an activity: heartbeats while it works, tells what it did, and failures of the list under their own type. */
+/**
+ * Wraps an activity: heartbeats while it works, tells what it did, and failures of the list under their own type.
+ *
+ * @param options.everFinal false: no failure ends it, it is repeated until it succeeds
+ */
 export function activity<A extends unknown[], R>(
   work: (...input: A) => Promise<R>,
+  { everFinal } = { everFinal: true },
 ): (...input: A) => Promise<R> {
   return async (...input: A) => {
     const context = Context.current();
@@ -154,7 +159,7 @@ export function activity<A extends unknown[], R>(
     } catch (error) {
       if (context.cancellationSignal.aborted) throw new CancelledFailure('cancelled', [], scrubbed(error));
       context.log.warn(`${activityType} failed`, { ...where, attempt, error: scrubbed(error) });
-      throw failureOf(error, attempt);
+      throw failureOf(error, attempt, everFinal);
     } finally {
       clearInterval(beat);
     }

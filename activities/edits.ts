@@ -2,7 +2,11 @@ import type { ClientEdit, EditOutcome } from '../src/model/messages.js';
 import { applyEdit } from '../src/mysql/edits.js';
 import { activity, type Dependencies, onTarget } from './context.js';
 
-/** Edits handed in through Temporal: written to live at once, each in a transaction with its id, captured like any other. */
+/**
+ * Edits handed in through Temporal: written to live at once, each in a transaction with its id, captured like any other. An
+ * edit is given up only where `applyEdit` refuses it: whatever else goes wrong, a read-only server, a full disk, a revoked
+ * right, it is repeated.
+ */
 export function editActivities(dependencies: Dependencies) {
   const applyEdits = activity(
     async (pipeline: string, edits: ClientEdit[]): Promise<EditOutcome[]> =>
@@ -17,6 +21,7 @@ export function editActivities(dependencies: Dependencies) {
         },
         { logged: true },
       ),
+    { everFinal: false },
   );
   return { applyEdits };
 }

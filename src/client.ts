@@ -4,7 +4,7 @@ import { type Client, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@
 import { type MysqlAddress, parseMysqlAddress } from './config/address.js';
 import { StageswapError } from './model/failures.js';
 import { type ClientEdit, type EditOutcome, UPDATES, workflowIdOf } from './model/messages.js';
-import { errorNumber, isPassing, withSession } from './mysql/connection.js';
+import { errorNumber, isOutOfRoom, isPassing, withSession } from './mysql/connection.js';
 import { applyEdit, type Editable } from './mysql/edits.js';
 import { createControlTables } from './sql/control.js';
 
@@ -165,7 +165,7 @@ export class EditClient<T extends EditableTables = EditableTables> {
         }
         return;
       } catch (error) {
-        const passes = error instanceof StageswapError ? error.retry : isPassing(error);
+        const passes = error instanceof StageswapError ? error.retry : isPassing(error) || isOutOfRoom(error);
         if (!passes || Date.now() > giveUpAt) {
           for (const { edit, reject } of batch) reject(new DoubtfulEdits([edit], error));
           return;

@@ -1,6 +1,9 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
 import mysql from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import { editActivities } from '../activities/edits.js';
 import { parseMysqlAddress } from '../src/config/address.js';
+import type { Config } from '../src/config/load.js';
 import type { ClientEdit } from '../src/model/messages.js';
 import { Session } from '../src/mysql/connection.js';
 import { applyEdit } from '../src/mysql/edits.js';
@@ -101,5 +104,47 @@ describe('edits handed in', () => {
       edit === null ? await applyEdit(session, 'p', TABLES, null as unknown as ClientEdit) : await send(edit);
     expect(outcome.outcome).toBe('refused');
     expect(await email()).toBe(before);
+  });
+});
+
+describe('an edit that MySQL does not take now', () => {
+  /** The activity at a late attempt, where whatever is unexpected would end another one. */
+  const apply = (mysqlUrl: string, set: Record<string, string>) => {
+    const config = { target: { url: mysqlUrl }, tables: TABLES } as unknown as Config;
+    const { applyEdits } = editActivities({ config: () => config });
+    const edit = { editId: `edit-${++number}`, table: 'customer', key: { id: '1' }, set };
+    return new MockActivityEnvironment({ attempt: 50 }).run(() => applyEdits('p', [edit]));
+  };
+  /** As if the server said this error to every change. */
+  const says = async (errorNumber: number) => {
+    await server.query('DROP TRIGGER IF EXISTS says');
+    await server.query(
+      `CREATE TRIGGER says BEFORE UPDATE ON customer FOR EACH ROW SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = ${errorNumber}`,
+    );
+  };
+  afterEach(() => server.query('DROP TRIGGER IF EXISTS says'));
+
+  it.each([
+    ['it is read-only', 1290],
+    ['it is a replica by now', 1836],
+    ['its disk is full', 1114],
+    ['for a reason that nobody has thought of', 1815],
+  ])('is repeated without an end, and written when it does: %s', async (_, errorNumber) => {
+    await says(errorNumber);
+    const failure = await apply(url.href, { email: 'late' }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ message: expect.any(String) });
+    expect(failure).not.toMatchObject({ nonRetryable: true });
+    await server.query('DROP TRIGGER says');
+    expect(await apply(url.href, { email: `after ${errorNumber}` })).toMatchObject([{ outcome: 'applied' }]);
+    expect(await email()).toBe(`after ${errorNumber}`);
+  });
+
+  it('is repeated while the login is refused', async () => {
+    const wrong = new URL(url);
+    wrong.username = 'nobody';
+    await expect(apply(wrong.href, { email: 'x' })).rejects.toMatchObject({
+      type: 'Refused',
+      nonRetryable: false,
+    });
   });
 });

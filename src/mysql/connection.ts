@@ -124,8 +124,14 @@ export function errorNumber(error: unknown): number | undefined {
   return typeof errno === 'number' ? errno : undefined;
 }
 
-/** Too many connections, shutdown, lock wait, deadlock, interrupted, changed definition, session killed or idle too long. */
-const PASSING = new Set([1040, 1053, 1077, 1158, 1159, 1160, 1161, 1205, 1213, 1317, 1412, 1927, 3169, 4031]);
+/**
+ * Too many connections, shutdown, lock wait, deadlock, interrupted, changed definition, session killed or idle too long; a
+ * server that fails over or is maintained: read-only (1290, 1836), offline (3032); a user at its limits (1203, 1226).
+ */
+const PASSING = new Set([
+  1040, 1053, 1077, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1290, 1317, 1412, 1836, 1927, 3032, 3169,
+  4031,
+]);
 const CUT = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -141,6 +147,13 @@ export function isPassing(error: unknown): boolean {
   const number = errorNumber(error);
   if (number !== undefined && PASSING.has(number)) return true;
   return (code !== undefined && CUT.has(code)) || fatal === true || /closed state/.test(message ?? '');
+}
+
+const DISK_FULL = new Set([1021, 1114]);
+
+/** The server has no room left. A run must not wait for it: what is taken back makes room. An edit waits. */
+export function isOutOfRoom(error: unknown): boolean {
+  return DISK_FULL.has(errorNumber(error) ?? 0);
 }
 
 const UNKNOWN_VARIABLE = 1193;

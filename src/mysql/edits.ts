@@ -117,14 +117,20 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 /** Whole numbers that JavaScript holds exactly are taken as their digits. */
 const isPlain = (value: unknown) => typeof value === 'string' || Number.isSafeInteger(value);
 
-/** Data that does not fit, broken keys and checks, unknown columns, and what triggers refuse: no repetition mends these. */
+/**
+ * Data that does not fit, broken keys and checks, unknown columns, and what triggers refuse: no repetition mends these. This
+ * list alone decides that an edit is given up; whatever else MySQL says, it is repeated.
+ */
 function isRefusal(error: unknown): boolean {
   const { sqlState } = error as { sqlState?: string };
   return REFUSED_STATES.test(sqlState ?? '') || REFUSALS.has(errorNumber(error) ?? 0);
 }
 const REFUSED_STATES = /^(22|23|45)/;
-/** Unknown columns, truncated data, wrong values and dates, generated columns, checks: their SQLSTATE alone does not say it. */
-const REFUSALS = new Set([1054, 1265, 1366, 1411, 1525, 3105, 3819]);
+/**
+ * Unknown columns, statements longer than the server takes, truncated data, wrong values and dates, generated columns, checks:
+ * their SQLSTATE alone does not say it.
+ */
+const REFUSALS = new Set([1054, 1153, 1265, 1366, 1411, 1525, 3105, 3819]);
 
 const NUMBERS = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal', 'year']);
 const isNumber = (column: LiveColumn) => NUMBERS.has(column.type);
