@@ -1,6 +1,7 @@
 import { StageswapError } from '../src/model/failures.js';
 import {
   control,
+  isMadeByRun,
   markerTable,
   parsePhysicalName,
   physicalTable,
@@ -160,7 +161,7 @@ export function tableActivities(dependencies: Dependencies) {
           const parsed = parsePhysicalName(name);
           if (parsed?.kind === 'o' && lives.has(parsed.live)) {
             for (const trigger of await triggersOf(session, name)) {
-              if (trigger.startsWith('_ss')) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
+              if (isMadeByRun(trigger)) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
             }
           }
         }

@@ -1,6 +1,6 @@
 import { DEFAULTS, LIMITS, type Side } from './config/schema.js';
 import { keyRefusalOf, refusalOf } from './model/conversion.js';
-import { LIVE_NAME_CHARACTERS_MAX, parsePhysicalName } from './model/names.js';
+import { isMadeByRun, LIVE_NAME_CHARACTERS_MAX } from './model/names.js';
 import type { LiveForeignKey, LiveTable } from './mysql/schema.js';
 import type { SourceTable } from './sql-server/schema.js';
 
@@ -130,11 +130,6 @@ function pairTables(input: InitInput, leftOut: string[]): Pair[] {
 
 const CASCADES = /^(CASCADE|SET NULL|SET DEFAULT)$/i;
 
-/** Backups of earlier runs stay beside live, with foreign keys and triggers of their own. */
-function isOurs(name: string): boolean {
-  return parsePhysicalName(name) !== undefined;
-}
-
 /** The configuration of one table, or why there cannot be one. */
 function draftTable({ source, live }: Pair): Draft | string {
   const notes: string[] = [];
@@ -147,7 +142,9 @@ function draftTable({ source, live }: Pair): Draft | string {
   if (live.primaryKey.length > LIMITS.keyColumnsMax) return "live's primary key has too many columns";
   if (live.partitioned) return 'live is partitioned';
   if (live.engine !== 'InnoDB') return `live's engine ${live.engine} has no transactions`;
-  const triggers = live.triggers.filter((trigger) => !isOurs(trigger.name)).map((trigger) => trigger.name);
+  const triggers = live.triggers
+    .filter((trigger) => !isMadeByRun(trigger.name))
+    .map((trigger) => trigger.name);
   if (triggers.length > 0) return `live has triggers of the application: ${triggers.join(', ')}`;
   const cascading = live.foreignKeys.find(
     (key) => CASCADES.test(key.onDelete) || CASCADES.test(key.onUpdate),
@@ -208,7 +205,9 @@ function closeGroup(drafts: Draft[], leftOut: string[]): Draft[] {
         key.schema !== key.referencedSchema || !names.has(table);
       const out = draft.live.foreignKeys.find((key) => crosses(key, key.referencedTable));
       if (out) return `its foreign key ${out.name} points to ${out.referencedTable}, which is not published`;
-      const inward = draft.live.referencedBy.find((key) => !isOurs(key.table) && crosses(key, key.table));
+      const inward = draft.live.referencedBy.find(
+        (key) => !isMadeByRun(key.table) && crosses(key, key.table),
+      );
       if (inward)
         return `foreign key ${inward.name} of ${inward.table}, which is not published, points to it`;
       return undefined;

@@ -112,7 +112,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   const [left] = await root.query(
-    `SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema IN (?, ?) AND table_name LIKE '\\_s%'`,
+    `SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema IN (?, ?) AND table_name LIKE '\\_s%' AND table_name <> '_ssl_child'`,
     [SCHEMA, OTHER],
   );
   expect(left, 'nothing was touched').toEqual([]);
@@ -225,6 +225,11 @@ describe('of live, preflight refuses', () => {
       'customer: has triggers of the application: audit',
     ],
     [
+      'triggers of the application that begin like a run’s own',
+      ['CREATE TRIGGER _ssl_audit AFTER UPDATE ON customer FOR EACH ROW SET @a = 1'],
+      'customer: has triggers of the application: _ssl_audit',
+    ],
+    [
       'cascades',
       [
         'ALTER TABLE invoice DROP FOREIGN KEY invoice_customer',
@@ -246,6 +251,13 @@ describe('of live, preflight refuses', () => {
         'CREATE TABLE ticket (id BIGINT PRIMARY KEY, CONSTRAINT asks FOREIGN KEY (id) REFERENCES customer (customer_id))',
       ],
       `customer: foreign key asks of ${SCHEMA}.ticket, outside of the group`,
+    ],
+    [
+      'a foreign key from a table of the application that begins like a run’s own',
+      [
+        'CREATE TABLE _ssl_child (id BIGINT PRIMARY KEY, CONSTRAINT asks FOREIGN KEY (id) REFERENCES customer (customer_id))',
+      ],
+      `customer: foreign key asks of ${SCHEMA}._ssl_child, outside of the group`,
     ],
     [
       'a foreign key from another schema',

@@ -129,6 +129,21 @@ describe('before the swap', () => {
   });
 });
 
+describe('what the application calls like a run’s own', () => {
+  it('is looked at under the lock: a foreign key that came meanwhile keeps the swap from being made', async () => {
+    const run = pipeline.publish(ROWS, () =>
+      client('CREATE TABLE _ssl_child (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES customer (id))'),
+    );
+    await expect(run).rejects.toThrow(/points at it since the run began: _ssl_child\._ssl_child_ibfk_1/);
+  });
+
+  it('is not taken away by cleanup', async () => {
+    await client('CREATE TABLE _ss0zz_customer (id INT PRIMARY KEY)');
+    await pipeline.publish(ROWS);
+    await client('SELECT id FROM _ss0zz_customer');
+  });
+});
+
 describe('columns of the application’s own', () => {
   it('are kept, also under a name that every JavaScript object has', async () => {
     await client("INSERT INTO customer VALUES (1, 'a@x', 'ours')");

@@ -69,8 +69,14 @@ export function generationOfMarker(pipeline: string, name: string): number | und
 export function parsePhysicalName(
   name: string,
 ): { generation: number; kind: string; live: string } | undefined {
-  const match = /^_ss(\d+)([a-z]{1,2})_(.+)$/.exec(name);
-  return match ? { generation: Number(match[1]), kind: match[2] ?? '', live: match[3] ?? '' } : undefined;
+  const [, generation, kind = '', live = ''] = /^_ss(\d+)([a-z]{1,2})_(.+)$/.exec(name) ?? [];
+  return KINDS.has(kind) ? { generation: Number(generation), kind, live } : undefined;
+}
+const KINDS = new Set<string>([...Object.values(TABLE_KINDS), ...Object.values(TRIGGER_KINDS)]);
+
+/** Has a run made the table or trigger of this name? The application may have names of its own that begin with `_ss`. */
+export function isMadeByRun(name: string): boolean {
+  return parsePhysicalName(name) !== undefined;
 }
 
 /** The longest live table name for which every physical name fits MySQL's 64 characters, with seven digits of generation. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { originalConstraintName } from '../model/names.js';
+import { isMadeByRun, originalConstraintName } from '../model/names.js';
 import { id, join, sql } from '../sql/text.js';
 import { errorNumber, type Session } from './connection.js';
 
@@ -27,7 +27,7 @@ export async function definitionsOf(session: Session, tables: string[]): Promise
     const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
     const create = shown[0]?.['Create Table'] ?? '';
     const here = triggers.filter((trigger) => trigger.on_table === table);
-    const ofRun = ({ name }: { name: string }) => name.startsWith('_ss');
+    const ofRun = ({ name }: { name: string }) => isMadeByRun(name);
     const own = here
       .filter((trigger) => !ofRun(trigger))
       .map(({ name, event, timing, body }) => ({ name, event, timing, body }));
@@ -103,10 +103,11 @@ function withoutGeneration(create: string): string {
 /** Foreign keys of tables outside of the group that point at it: they would follow live to the backup's name. */
 export async function pointingFromOutside(session: Session, tables: string[]): Promise<string[]> {
   const group = join(tables.map((table) => sql`${table}`));
-  const rows = await session.rows<{ name: string }>(
-    sql`SELECT CONCAT(table_name, '.', constraint_name) AS name FROM information_schema.referential_constraints WHERE unique_constraint_schema = DATABASE() AND referenced_table_name IN (${group}) AND (constraint_schema <> DATABASE() OR (table_name NOT IN (${group}) AND table_name NOT LIKE ${'\\_ss%'}))`,
+  const rows = await session.rows<{ on_table: string; name: string; here: number }>(
+    sql`SELECT table_name AS on_table, constraint_name AS name, constraint_schema = DATABASE() AS here FROM information_schema.referential_constraints WHERE unique_constraint_schema = DATABASE() AND referenced_table_name IN (${group}) AND (constraint_schema <> DATABASE() OR table_name NOT IN (${group}))`,
   );
-  return rows.map((row) => row.name);
+  const outside = rows.filter((row) => Number(row.here) === 0 || !isMadeByRun(row.on_table));
+  return outside.map((row) => `${row.on_table}.${row.name}`);
 }
 
 /** A secondary index as SHOW CREATE TABLE prints it, which ALTER TABLE … ADD takes. */

@@ -3,6 +3,7 @@ import {
   CONSTRAINT_NAME_CHARACTERS_MAX,
   constraintName,
   IDENTIFIER_CHARACTERS_MAX,
+  isMadeByRun,
   LIVE_NAME_CHARACTERS_MAX,
   originalConstraintName,
   physicalTable,
@@ -33,7 +34,7 @@ export function decideLive(
       'is partitioned',
       'partitions are not supported yet: ALTER TABLE … REMOVE PARTITIONING, or leave the table out',
     );
-  const own = live.triggers.filter((trigger) => !trigger.name.startsWith('_ss'));
+  const own = live.triggers.filter((trigger) => !isMadeByRun(trigger.name));
   if (own.length > 0)
     refuse(
       table.live,
@@ -44,7 +45,7 @@ export function decideLive(
   decideNames(table, live, refuse, warn);
   for (const key of live.foreignKeys) decideForeignKey(table, key, group, refuse);
   for (const key of live.referencedBy) {
-    const ours = (group.lives.has(key.table) || key.table.startsWith('_ss')) && key.schema === group.schema;
+    const ours = (group.lives.has(key.table) || isMadeByRun(key.table)) && key.schema === group.schema;
     if (!ours)
       refuse(
         table.live,
