@@ -6,6 +6,7 @@ import { errorNumber, Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
+import { holdForRollback } from '../src/sql/control.js';
 import { orphansOfReplay } from '../src/sql/cut-over.js';
 import { tablesOfReplay } from '../src/sql/group.js';
 import { locksOfSettling } from '../src/sql/settle.js';
@@ -84,6 +85,7 @@ export function cutOverActivities(dependencies: Dependencies) {
           try {
             await refuseIncompleteStage(session, spec);
             const counters = await carryAutoIncrement(session, spec);
+            if (spec.kind === 'rollback') await session.run(holdForRollback(spec));
             const result = await swapUnderLock(session, watchdog, spec, counters);
             await rememberCutOver(watchdog, ref, result);
             return result;

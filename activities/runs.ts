@@ -121,19 +121,12 @@ export function runActivities(dependencies: Dependencies) {
       }),
   );
 
-  /** Ends a run: its report stays in MySQL. A rollback that was published holds the pipeline in the same transaction. */
+  /** Ends a run: its report stays in MySQL. */
   const end = activity(async (ref: RunRef, report: Report): Promise<void> => {
     await onTarget(dependencies, ref.pipeline, async (session) =>
-      session.transaction(async () => {
-        await session.run(
-          sql`UPDATE ${id(control.run)} SET report = ${JSON.stringify(report)}, outcome = ${report.outcome}, phase = 'ended', ended_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
-        );
-        if (report.outcome === 'rolledBack') {
-          await session.run(
-            sql`UPDATE ${id(control.pipeline)} SET held_reason = ${`rolled back by ${report.runId}`}, held_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND held_reason IS NULL`,
-          );
-        }
-      }),
+      session.run(
+        sql`UPDATE ${id(control.run)} SET report = ${JSON.stringify(report)}, outcome = ${report.outcome}, phase = 'ended', ended_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
+      ),
     );
     runEnded(ref.pipeline, report.outcome, report.ms);
   });

@@ -14,7 +14,7 @@ import { indexesOf } from '../src/mysql/fingerprint.js';
 import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
-import { fence } from '../src/sql/control.js';
+import { fence, releaseFromRollback } from '../src/sql/control.js';
 import { carryBase } from '../src/sql/group.js';
 import { takeBackRun } from '../src/sql/settle.js';
 import {
@@ -119,6 +119,7 @@ export function tableActivities(dependencies: Dependencies) {
       onTarget(dependencies, ref.pipeline, async (session) => {
         const spec = await loadSpec(session, ref);
         if (!(await shutOut(session, spec))) return { undone: false };
+        if (spec.kind === 'rollback') await session.run(releaseFromRollback(spec));
         for (const table of spec.tables) await dropLogTriggers(dependencies, session, spec, table);
         await session.run(sql`SET SESSION foreign_key_checks = 0`);
         for (const table of [...spec.tables].reverse()) {

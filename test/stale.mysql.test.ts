@@ -82,6 +82,34 @@ describe('a run that was taken back', () => {
   });
 });
 
+describe('a rollback', () => {
+  const held = async () => {
+    const [row] = await pipeline.session.rows(sql`SELECT held_reason FROM ${id(control.pipeline)}`);
+    return row?.held_reason;
+  };
+
+  it('holds the pipeline from the swap on, whatever becomes of its steps after that', async () => {
+    const published = await pipeline.publish(ROWS);
+    const seen: unknown[] = [];
+    await pipeline.rollBack(published, { replayed: async () => seen.push(await held()) });
+    expect([...seen, await held()]).toEqual([null, 'rolled back by run-2']); // nobody has ended the run
+  });
+
+  it('that is not executed holds nothing, and takes back no hold of an operator', async () => {
+    const published = await pipeline.publish(ROWS);
+    const migrate = { replayed: () => client('ALTER TABLE customer ADD COLUMN late INT') };
+    await expect(pipeline.rollBack(published, migrate)).rejects.toThrow(/by a migration/);
+    expect(await held()).toBe('rolled back by run-2');
+    await pipeline.again('undo', 2);
+    expect(await held()).toBeNull();
+    await pipeline.again('cutOver', 2).catch(() => {}); // one that slept
+    expect(await held()).toBeNull();
+    await client(`UPDATE ${control.pipeline} SET held_reason = 'by me'`);
+    await pipeline.again('undo', 2);
+    expect(await held()).toBe('by me');
+  });
+});
+
 describe('before the swap', () => {
   it('a stage that lost an index is found', async () => {
     const run = pipeline.publish(ROWS, () => client('ALTER TABLE _ss1s_customer DROP INDEX by_email'));

@@ -1,4 +1,5 @@
 import { control, markerTable } from '../model/names.js';
+import type { RunSpec } from '../model/spec.js';
 import { type Fragment, id, raw, sql } from './text.js';
 
 /** DDL of the control tables; every statement may be repeated. `utf8mb4_bin`, because names compare as bytes. */
@@ -107,4 +108,19 @@ export function createMarker(pipeline: string): Fragment {
  */
 export function fence(pipeline: string, generation: number): Fragment {
   return sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline} AND generation = ${generation} FOR SHARE`;
+}
+
+const rolledBackBy = (spec: RunSpec) => `rolled back by ${spec.runId}`;
+
+/**
+ * Holds the pipeline for a rollback that is about to swap: whatever becomes of its steps after the swap, the next night must
+ * not publish the same data again. Only its owner may; what an operator said before stays.
+ */
+export function holdForRollback(spec: RunSpec): Fragment {
+  return sql`UPDATE ${id(control.pipeline)} SET held_reason = ${rolledBackBy(spec)}, held_at = UTC_TIMESTAMP(6) WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND held_reason IS NULL`;
+}
+
+/** Takes back what `holdForRollback` wrote, of a rollback that was not executed. */
+export function releaseFromRollback(spec: RunSpec): Fragment {
+  return sql`UPDATE ${id(control.pipeline)} SET held_reason = NULL, held_at = NULL WHERE pipeline = ${spec.pipeline} AND held_reason = ${rolledBackBy(spec)}`;
 }
