@@ -152,24 +152,17 @@ export function tableActivities(dependencies: Dependencies) {
         const dropped: string[] = [];
         if (spec.kind === 'publish') await carryBaseOf(session, ref, spec.generation);
         const at = await publishedGeneration(session, ref.pipeline);
-        const kept = await keptGenerations(session, spec, at);
-        const names = await session.rows<{ name: string }>(
-          sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss%'}`,
-        );
-        const lives = new Map(spec.tables.map((table) => [table.live, table]));
+        const made = await tablesOfRuns(session, spec);
+        const kept = await keptGenerations(session, spec, at, made);
         // Triggers before the tables they write to (TRAPS "the swap").
-        for (const { name } of names) {
-          const parsed = parsePhysicalName(name);
-          if (parsed?.kind === 'o' && lives.has(parsed.live)) {
-            for (const trigger of await triggersOf(session, name)) {
-              if (isMadeByRun(trigger)) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
-            }
+        for (const { name, kind } of made) {
+          if (kind !== 'o') continue;
+          for (const trigger of await triggersOf(session, name)) {
+            if (isMadeByRun(trigger)) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
           }
         }
-        for (const { name } of names) {
-          const parsed = parsePhysicalName(name);
-          if (!parsed || !lives.has(parsed.live) || parsed.generation > spec.generation) continue;
-          if (kept.has(`${parsed.generation}${parsed.kind}`)) continue;
+        for (const { name, kind, generation } of made) {
+          if (generation > spec.generation || kept.has(`${generation}${kind}`)) continue;
           await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
           dropped.push(name);
         }
@@ -222,12 +215,37 @@ export function markerOf(spec: RunSpec): { from: string; to: string } {
   return { from: markerTable(spec.pipeline, before), to: markerTable(spec.pipeline, after) };
 }
 
-/** `<generation><kind>` of the tables that stay: the base, the base before it, and the last N backups with the newest first-touch images. */
-async function keptGenerations(session: Session, spec: RunSpec, at: number): Promise<Set<string>> {
-  const kept = new Set<string>();
-  const runs = await session.rows<{ generation: string; spec: string | RunSpec }>(
-    sql`SELECT generation, spec FROM ${id(control.run)} WHERE pipeline = ${spec.pipeline} AND outcome IS NOT NULL AND outcome = 'published' AND generation <= ${at} ORDER BY generation DESC LIMIT ${spec.backups + 1}`,
+interface MadeTable {
+  name: string;
+  generation: number;
+  kind: string;
+}
+
+/** Tables that runs have made for live's tables, whatever became of the runs. */
+async function tablesOfRuns(session: Session, spec: RunSpec): Promise<MadeTable[]> {
+  const rows = await session.rows<{ name: string }>(
+    sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss%'}`,
   );
+  return rows.flatMap(({ name }) => {
+    const parsed = parsePhysicalName(name);
+    if (!parsed || !spec.tables.some((table) => table.live === parsed.live)) return [];
+    return [{ name, generation: parsed.generation, kind: parsed.kind }];
+  });
+}
+
+/** `<generation><kind>` of the tables that stay: the base, the base before it, and the last N backups with the newest first-touch images. */
+async function keptGenerations(
+  session: Session,
+  spec: RunSpec,
+  at: number,
+  made: MadeTable[],
+): Promise<Set<string>> {
+  const kept = new Set<string>();
+  // What was swapped the tables say: a run whose steps after the swap failed is stored as failed, and its backup is one like any other.
+  const runs = await session.rows<{ generation: string }>(
+    sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${spec.pipeline} AND kind = 'publish' AND generation <= ${at} ORDER BY generation DESC`,
+  );
+  const swapped = new Set(made.filter(({ kind }) => kind === 'o').map(({ generation }) => generation));
   const bases = new Set<number>([at]);
   if (spec.kind === 'publish' && spec.baseGeneration !== null) bases.add(spec.baseGeneration);
   for (const generation of bases) for (const kind of ['n', 'h']) kept.add(`${generation}${kind}`);
@@ -236,7 +254,7 @@ async function keptGenerations(session: Session, spec: RunSpec, at: number): Pro
   let backups = spec.kind === 'publish' ? 1 : 0;
   for (const run of runs) {
     const generation = Number(run.generation);
-    if (generation === spec.generation || backups >= spec.backups) continue;
+    if (generation === spec.generation || backups >= spec.backups || !swapped.has(generation)) continue;
     kept.add(`${generation}o`);
     backups += 1;
   }

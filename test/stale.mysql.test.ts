@@ -110,6 +110,29 @@ describe('a rollback', () => {
   });
 });
 
+describe('a backup', () => {
+  it('is one of those that are kept, also of a run whose steps after the swap failed', async () => {
+    await pipeline.close();
+    const more = { more: 'backups: 2' };
+    pipeline = await ByHand.open(
+      inject('mysqlUrl'),
+      'stageswap_test_stale',
+      [CUSTOMER, INVOICE],
+      TABLES,
+      SOURCE,
+      more,
+    );
+    for (const outcome of ['published', 'failed', 'published']) {
+      const { generation } = await pipeline.publish(ROWS);
+      await client(`UPDATE ${control.run} SET outcome = '${outcome}' WHERE generation = ${generation}`);
+    }
+    const backups = await pipeline.session.rows(
+      sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE '\\_ss%o\\_customer' ORDER BY name`,
+    );
+    expect(backups).toEqual([{ name: '_ss2o_customer' }, { name: '_ss3o_customer' }]);
+  });
+});
+
 describe('before the swap', () => {
   it('a stage that lost an index is found', async () => {
     const run = pipeline.publish(ROWS, () => client('ALTER TABLE _ss1s_customer DROP INDEX by_email'));
