@@ -2,15 +2,6 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
-import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
-import {
-  collectConflictKeys,
-  countMerge,
-  mergeInto,
-  recordConflicts,
-  recordHeldBack,
-  type Scope,
-} from '../src/sql/merge.js';
 import { anySettled, countStaged } from '../src/sql/settle.js';
 import { orphans, proofOfBaseNext } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
@@ -18,13 +9,13 @@ import {
   activity,
   againAfterRace,
   type Dependencies,
-  holdFence,
   loadSpec,
   onTarget,
   type RunRef,
   setPhase,
 } from './context.js';
 import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
+import { mergeNextChunk } from './merge-chunk.js';
 import { replaySettlements } from './replay.js';
 
 const WORK_MS_MAX = 20_000;
@@ -146,79 +137,6 @@ async function countsWithSettled(session: Session, spec: RunSpec, table: TableSp
     updated: Number(row.updated) + held.notUpdated,
     deleted: Number(row.deleted) + held.parentsKept,
     keptLive: Number(row.kept_live) - held.fallenBack + held.keptAlready,
-  };
-}
-
-interface Boundary {
-  seq: number;
-  from: KeyText;
-}
-
-async function mergeNextChunk(
-  session: Session,
-  ref: RunRef,
-  spec: RunSpec,
-  table: TableSpec,
-): Promise<boolean> {
-  return session.transaction(async () => {
-    await holdFence(session, ref);
-    const next = await whereToGoOn(session, ref, table.live);
-    if (next === 'finished') return true;
-    const drives =
-      spec.kind === 'publish'
-        ? physicalTable(spec.generation, 'baseNext', table.live)
-        : physicalTable(spec.undoes ?? 0, 'backup', table.live);
-    const boundary = await session.rows<Record<string, string>>(
-      nextBoundary(table, drives, next.from, spec.chunkRows),
-    );
-    const first = boundary[0];
-    const to = first ? keyColumns(table).map((column) => String(first[column.name])) : null;
-    const scope: Scope = { kind: 'range', from: next.from, to };
-    const counts = countMerge(spec, table, scope);
-    const incoming = (await session.rows<Record<string, string>>(counts.incoming))[0] ?? {};
-    const inBoth = Number(incoming.in_both);
-    const hasLiveOnly = Number(incoming.in_live) > inBoth;
-    const liveOnly = hasLiveOnly
-      ? ((await session.rows<Record<string, string>>(counts.liveOnly))[0] ?? {})
-      : { deleted: '0', conflicts: '0' };
-    const merge = mergeInto(spec, table, scope, 'stage');
-    if (inBoth > 0) await session.run(merge.both);
-    if (Number(incoming.incoming) > inBoth) await session.run(merge.incomingOnly);
-    if (hasLiveOnly) await session.run(merge.liveOnly);
-    if (Number(incoming.conflicts) + Number(liveOnly.conflicts) > 0)
-      await recordConflictsOf(session, spec, table, scope);
-    await session.run(
-      sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to, done, row_count, counts) VALUES (${ref.pipeline}, ${ref.generation}, ${table.live}, 'merge', ${next.seq}, ${next.from && JSON.stringify(next.from)}, ${to && JSON.stringify(to)}, 1, ${Number(incoming.incoming)}, ${JSON.stringify({ inserted: Number(incoming.inserted), updated: Number(incoming.updated), keptLive: Number(incoming.kept_live), deleted: Number(liveOnly.deleted) })})`,
-    );
-    return to === null;
-  });
-}
-
-async function recordConflictsOf(
-  session: Session,
-  spec: RunSpec,
-  table: TableSpec,
-  range: Scope,
-): Promise<void> {
-  await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))}`);
-  for (const statement of collectConflictKeys(spec, table, range)) await session.run(statement);
-  const found: Scope = { kind: 'keys' };
-  const held = recordHeldBack(spec, table, found);
-  if (held) await session.run(held);
-  for (const statement of recordConflicts(spec, table, found)) await session.run(statement);
-}
-
-async function whereToGoOn(session: Session, ref: RunRef, live: string): Promise<Boundary | 'finished'> {
-  // FOR UPDATE: a second attempt of this activity waits here until the first has committed its chunk, or died.
-  const rows = await session.rows<{ seq: number; range_to: string | string[] | null }>(
-    sql`SELECT seq, range_to FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = 'merge' ORDER BY seq DESC LIMIT 1 FOR UPDATE`,
-  );
-  const last = rows[0];
-  if (!last) return { seq: 0, from: null };
-  if (last.range_to === null) return 'finished';
-  return {
-    seq: Number(last.seq) + 1,
-    from: typeof last.range_to === 'string' ? (JSON.parse(last.range_to) as string[]) : last.range_to,
   };
 }
 

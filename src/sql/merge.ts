@@ -137,7 +137,7 @@ function editedSince(table: TableSpec, shape: Shape): Fragment {
 }
 
 /** WHERE of a row of live that the incoming side does not have, and that stays. */
-function liveOnlyStays(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
+export function liveOnlyStays(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
   if (spec.kind === 'rollback') return sql`NOT (${absent(table, 'a')})`;
   if (!shape.ancestor || table.onSourceDelete === 'keep') return raw('TRUE');
   return sql`(${absent(table, 'a')} OR ${editedSince(table, shape)})`;
@@ -262,12 +262,12 @@ function anyIncomingConflict(spec: RunSpec, table: TableSpec, shape: Shape): Fra
   );
 }
 
-/** Collects the keys of a range's conflicts, so that they are recorded from few rows and not by scans of all. */
+/** Collects the keys of a scope's conflicts as work, so that they are recorded from few rows and not by scans of all. */
 export function collectConflictKeys(spec: RunSpec, table: TableSpec, scope: Scope): Fragment[] {
   const shape = shapeOf(spec, table);
   if (!shape.ancestor || spec.kind === 'rollback') return [];
   const into = (alias: string, rest: Fragment) =>
-    sql`INSERT IGNORE INTO ${id(physicalTable(spec.generation, 'replayKeys', table.live))} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => at(table, alias, name)))}\n${rest}`;
+    sql`INSERT IGNORE INTO ${id(physicalTable(spec.generation, 'work', table.live))} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => at(table, alias, name)))}\n${rest}`;
   return [
     into(
       'i',
@@ -356,10 +356,7 @@ export function recordConflicts(spec: RunSpec, table: TableSpec, scope: Scope): 
   ];
 }
 
-/**
- * What a merge of a range does, counted: one row a statement. The first statement sees one state of live, so that
- * `in_live - both` is exactly the number of rows that only live has in that state; whatever changes later is in the log.
- */
+/** What a merge does, counted: one row a statement, by the state of live that it sees; whatever changes later is in the log. */
 export function countMerge(
   spec: RunSpec,
   table: TableSpec,
@@ -381,7 +378,6 @@ export function countMerge(
   return {
     incoming: sql`SELECT COUNT(*) AS incoming,
   COALESCE(SUM(${both}), 0) AS in_both,
-  (SELECT COUNT(*) FROM ${id(table.live)} AS ${as(table, 'r')} WHERE ${within(table, 'r', scope)}) AS in_live,
   COALESCE(SUM(${absent(table, 'l')} AND ${newRowComes(spec, table, shape)}), 0) AS inserted,
   COALESCE(SUM(${both} AND (${differs('l')})), 0) AS updated,
   COALESCE(SUM(${both} AND (${differs('i')})), 0) AS kept_live,
