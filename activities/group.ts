@@ -86,7 +86,8 @@ export async function foreignKeyRules(
   active: Set<string>,
 ): Promise<void> {
   let changed = 1;
-  const apply = async (table: TableSpec, find: Fragment, kind: GroupConflict) => {
+  const apply = async (table: TableSpec, find: Fragment | null, kind: GroupConflict) => {
+    if (!find) return;
     const into = within === 'keys' && waitsInMerged(table) ? 'merged' : 'stage';
     const found = await takeAsLive(session, spec, table, [find], kind, within, into);
     if (found > 0) active.add(table.live);

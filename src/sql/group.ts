@@ -1,5 +1,12 @@
 import { physicalTable } from '../model/names.js';
-import { type ForeignKey, type RunSpec, type TableSpec, tableOf, writtenNames } from '../model/spec.js';
+import {
+  type ForeignKey,
+  mappedNames,
+  type RunSpec,
+  type TableSpec,
+  tableOf,
+  writtenNames,
+} from '../model/spec.js';
 import { aliasOf, at, keyColumns, keyValue, sameKey } from './columns.js';
 import { ancestorOf, forget, incomingOf, recordRowConflict } from './merge.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
@@ -115,6 +122,11 @@ export function refersToKey(spec: RunSpec, key: ForeignKey): boolean {
   return key.parentColumns.every((column) => parent.key.includes(column));
 }
 
+/** Does the incoming side say these columns? A source does not know those that are the application's own; a backup has all. */
+export function incomingHas(spec: RunSpec, table: TableSpec, columns: string[]): boolean {
+  return spec.kind === 'rollback' || columns.every((column) => mappedNames(table).includes(column));
+}
+
 /** Parents that are in live and not in stage although stage has a child of theirs: gone at the source, and still needed. */
 export function findParentsToKeep(
   spec: RunSpec,
@@ -134,14 +146,18 @@ export function findParentsToKeep(
 /**
  * Rows of stage whose parent the incoming side has, but stage has not: it stays deleted in live, or is held back. A
  * parent that neither side has is the source's own mistake, and is refused elsewhere.
+ *
+ * @returns null where the incoming side cannot say it, since the key refers to columns of the application's own: a row of
+ *   live has its parent in live, which is kept for it, and a new row has such a parent only by its default
  */
 export function findOrphansToHold(
   spec: RunSpec,
   table: TableSpec,
   key: ForeignKey,
   children: Children,
-): Fragment {
+): Fragment | null {
   const parent = tableOf(spec, key.parent);
+  if (!incomingHas(spec, parent, key.parentColumns)) return null;
   const { role, from, where } = parentless(spec, table, key, children);
   const setAside =
     spec.badRows === 'quarantine' && refersToKey(spec, key)
@@ -287,13 +303,19 @@ export function closeUpwards(spec: RunSpec, table: TableSpec, key: ForeignKey): 
   return sql`INSERT IGNORE INTO ${physical(spec, parent, 'replayKeys')} (${keyNames(parent)}) SELECT DISTINCT ${keyOf(parent, 'p')} FROM ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${physical(spec, table, 'stage')} AS ${as(table, 'c')} ON ${sameKey(table, 'c', 'k')} JOIN ${physical(spec, parent, 'stage')} AS ${as(parent, 'p')} ON ${join(joined, ' AND ')} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${sameKey(parent, 'i', 'p')} WHERE ${firstOf(parent, 'i')} IS NULL`;
 }
 
-/** The closure downwards: rows that were held back as orphans of a replayed parent. */
+/**
+ * The closure downwards: rows that were held back as orphans of a replayed parent. Where its key alone does not find them, or
+ * the incoming side does not say their parent, all that were: they are few.
+ */
 export function closeDownwards(spec: RunSpec, table: TableSpec, key: ForeignKey): Fragment {
   const parent = tableOf(spec, key.parent);
+  const orphans = sql`${at(table, 'h', '_ss_reason')} = 'orphan'`;
+  if (!refersToKey(spec, key) || !incomingHas(spec, table, key.columns))
+    return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${orphans}`;
   const joined = key.columns.map(
     (column, index) => sql`${at(parent, 'k', key.parentColumns[index] ?? '')} = ${at(table, 'i', column)}`,
   );
-  return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} STRAIGHT_JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')} STRAIGHT_JOIN ${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} ON ${join(joined, ' AND ')} WHERE ${at(table, 'h', '_ss_reason')} = 'orphan'`;
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} STRAIGHT_JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')} STRAIGHT_JOIN ${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} ON ${join(joined, ' AND ')} WHERE ${orphans}`;
 }
 
 /** The closure over unique values: rows that fell back may do without that now. They are few, so all are tried again. */

@@ -3,6 +3,7 @@ import { control, physicalTable } from '../model/names.js';
 import { type Decision, SETTLEABLE } from '../model/settlement.js';
 import { type LiveColumn, mappedNames, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { aliasOf, at, keyColumns, keyHash, same, sameKey } from './columns.js';
+import { incomingHas } from './group.js';
 import {
   absent,
   as,
@@ -116,10 +117,14 @@ WHERE ${at(table, 'se', 'state')} = 'pending' AND (${at(table, 'se', 'applied_in
 ORDER BY ${at(table, 'se', 'id')}`;
 }
 
-/** Of settled rows to insert: those of which a parent is not in live. They wait until it is. A statement a foreign key. */
+/**
+ * Of settled rows to insert: those of which a parent is not in live. They wait until it is. A statement a foreign key; none for
+ * a key over columns of the application's own, of which a new row has the defaults.
+ */
 export function withoutParent(spec: RunSpec, table: TableSpec, settlements: string[]): Fragment[] {
   const shape = shapeOf(spec, table);
-  return table.foreignKeys.map((key) => {
+  const keys = table.foreignKeys.filter((key) => incomingHas(spec, table, key.columns));
+  return keys.map((key) => {
     const pairs = key.columns.map((column, index) => [column, key.parentColumns[index] ?? ''] as const);
     const given = join(
       pairs.map(([column]) => sql`${at(table, 'i', column)} IS NOT NULL`),
