@@ -1,5 +1,6 @@
+import { isOpaque } from '../model/live-type.js';
 import { physicalTable, physicalTrigger } from '../model/names.js';
-import { type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
+import { type LiveColumn, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { aliasOf, asText, at, keyColumns, same } from './columns.js';
 import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
 
@@ -13,13 +14,34 @@ function trigger(name: string, when: string, on: string, body: Fragment): Fragme
   return sql`CREATE TRIGGER ${id(name)} AFTER ${raw(when)} ON ${id(on)} FOR EACH ROW BEGIN ${GUARD} ${body} END IF; END`;
 }
 
+/** Of a long value the image has so much: two of them in one statement could be longer than MySQL takes, and fail the client's. */
+const IMAGE_CHARACTERS_MAX = 1_000;
+
+/** A value for the image; of a long one its beginning, and how long it is. */
+function shown(column: LiveColumn, value: Fragment): Fragment {
+  const cut = (beginning: Fragment, length: Fragment, unit: string) =>
+    sql`IF(${length} > ${raw(String(IMAGE_CHARACTERS_MAX))}, CONCAT(${beginning}, ' ... (cut: ', ${length}, ${literal(` ${unit})`)}), ${asText(column, value)})`;
+  const most = raw(String(IMAGE_CHARACTERS_MAX));
+  if (column.type === 'json')
+    return cut(sql`LEFT(${asText(column, value)}, ${most})`, sql`JSON_STORAGE_SIZE(${value})`, 'bytes');
+  if (column.type.endsWith('text'))
+    return cut(sql`CONVERT(LEFT(${value}, ${most}) USING utf8mb4)`, sql`CHAR_LENGTH(${value})`, 'characters');
+  if (column.type.endsWith('blob') || isOpaque(column))
+    return cut(
+      sql`HEX(LEFT(CAST(${value} AS BINARY), ${most}))`,
+      sql`LENGTH(CAST(${value} AS BINARY))`,
+      'bytes',
+    );
+  return asText(column, value);
+}
+
 /** The changed columns before and after, as JSON for people; correctness never rests on it. */
 function changed(table: TableSpec): Fragment {
   const columns = [...table.columns.map((column) => column.live), ...table.unmapped];
-  const entries = columns.map(
-    (column) =>
-      sql`IF(${same(column, col('OLD', column.name), col('NEW', column.name))}, JSON_OBJECT(), JSON_OBJECT(${literal(column.name)}, JSON_ARRAY(${asText(column, col('OLD', column.name))}, ${asText(column, col('NEW', column.name))})))`,
-  );
+  const entries = columns.map((column) => {
+    const [before, after] = [col('OLD', column.name), col('NEW', column.name)];
+    return sql`IF(${same(column, before, after)}, JSON_OBJECT(), JSON_OBJECT(${literal(column.name)}, JSON_ARRAY(${shown(column, before)}, ${shown(column, after)})))`;
+  });
   return entries.length === 1 ? (entries[0] as Fragment) : sql`JSON_MERGE_PRESERVE(${join(entries)})`;
 }
 
