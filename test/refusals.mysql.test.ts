@@ -282,6 +282,11 @@ describe('of live, preflight refuses', () => {
       'customer.own: is not mapped, has no default',
     ],
     [
+      'a column beside the key that counts itself and is not mapped',
+      ['ALTER TABLE customer ADD COLUMN seq BIGINT NOT NULL AUTO_INCREMENT UNIQUE'],
+      'customer.seq: counts itself (AUTO_INCREMENT) and is not mapped',
+    ],
+    [
       'a column that is named like a run’s own',
       ['ALTER TABLE customer ADD COLUMN _ss_chunk INT'],
       'customer._ss_chunk: is a name that runs use',
@@ -381,6 +386,24 @@ describe('of the server and its user, preflight refuses', () => {
   it.each(ALL)('a user without %s, which it names', async (privilege) => {
     await grant(ALL.filter((one) => one !== privilege));
     expect(await refusals(asUser())).toEqual([`target: the user lacks ${privilege} on ${SCHEMA}`]);
+  });
+
+  it('no user of a schema with a space in its name', async () => {
+    const spaced = 'stageswap_test_my invoices';
+    await root.query(`DROP DATABASE IF EXISTS \`${spaced}\``);
+    await root.query(`CREATE DATABASE \`${spaced}\``);
+    try {
+      await grant(['SELECT']);
+      await root.query(`GRANT ${ALL.join(', ')} ON \`${spaced}\`.* TO ${USER}`);
+      const there = address(asUser().target.url, (url) => {
+        url.pathname = `/${encodeURIComponent(spaced)}`;
+      });
+      const found = await refusals(configOf(YAML, { MYSQL_URL: there }));
+      expect(found.filter((refusal) => refusal.includes('the user lacks'))).toEqual([]);
+      expect(found).toContain(`customer: ${spaced} has no such table`);
+    } finally {
+      await root.query(`DROP DATABASE \`${spaced}\``);
+    }
   });
 
   it('no user who has these by a role', async () => {

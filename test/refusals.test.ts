@@ -239,6 +239,18 @@ describe('a privilege', () => {
     for (const on of ['`other`.*', '`in\\_%x`.*', '`in_voices`.`customer`', '`in.voices`.*'])
       expect(all(on), on).toHaveLength(PRIVILEGES.length + 1);
   });
+  it('counts on a schema of any name', () => {
+    for (const [schema, printed] of [
+      ['my invoices', '`my invoices`'],
+      ['my-invoices', '`my-invoices`'],
+      ['in`voices', '`in``voices`'],
+      ['a.b ON c', '`a.b ON c`'],
+      ['plain', 'plain'],
+    ] as const) {
+      const grants = [`GRANT ALL PRIVILEGES ON ${printed}.* TO \`a\`@\`%\` WITH GRANT OPTION`];
+      expect(missingPrivileges(grants, schema, { references: true }), schema).toEqual([]);
+    }
+  });
   it('does not count where it was revoked in part', () => {
     const grants = [
       'GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, ALTER, LOCK TABLES, TRIGGER ON *.* TO `a`@`%`',

@@ -53,6 +53,12 @@ export function decideColumns(
     if (loss !== undefined) warn(where, loss, 'nothing to do, if that is enough');
   }
   for (const column of live.columns) {
+    if (column.autoIncrement && !Object.hasOwn(table.columns, column.name))
+      refuse(
+        `${table.live}.${column.name}`,
+        'counts itself (AUTO_INCREMENT) and is not mapped: the next version of live would count new rows from 1, and give numbers twice',
+        'map it, or take AUTO_INCREMENT off it: ALTER TABLE … MODIFY, with a default',
+      );
     if (
       Object.hasOwn(table.columns, column.name) ||
       column.generated ||

@@ -16,6 +16,9 @@ export function privilegesNeeded({ references }: { references: boolean }): strin
   return references ? [...PRIVILEGES, 'REFERENCES'] : [...PRIVILEGES];
 }
 
+/** As SHOW GRANTS prints them: names are in backquotes, and may have spaces, dots and doubled backquotes. */
+const GRANT = /^(GRANT|REVOKE) (.+?) ON (`(?:[^`]|``)*`|[^\s.]+)\.(`(?:[^`]|``)*`|\S+) (?:TO|FROM) /i;
+
 /** Rights that no grant on everything or on the schema gives, or that a partial revoke takes back. */
 export function missingPrivileges(
   grants: string[],
@@ -25,9 +28,9 @@ export function missingPrivileges(
   const given = new Set<string>();
   const revoked = new Set<string>();
   for (const grant of grants) {
-    const match = /^(GRANT|REVOKE) (.+) ON (\S+)\.(\S+) (?:TO|FROM) /i.exec(grant);
+    const match = GRANT.exec(grant);
     if (!match) continue;
-    const on = (match[3] ?? '').replaceAll('`', '');
+    const on = (match[3] ?? '').replace(/^`(.*)`$/, '$1').replaceAll('``', '`');
     if (match[4] !== '*' || (on !== '*' && !like(schema, on))) continue;
     const into = match[1]?.toUpperCase() === 'GRANT' ? given : revoked;
     for (const privilege of (match[2] ?? '').split(',')) into.add(privilege.trim().toUpperCase());

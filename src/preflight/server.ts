@@ -56,7 +56,7 @@ export function decideServer(
     refuse(
       WHERE,
       `the user lacks ${missing.join(', ')} on ${schema}`,
-      `GRANT ${missing.join(', ')} ON \`${schema}\`.* TO the user of the target's address`,
+      `GRANT ${missing.join(', ')} ON \`${schema.replaceAll('`', '``')}\`.* TO the user of the target's address`,
     );
   if (
     server.logBin &&
