@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
+import { applicationTriggers } from '../src/mysql/application-triggers.js';
 import { errorNumber, Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
@@ -243,6 +244,9 @@ async function refuseIncompleteStage(session: Session, spec: RunSpec): Promise<v
       for (const { name } of touchTriggers(spec, table))
         if (!triggers.includes(name)) missing.push(`trigger ${name}`);
     }
+    const carried = (await applicationTriggers(session, stage)).map(({ name }) => name);
+    for (const { name } of await applicationTriggers(session, table.live))
+      if (!carried.includes(name)) missing.push(`the application's trigger ${name}`);
     if (missing.length > 0)
       throw new StageswapError(
         'ProofFailed',

@@ -1,6 +1,7 @@
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
+import { carryTriggers } from '../src/mysql/application-triggers.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { type IndexDefinition, indexesOf } from '../src/mysql/fingerprint.js';
 import {
@@ -28,8 +29,8 @@ import { dropIndexes, hasForeignKeys } from './tables.js';
 const DUPLICATE_ENTRY = 1062;
 
 /**
- * The rules across the group over all of stage, then its indexes and foreign keys. Repeatable: rules find nothing twice,
- * and what is built is passed over.
+ * The rules across the group over all of stage, then its indexes, foreign keys and the application's triggers. Repeatable:
+ * rules find nothing twice, and what is built is passed over.
  *
  * @throws {StageswapError} Collision: values of a unique index collide and no row can be told to fall back
  */
@@ -43,6 +44,7 @@ export async function settleGroup(session: Session, spec: RunSpec): Promise<void
     const keys = addForeignKeys(spec, table);
     const stage = physicalTable(spec.generation, 'stage', table.live);
     if (keys && !(await hasForeignKeys(session, stage))) await session.run(keys);
+    await carryTriggers(session, table.live, stage, spec.generation);
   }
 }
 

@@ -14,6 +14,10 @@ GRANT SELECT ON performance_schema.metadata_locks TO 'stageswap'@'%';
 -- Optional, and advised. Without it a cut-over takes the slower way under its lock: it cannot see whether an old snapshot is open.
 GRANT PROCESS ON *.* TO 'stageswap'@'%';
 
+-- Only where the application has triggers on its tables that another user defined: each next version of a table gets them in that
+-- user's name. SET_USER_ID before MySQL 8.2.
+--   GRANT SET_ANY_DEFINER ON *.* TO 'stageswap'@'%';
+
 -- Settings of the server, once:
 --   SET PERSIST local_infile = ON;                        LOAD DATA LOCAL, by which rows come in
 --   SET PERSIST log_bin_trust_function_creators = ON;     CREATE TRIGGER while the binary log is on, without SUPER

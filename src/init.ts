@@ -142,10 +142,6 @@ function draftTable({ source, live }: Pair): Draft | string {
   if (live.primaryKey.length > LIMITS.keyColumnsMax) return "live's primary key has too many columns";
   if (live.partitioned) return 'live is partitioned';
   if (live.engine !== 'InnoDB') return `live's engine ${live.engine} has no transactions`;
-  const triggers = live.triggers
-    .filter((trigger) => !isMadeByRun(trigger.name))
-    .map((trigger) => trigger.name);
-  if (triggers.length > 0) return `live has triggers of the application: ${triggers.join(', ')}`;
   const cascading = live.foreignKeys.find(
     (key) => CASCADES.test(key.onDelete) || CASCADES.test(key.onUpdate),
   );

@@ -170,9 +170,10 @@ test('init wants --first-run where live has rows', async () => {
 
 test('check exits with 3 and names what a run would refuse', async () => {
   const file = join(folder, 'stageswap.yaml');
-  await connection.query('CREATE TRIGGER own_trigger BEFORE UPDATE ON customer FOR EACH ROW SET NEW.own = 1');
+  const long = `own_${'x'.repeat(56)}`;
+  await connection.query(`CREATE TRIGGER ${long} BEFORE UPDATE ON customer FOR EACH ROW SET NEW.own = 1`);
   const { stdout, exitCode } = await stageswap('check', '--config', file);
   expect(exitCode).toBe(3);
-  expect(stdout).toContain('own_trigger');
+  expect(stdout).toContain(long);
   expect(stdout).toContain('cure:');
 });

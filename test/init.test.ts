@@ -225,12 +225,6 @@ describe('a table is left out with the reason when', () => {
     ],
     ['live is a view', source('T', ['Id']), live('t', ['id'], { kind: 'VIEW' }), /a view/],
     [
-      'live has triggers of its own',
-      source('T', ['Id']),
-      live('t', ['id'], { triggers: [{ name: 'own', event: 'UPDATE', timing: 'BEFORE', definer: 'a@b' }] }),
-      /triggers of the application: own/,
-    ],
-    [
       'a column without a default cannot be filled',
       source('T', ['Id']),
       live('t', ['id', liveColumn('must', { nullable: false })]),

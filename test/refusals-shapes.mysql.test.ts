@@ -1,6 +1,7 @@
 import type mysql from 'mysql2/promise';
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import { originalConstraintName } from '../src/model/names.js';
+import { applicationTriggers } from '../src/mysql/application-triggers.js';
 import { readLiveTables } from '../src/mysql/schema.js';
 import { ByHand, sourceTable } from './support/by-hand.js';
 
@@ -133,6 +134,95 @@ describe('a live table', () => {
     // the counter went along: an id is never given twice
     await hand.application.query("INSERT INTO customer (name) VALUES ('next')");
     expect(await rows("SELECT customer_id > 501 FROM customer WHERE name = 'next'")).toEqual([[1]]);
+  });
+
+  it("keeps the application's triggers: they fire once for each client's write, in their order, and for none of a run's", async () => {
+    await open(
+      [
+        `CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(40), email VARCHAR(40), note VARCHAR(40))`,
+        'CREATE TABLE audit (id INT AUTO_INCREMENT PRIMARY KEY, what VARCHAR(100))',
+        "CREATE TRIGGER stamp BEFORE UPDATE ON customer FOR EACH ROW SET NEW.note = CONCAT(NEW.email, '?') -- a comment",
+        `CREATE TRIGGER \`second one\` AFTER UPDATE ON customer FOR EACH ROW
+         BEGIN DECLARE what VARCHAR(100); SET what = CONCAT('second ', NEW.note); INSERT INTO audit (what) VALUES (what); END`,
+        `CREATE TRIGGER first_one AFTER UPDATE ON customer FOR EACH ROW PRECEDES \`second one\` INSERT INTO audit (what) VALUES ('first')`,
+        "CREATE TRIGGER _ssl_gone AFTER DELETE ON customer FOR EACH ROW INSERT INTO audit (what) VALUES ('deleted')",
+        "CREATE TRIGGER born AFTER INSERT ON customer FOR EACH ROW INSERT INTO audit (what) VALUES ('inserted')",
+      ],
+      MAPPING,
+      [CUSTOMER],
+    );
+    const fired = async () => {
+      const found = await rows('SELECT what FROM audit ORDER BY id');
+      await hand.application.query('DELETE FROM audit');
+      return found.flat();
+    };
+    const own = async () =>
+      (await applicationTriggers(hand.session, 'customer')).map(({ name, body, definer }) => [
+        name,
+        body,
+        definer,
+      ]);
+    const before = await own();
+    expect(before).toHaveLength(5);
+    const first = {
+      customer: [
+        [1, 'Ada', 'ada@old'],
+        [2, 'Bob', 'bob@old'],
+        [3, 'Cyd', 'cyd@old'],
+      ],
+    };
+    await hand.publish(first);
+    expect(await fired()).toEqual([]);
+    expect(await own()).toEqual(before);
+    await hand.application.query("UPDATE customer SET email = 'ada@client' WHERE customer_id = 1");
+    expect(await fired()).toEqual(['first', 'second ada@client?']);
+    const second = await hand.publish(
+      {
+        customer: [
+          [1, 'Ada L.', 'ada@old'],
+          [2, 'Bob', 'bob@new'],
+        ],
+      },
+      async () => {
+        await hand.application.query("UPDATE customer SET email = 'bob@late' WHERE customer_id = 2");
+        await hand.application.query("INSERT INTO customer (customer_id, name) VALUES (9, 'own')");
+      },
+    );
+    expect(await fired()).toEqual(['first', 'second bob@late?', 'inserted']);
+    expect(await own()).toEqual(before);
+    expect(await rows('SELECT customer_id, name, email, note FROM customer ORDER BY 1')).toEqual([
+      [1, 'Ada L.', 'ada@client', 'ada@client?'],
+      [2, 'Bob', 'bob@late', 'bob@late?'],
+      [9, 'own', null, null],
+    ]);
+    await hand.application.query('DELETE FROM customer WHERE customer_id = 9');
+    expect(await fired()).toEqual(['deleted']);
+    await hand.rollBack(second);
+    expect(await fired()).toEqual([]);
+    expect(await own()).toEqual(before);
+    await hand.application.query("UPDATE customer SET email = 'since' WHERE customer_id = 3");
+    expect(await fired()).toEqual(['first', 'second since?']);
+  });
+
+  it('keeps the SQL mode and the collation with which a trigger was made', async () => {
+    await open(
+      [
+        'CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(40), email VARCHAR(40))',
+        "SET SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT', collation_connection = 'utf8mb4_bin'",
+        `CREATE TRIGGER joined BEFORE UPDATE ON customer FOR EACH ROW SET NEW."name" = NEW."email" || '!'`,
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
+      ],
+      MAPPING,
+      [CUSTOMER],
+    );
+    await hand.publish({ customer: [[1, 'Ada', 'ada@old']] });
+    await hand.application.query("UPDATE customer SET email = 'a' WHERE customer_id = 1");
+    expect(await rows('SELECT name FROM customer')).toEqual([['a!']]);
+    expect(
+      await rows(
+        `SELECT trigger_name, sql_mode, collation_connection FROM information_schema.triggers WHERE trigger_schema = '${SCHEMA}' AND event_object_table = 'customer' AND trigger_name LIKE 'joined%'`,
+      ),
+    ).toEqual([['joined__ss1', expect.stringContaining('ANSI_QUOTES'), 'utf8mb4_bin']]);
   });
 
   it('keeps full-text, functional, descending, prefix, spatial and invisible indexes', async () => {

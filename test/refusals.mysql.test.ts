@@ -220,16 +220,6 @@ describe('of live, preflight refuses', () => {
       'invoice: is partitioned',
     ],
     [
-      'triggers of the application',
-      ['CREATE TRIGGER audit AFTER UPDATE ON customer FOR EACH ROW SET @a = 1'],
-      'customer: has triggers of the application: audit',
-    ],
-    [
-      'triggers of the application that begin like a run’s own',
-      ['CREATE TRIGGER _ssl_audit AFTER UPDATE ON customer FOR EACH ROW SET @a = 1'],
-      'customer: has triggers of the application: _ssl_audit',
-    ],
-    [
       'cascades',
       [
         'ALTER TABLE invoice DROP FOREIGN KEY invoice_customer',

@@ -99,6 +99,7 @@ const SERVER: ServerFacts = {
   logBinTrustFunctionCreators: true,
   groupReplication: false,
   grants: ['GRANT ALL PRIVILEGES ON `invoices`.* TO `app`@`%`'],
+  user: 'app@%',
   sqlMode: '',
   binlogFormat: 'ROW',
   readOnly: false,
@@ -283,9 +284,16 @@ describe('of a live table, a run refuses', () => {
     ],
     ['partitions', withCustomer({ partitioned: true }), 'customer: is partitioned'],
     [
-      'triggers of the application',
+      'a trigger of another user, in whose name this one may make none',
       withCustomer({ triggers: [{ name: 'audit', event: 'UPDATE', timing: 'AFTER', definer: 'a@b' }] }),
-      'customer: has triggers of the application: audit',
+      'customer: its trigger audit is defined by a@b, and this user may not make a trigger for another',
+    ],
+    [
+      'a trigger to whose name no generation can be added',
+      withCustomer({
+        triggers: [{ name: 'a'.repeat(60), event: 'UPDATE', timing: 'AFTER', definer: 'app@%' }],
+      }),
+      'is too long: a generation is added to it',
     ],
     [
       'a column that is named like a run’s own',

@@ -67,6 +67,8 @@ export interface ServerFacts {
   groupReplication: boolean;
   /** as SHOW GRANTS prints them */
   grants: string[];
+  /** CURRENT_USER(): user@host; absent where it was not asked */
+  user?: string;
   sqlMode: string;
   /** ROW, STATEMENT or MIXED */
   binlogFormat: string;
@@ -213,6 +215,7 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
   const on = (name: string) => ['ON', '1'].includes(variables.get(name)?.toUpperCase() ?? '');
   const grants = await readGrants(connection);
   const version = variables.get('version') ?? '';
+  const [current] = await select(connection, 'SELECT CURRENT_USER() AS user', []);
   return {
     version,
     isMariaDb: /mariadb/i.test(`${version} ${variables.get('version_comment') ?? ''}`),
@@ -221,6 +224,7 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
     logBinTrustFunctionCreators: on('log_bin_trust_function_creators'),
     groupReplication: (variables.get('group_replication_group_name') ?? '') !== '',
     grants,
+    user: text(current?.user),
     sqlMode: variables.get('sql_mode') ?? '',
     binlogFormat: variables.get('binlog_format')?.toUpperCase() ?? '',
     readOnly:

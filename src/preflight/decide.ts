@@ -6,7 +6,7 @@ import type { Facts } from './facts.js';
 import type { Finding, Report } from './finding.js';
 import { decideLive, tablesInCycle } from './live.js';
 import { type Needs, needsOf } from './needs.js';
-import { decideServer, unsuitableServer } from './server.js';
+import { decideServer, mayDefine, unsuitableServer } from './server.js';
 import { sourceOf } from './source-names.js';
 
 export interface Decision {
@@ -29,12 +29,13 @@ export function decide(config: Config, facts: Facts): Decision {
   const needs = { references, metadataLocksVisible, innodbVisible };
   decideServer(facts.server, facts.schema, needs, refuse, warn);
   decideMoment(config, facts, refuse);
+  const mayDefineFor = (definer: string) => mayDefine(facts.server, definer);
   for (const table of config.tables) {
     const live = facts.live.find((candidate) => candidate.name === table.live);
     const source = sourceOf(facts.source, table.source);
     const lives = new Set(config.tables.map((candidate) => candidate.live));
     if (!live) refuse(table.live, `${facts.schema} has no such table`, 'create it, or correct tables[].live');
-    else decideLive(table, live, { lives, schema: facts.schema }, refuse, warn);
+    else decideLive(table, live, { lives, schema: facts.schema, mayDefineFor }, refuse, warn);
     if (source) decideSource(table, source, facts, refuse, warn);
     else if (facts.isView?.[table.live])
       refuse(

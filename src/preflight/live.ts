@@ -18,7 +18,7 @@ const GENERATION_MAX = 9_999_999;
 export function decideLive(
   table: TableConfig,
   live: LiveTable,
-  group: { lives: Set<string>; schema: string },
+  group: { lives: Set<string>; schema: string; mayDefineFor: (definer: string) => boolean },
   refuse: Report,
   warn: Report,
 ): void {
@@ -34,13 +34,7 @@ export function decideLive(
       'is partitioned',
       'partitions are not supported yet: ALTER TABLE … REMOVE PARTITIONING, or leave the table out',
     );
-  const own = live.triggers.filter((trigger) => !isMadeByRun(trigger.name));
-  if (own.length > 0)
-    refuse(
-      table.live,
-      `has triggers of the application: ${own.map((trigger) => trigger.name).join(', ')}`,
-      'they are not carried over yet: drop them, or leave the table out',
-    );
+  decideTriggers(table, live, group.mayDefineFor, refuse, warn);
   decideKey(table, live, refuse, warn);
   decideNames(table, live, refuse, warn);
   for (const key of live.foreignKeys) decideForeignKey(table, key, group, refuse);
@@ -51,6 +45,37 @@ export function decideLive(
         table.live,
         `foreign key ${key.name} of ${key.schema}.${key.table}, outside of the group, points here and would follow the backup`,
         'take that table into the pipeline, or drop the key',
+      );
+  }
+}
+
+/** Triggers of the application go with every generation: made anew, with their definer, under a name with its number. */
+function decideTriggers(
+  table: TableConfig,
+  live: LiveTable,
+  mayDefineFor: (definer: string) => boolean,
+  refuse: Report,
+  warn: Report,
+): void {
+  for (const { name, definer } of live.triggers) {
+    if (isMadeByRun(name)) continue;
+    if (!mayDefineFor(definer))
+      refuse(
+        table.live,
+        `its trigger ${name} is defined by ${definer}, and this user may not make a trigger for another`,
+        "GRANT SET_ANY_DEFINER ON *.* (SET_USER_ID before MySQL 8.2) TO the user of the target's address",
+      );
+    if (constraintName(name, GENERATION_MAX).length > IDENTIFIER_CHARACTERS_MAX)
+      refuse(
+        table.live,
+        `the name of trigger ${name} is too long: a generation is added to it`,
+        `give it a name of at most ${CONSTRAINT_NAME_CHARACTERS_MAX} characters`,
+      );
+    else if (originalConstraintName(name) === name)
+      warn(
+        table.live,
+        `trigger ${name} will be called ${name}__ss<generation>, and does not fire for what a run writes: backups keep the old name`,
+        'look up its name before a migration drops it',
       );
   }
 }

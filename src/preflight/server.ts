@@ -82,6 +82,14 @@ export function decideServer(
     );
 }
 
+/** May this user make a trigger in the name of `definer` (user@host)? */
+export function mayDefine(server: ServerFacts, definer: string): boolean {
+  return (
+    definer === server.user ||
+    /\b(SUPER|SET_USER_ID|SET_ANY_DEFINER)\b|ALL PRIVILEGES ON \*\.\*/.test(server.grants.join('\n'))
+  );
+}
+
 function versionAtLeast(version: string, wanted: number[]): boolean {
   const parts = version.split(/[.-]/).map(Number);
   for (const [index, part] of wanted.entries()) {
