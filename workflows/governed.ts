@@ -59,15 +59,21 @@ export async function governed(
     if (state.hasBegun) await end(state.run, report);
     await tellOutcome(state, outcome, problem);
     await state.settled();
-    if (outcome === 'failed')
-      throw ApplicationFailure.create({
-        message: report.problem ?? '',
-        type: report.problemType ?? 'Unexpected',
-        nonRetryable: true,
-        details: [report],
-      });
+    if (outcome === 'failed') throw failureOf(report);
     return report;
   });
+}
+
+/** The failure that Temporal shows: the message first. Where in our code it is thrown helps nobody who looks at it there. */
+function failureOf(report: Report): ApplicationFailure {
+  const failure = ApplicationFailure.create({
+    message: report.problem ?? '',
+    type: report.problemType ?? 'Unexpected',
+    nonRetryable: true,
+    details: [report],
+  });
+  failure.stack = '';
+  return failure;
 }
 
 /** Whoever is woken by it finds the rest in the report: its words may quote values. */

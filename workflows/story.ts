@@ -34,23 +34,23 @@ function steps({ phase }: Progress, { phases }: Report): string {
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
+/** Narrow, since the UI shows it in half of its width. */
 function tables(progress: Progress, report: Report): string {
   const lines = [
-    '| table | phase | rows | chunks | inserted | updated | deleted | kept live | conflicts |',
-    '|---|---|---:|---:|---:|---:|---:|---:|---:|',
+    '| table | rows | new | changed | gone | kept | conflicts |',
+    '|---|---:|---:|---:|---:|---:|---:|',
   ];
   for (const [index, table] of progress.tables.entries()) {
     const done = report.tables[index];
-    const cells = [
-      table.table,
-      table.phase,
-      count(table.rowsDone),
-      `${table.chunksDone}${table.chunks > 0 ? ` of ${table.chunks}` : ''}`,
-      ...[done?.inserted, done?.updated, done?.deleted, done?.keptLive, done?.conflicts].map((value) =>
-        count(value ?? 0),
-      ),
+    const counts = [
+      table.rowsDone,
+      done?.inserted,
+      done?.updated,
+      done?.deleted,
+      done?.keptLive,
+      done?.conflicts,
     ];
-    lines.push(`| ${cells.join(' | ')} |`);
+    lines.push(`| ${[table.table, ...counts.map((value) => count(value ?? 0))].join(' | ')} |`);
   }
   return lines.join('\n');
 }
