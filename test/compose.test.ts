@@ -76,6 +76,13 @@ test('every service has a health check, and the worker waits for the engines to 
   expect(existsSync(file('scripts/worker-health.mjs'))).toBe(true);
 });
 
+test('there may be as many workers as are asked for: nothing of one is there only once', () => {
+  const worker = service('worker');
+  expect(worker).not.toHaveProperty('container_name');
+  expect(worker.ports).toBeUndefined();
+  expect(worker.volumes?.every((volume) => volume.endsWith(':ro'))).toBe(true);
+});
+
 test('every variable used is in .env.example, and every one there is used', () => {
   const used = new Set([...text.matchAll(/(?<!\$)\$\{([A-Z_]+)/g)].map(([, name]) => name));
   expect([...variables(false).keys()].sort()).toEqual([...used].sort());
