@@ -62,3 +62,17 @@ test('a screen says how fast a table goes, and how long it will take', () => {
   );
   expect(pace.of(progress(100_000, 10), 9_000).size).toBe(0); // done
 });
+
+test('what is left out has these values', () => {
+  const defaults = (name: string) =>
+    Object.fromEntries(
+      allCommands()
+        .find(({ words }) => words === name)
+        ?.command.options.filter(({ defaultValue }) => defaultValue !== undefined)
+        .map((option) => [option.attributeName(), option.defaultValue]) ?? [],
+    );
+  expect(defaults('worker')).toEqual({ logLevel: 'info' });
+  expect(defaults('codec-server')).toEqual({ listen: '127.0.0.1:8888', origin: [] });
+  expect(defaults('rollback')).toMatchObject({ yes: false, json: false });
+  expect(defaults('abort')).toMatchObject({ yes: false, json: false });
+});
