@@ -14,15 +14,16 @@ import { loadRows, RowStream } from '../src/mysql/load.js';
 import { setAside } from '../src/sql/group.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing, quoted, withSource } from '../src/sql-server/connection.js';
-import { type KeyText, nextLimit, quotedTable } from '../src/sql-server/keys.js';
+import { quotedTable } from '../src/sql-server/keys.js';
 import {
   beginSnapshotTransaction,
   createDatabaseSnapshot,
   databasesNamed,
   dropDatabaseSnapshot,
 } from '../src/sql-server/moment.js';
-import { BadRows, countRows, type Reader, readRange, requestOn } from '../src/sql-server/read.js';
+import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
 import { Quarantine, tooMany, withKeys } from './bad-rows.js';
+import { type ChunkRow, pendingChunks, planChunks } from './chunks.js';
 import {
   activity,
   type Dependencies,
@@ -41,12 +42,6 @@ export interface IngestProgress {
   rows: number;
   chunksDone: number;
   chunks: number;
-}
-
-interface ChunkRow {
-  seq: number;
-  range_from: KeyText;
-  range_to: KeyText;
 }
 
 /** Ingest: the source's rows, as of one moment, in chunks along the key, into baseNext; each chunk exactly once. */
@@ -118,11 +113,11 @@ export function ingestActivities(dependencies: Dependencies) {
     async (ref: RunRef, live: string): Promise<{ chunks: number }> =>
       onTarget(dependencies, ref.pipeline, async (session) => {
         const spec = await loadSpec(session, ref);
-        return withSource(
-          source(dependencies.config(ref.pipeline)),
-          async (pool) => ({ chunks: (await planChunks(session, spec, tableOf(spec, live), pool)).length }),
-          { database: snapshotOf(spec) },
-        );
+        const plan = async (pool: mssql.ConnectionPool) => ({
+          chunks: await planChunks(session, spec, tableOf(spec, live), pool),
+        });
+        const address = source(dependencies.config(ref.pipeline));
+        return session.keptAlive(() => withSource(address, plan, { database: snapshotOf(spec) }));
       }),
   );
 
@@ -145,22 +140,24 @@ export function ingestActivities(dependencies: Dependencies) {
             (chunk) => chunk.seq % slots === slot,
           );
           let finished = true;
-          await withSource(
-            source(dependencies.config(ref.pipeline)),
-            async (pool) => {
-              for (const chunk of open) {
-                if (Date.now() > until) {
-                  finished = false;
-                  return;
+          const load = () =>
+            withSource(
+              source(dependencies.config(ref.pipeline)),
+              async (pool) => {
+                for (const chunk of open) {
+                  if (Date.now() > until) {
+                    finished = false;
+                    return;
+                  }
+                  await loadChunk(session, pool, spec, table, chunk);
                 }
-                await loadChunk(session, pool, spec, table, chunk);
-              }
-              const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
-              if (chunksDone === chunks)
-                await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
-            },
-            { database: snapshotOf(spec) },
-          );
+                const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
+                if (chunksDone === chunks)
+                  await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
+              },
+              { database: snapshotOf(spec) },
+            );
+          await session.keptAlive(load);
           return { ...(await ingestProgress(session, spec, live)), finished };
         },
         { localInfile: true },
@@ -179,30 +176,32 @@ export function ingestActivities(dependencies: Dependencies) {
           if (!first) throw new Error('a run without tables');
           for (const table of spec.tables) await startAgain(session, ref, spec, table);
           const progress: Record<string, IngestProgress> = {};
-          await withSource(
-            source(dependencies.config(ref.pipeline)),
-            async (pool) => {
-              const key = quoted(first.columns[0]?.source.name ?? '');
-              const transaction = await beginSnapshotTransaction(
-                pool,
-                `SELECT TOP (1) ${key} FROM ${quotedTable(first)}`,
-              );
-              try {
-                for (const table of spec.tables) {
-                  await planChunks(session, spec, table, transaction);
-                  for (const chunk of await pendingChunks(session, spec, table.live)) {
-                    await loadChunk(session, transaction, spec, table, chunk);
+          const load = () =>
+            withSource(
+              source(dependencies.config(ref.pipeline)),
+              async (pool) => {
+                const key = quoted(first.columns[0]?.source.name ?? '');
+                const transaction = await beginSnapshotTransaction(
+                  pool,
+                  `SELECT TOP (1) ${key} FROM ${quotedTable(first)}`,
+                );
+                try {
+                  for (const table of spec.tables) {
+                    await planChunks(session, spec, table, transaction);
+                    for (const chunk of await pendingChunks(session, spec, table.live)) {
+                      await loadChunk(session, transaction, spec, table, chunk);
+                    }
+                    const done = await ingestProgress(session, spec, table.live);
+                    await proveWhole(transaction, table, done.rows + (await badRowsOf(session, spec, table)));
+                    progress[table.live] = done;
                   }
-                  const done = await ingestProgress(session, spec, table.live);
-                  await proveWhole(transaction, table, done.rows + (await badRowsOf(session, spec, table)));
-                  progress[table.live] = done;
+                } finally {
+                  await transaction.rollback().catch(() => {});
                 }
-              } finally {
-                await transaction.rollback().catch(() => {});
-              }
-            },
-            { connectionsMax: 1 },
-          );
+              },
+              { connectionsMax: 1 },
+            );
+          await session.keptAlive(load);
           return progress;
         },
         { localInfile: true },
@@ -227,51 +226,6 @@ async function dropSnapshots(
   for (const name of names) {
     if (isSnapshotUpTo(name, prefix, generation)) await dropDatabaseSnapshot(pool, name);
   }
-}
-
-async function planChunks(
-  session: Session,
-  spec: RunSpec,
-  table: TableSpec,
-  reader: Reader,
-): Promise<ChunkRow[]> {
-  const planned = await session.rows<{ n: number }>(
-    sql`SELECT COUNT(*) AS n FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
-  );
-  if (Number(planned[0]?.n) === 0) {
-    const chunks: ChunkRow[] = [];
-    let from: KeyText = null;
-    do {
-      const to: KeyText = await nextLimit(requestOn(reader), table, from, spec.chunkRows);
-      chunks.push({ seq: chunks.length, range_from: from, range_to: to });
-      from = to;
-    } while (from);
-    // One transaction: a plan is whole or not there.
-    await session.transaction(async () => {
-      await holdFence(session, spec);
-      for (const chunk of chunks) {
-        await session.run(
-          sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to) VALUES (${spec.pipeline}, ${spec.generation}, ${table.live}, 'ingest', ${chunk.seq}, ${chunk.range_from && JSON.stringify(chunk.range_from)}, ${chunk.range_to && JSON.stringify(chunk.range_to)})`,
-        );
-      }
-    });
-  }
-  return pendingChunks(session, spec, table.live);
-}
-
-async function pendingChunks(session: Session, spec: RunSpec, live: string): Promise<ChunkRow[]> {
-  const rows = await session.rows<{ seq: number; range_from: unknown; range_to: unknown }>(
-    sql`SELECT seq, range_from, range_to FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND step = 'ingest' AND done = 0 ORDER BY seq`,
-  );
-  return rows.map((row) => ({
-    seq: Number(row.seq),
-    range_from: keyOf(row.range_from),
-    range_to: keyOf(row.range_to),
-  }));
-}
-function keyOf(value: unknown): KeyText {
-  if (value === null || value === undefined) return null;
-  return typeof value === 'string' ? (JSON.parse(value) as string[]) : (value as string[]);
 }
 
 /**

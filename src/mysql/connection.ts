@@ -8,11 +8,15 @@ export type Row = Record<string, string | null>;
 /** sql_select_limit's own default: the greatest BIGINT UNSIGNED */
 const NO_LIMIT = '18446744073709551615';
 
+/** MySQL closes a session that has been idle for so long: its worker is gone. */
+const WAIT_TIMEOUT_SECONDS = 600;
+
 /** A session whose statements are fragments. One a piece of work: it is never reconnected inside an activity. */
 export class Session {
   private constructor(
     readonly connection: Connection,
     readonly threadId: number,
+    readonly waitTimeoutSeconds: number,
   ) {}
 
   /**
@@ -55,10 +59,11 @@ export class Session {
       throw unreachable(address, error);
     }
     connection.on('error', () => {}); // the next statement reports it
-    const session = new Session(connection, connection.threadId ?? 0);
+    const waitTimeoutSeconds = options.waitTimeoutSeconds ?? WAIT_TIMEOUT_SECONDS;
+    const session = new Session(connection, connection.threadId ?? 0, waitTimeoutSeconds);
     try {
       await connection.query(
-        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = ${options.logged ? 1 : 0}, autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, sql_select_limit = ${NO_LIMIT}, max_execution_time = 0, wait_timeout = ${options.waitTimeoutSeconds ?? 600}`,
+        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = ${options.logged ? 1 : 0}, autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, sql_select_limit = ${NO_LIMIT}, max_execution_time = 0, wait_timeout = ${waitTimeoutSeconds}`,
       );
       if (!options.logged) await connection.query('SET @stageswap_silent = 1');
       // LOAD DATA LOCAL waits for the source; MySQL's default gives up after 30 s
@@ -93,6 +98,30 @@ export class Session {
     } catch (error) {
       await this.connection.query('ROLLBACK').catch(() => {});
       throw error;
+    }
+  }
+
+  /**
+   * Does work for which this session waits, such as reading the source, and keeps MySQL from closing it as idle. Not for a
+   * session that holds locks on live: they must not outlive its worker.
+   */
+  async keptAlive<T>(work: () => Promise<T>): Promise<T> {
+    let asked: Promise<unknown> | undefined;
+    const ask = () => {
+      // behind a statement that runs it waits, and one that waits is enough
+      asked ??= this.connection
+        .query('DO 0')
+        .catch(() => {}) // the next statement reports it
+        .finally(() => {
+          asked = undefined;
+        });
+    };
+    const timer = setInterval(ask, (this.waitTimeoutSeconds * 1_000) / 4);
+    try {
+      return await work();
+    } finally {
+      clearInterval(timer);
+      await asked;
     }
   }
 

@@ -1,7 +1,7 @@
 import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
 import { type Config, sourceTableName, type TableConfig } from '../config/load.js';
 import { control } from '../model/names.js';
-import { errorNumber as mysqlErrorNumber, type Row, Session } from '../mysql/connection.js';
+import { errorNumber as mysqlErrorNumber, type Row, type Session, withSession } from '../mysql/connection.js';
 import { type LiveTable, readLiveTables, readServerFacts, type ServerFacts } from '../mysql/schema.js';
 import { breaches, tablesOfAssertion } from '../sql/guards.js';
 import { type Fragment, id, raw, sql } from '../sql/text.js';
@@ -44,53 +44,53 @@ export type MomentFact = { possible: true } | { possible: false; because: string
 /** Asks both sides, changing nothing. @throws {StageswapError} Unreachable or Refused: a server that does not let us in */
 export async function gatherFacts(config: Config): Promise<Facts> {
   const address = parseMysqlAddress(config.target.url);
-  const session = await Session.open(address);
-  try {
-    const names = config.tables.map((table) => table.live);
-    const server = await readServerFacts(session.connection);
-    // Of a server that is refused whatever else is true, nothing is asked that only MySQL can answer.
-    if (unsuitableServer(server)) return nothingAsked(server, address.database);
-    const live = await readLiveTables(session.connection, address.database, names);
-    const liveIsEmpty: Record<string, boolean> = {};
-    for (const table of live) {
-      const rows = await ifAllowed(session, sql`SELECT 1 AS found FROM ${id(table.name)} LIMIT 1`);
-      liveIsEmpty[table.name] = rows?.length === 0;
-    }
-    const known = await session.rows<{ name: string }>(
-      sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ${control.claim}`,
-    );
-    const all =
-      known.length === 0
-        ? []
-        : await ifAllowed(session, sql`SELECT live, pipeline FROM ${id(control.claim)}`);
-    const claims = (all ?? []).map((row) => ({ live: row.live ?? '', pipeline: row.pipeline ?? '' }));
-    const pipelines =
-      known.length === 0
-        ? []
-        : await ifAllowed(
-            session,
-            sql`SELECT held_reason FROM ${id(control.pipeline)} WHERE pipeline = ${config.pipeline}`,
-          );
-    const visible = (table: string) =>
-      session.rows(sql`SELECT 1 AS seen FROM ${raw(table)} LIMIT 1`).then(
-        () => true,
-        () => false,
-      );
-    return {
-      ...(await sourceFacts(config)),
-      assertionProblems: await assertionProblems(session, config, live),
-      server,
-      schema: address.database,
-      live,
-      liveIsEmpty,
-      claims: claims.filter((claim) => names.includes(claim.live)),
-      held: pipelines?.[0]?.held_reason ?? null,
-      metadataLocksVisible: await visible('performance_schema.metadata_locks'),
-      innodbVisible: await visible('information_schema.innodb_trx'),
-    };
-  } finally {
-    await session.close();
+  const target = await withSession(address, (session) => targetFacts(config, session, address.database));
+  // The source is asked when no session of MySQL is left that would be idle meanwhile: it may count for minutes.
+  return unsuitableServer(target.server) ? target : { ...target, ...(await sourceFacts(config)) };
+}
+
+async function targetFacts(config: Config, session: Session, schema: string): Promise<Facts> {
+  const names = config.tables.map((table) => table.live);
+  const server = await readServerFacts(session.connection);
+  // Of a server that is refused whatever else is true, nothing is asked that only MySQL can answer.
+  if (unsuitableServer(server)) return nothingAsked(server, schema);
+  const live = await readLiveTables(session.connection, schema, names);
+  const liveIsEmpty: Record<string, boolean> = {};
+  for (const table of live) {
+    const rows = await ifAllowed(session, sql`SELECT 1 AS found FROM ${id(table.name)} LIMIT 1`);
+    liveIsEmpty[table.name] = rows?.length === 0;
   }
+  const known = await session.rows<{ name: string }>(
+    sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ${control.claim}`,
+  );
+  const all =
+    known.length === 0 ? [] : await ifAllowed(session, sql`SELECT live, pipeline FROM ${id(control.claim)}`);
+  const claims = (all ?? []).map((row) => ({ live: row.live ?? '', pipeline: row.pipeline ?? '' }));
+  const pipelines =
+    known.length === 0
+      ? []
+      : await ifAllowed(
+          session,
+          sql`SELECT held_reason FROM ${id(control.pipeline)} WHERE pipeline = ${config.pipeline}`,
+        );
+  const visible = (table: string) =>
+    session.rows(sql`SELECT 1 AS seen FROM ${raw(table)} LIMIT 1`).then(
+      () => true,
+      () => false,
+    );
+  return {
+    source: [],
+    badKeys: {},
+    assertionProblems: await assertionProblems(session, config, live),
+    server,
+    schema,
+    live,
+    liveIsEmpty,
+    claims: claims.filter((claim) => names.includes(claim.live)),
+    held: pipelines?.[0]?.held_reason ?? null,
+    metadataLocksVisible: await visible('performance_schema.metadata_locks'),
+    innodbVisible: await visible('information_schema.innodb_trx'),
+  };
 }
 
 /** By assertion: why MySQL would not run it. Tried on live's own tables, without running it. */

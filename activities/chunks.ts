@@ -1,0 +1,91 @@
+import { Context } from '@temporalio/activity';
+import { control } from '../src/model/names.js';
+import type { RunSpec, TableSpec } from '../src/model/spec.js';
+import type { Session } from '../src/mysql/connection.js';
+import { id, join, sql } from '../src/sql/text.js';
+import { type KeyText, nextLimit } from '../src/sql-server/keys.js';
+import { type Reader, requestOn } from '../src/sql-server/read.js';
+import { holdFence } from './context.js';
+
+/** A chunk of the source in the ledger: a half-open key range, the first and the last one open. */
+export interface ChunkRow {
+  seq: number;
+  range_from: KeyText;
+  range_to: KeyText;
+}
+
+/** So many chunks are written together: a plan goes on where an attempt of it ended. */
+const PLANNED_TOGETHER = 25;
+
+/**
+ * Divides a table into chunks by walking along its key. The ledger says how far an attempt before this one came; what it
+ * wrote is of the same moment, or was taken away.
+ *
+ * @returns how many chunks the table has
+ */
+export async function planChunks(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  reader: Reader,
+): Promise<number> {
+  const { cancellationSignal: signal } = Context.current();
+  for (;;) {
+    const last = await lastPlanned(session, spec, table);
+    if (last?.range_to === null) return last.seq + 1;
+    const chunks: ChunkRow[] = [];
+    let from = last?.range_to ?? null;
+    do {
+      signal.throwIfAborted();
+      const to: KeyText = await nextLimit(requestOn(reader), table, from, spec.chunkRows);
+      chunks.push({ seq: (last?.seq ?? -1) + 1 + chunks.length, range_from: from, range_to: to });
+      from = to;
+    } while (from && chunks.length < PLANNED_TOGETHER);
+    await session.transaction(() => writePlanned(session, spec, table, last, chunks));
+  }
+}
+
+/** Writes chunks behind the last one that was planned, unless another attempt of this activity did. */
+async function writePlanned(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  behind: ChunkRow | undefined,
+  chunks: ChunkRow[],
+): Promise<void> {
+  await holdFence(session, spec);
+  await session.rows(
+    sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} FOR UPDATE`,
+  );
+  if ((await lastPlanned(session, spec, table))?.seq !== behind?.seq) return;
+  const text = (key: KeyText) => key && JSON.stringify(key);
+  const rows = chunks.map(
+    ({ seq, range_from, range_to }) =>
+      sql`(${spec.pipeline}, ${spec.generation}, ${table.live}, 'ingest', ${seq}, ${text(range_from)}, ${text(range_to)})`,
+  );
+  await session.run(
+    sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to) VALUES ${join(rows)}`,
+  );
+}
+
+async function lastPlanned(session: Session, spec: RunSpec, table: TableSpec): Promise<ChunkRow | undefined> {
+  const rows = await session.rows<{ seq: number; range_from: unknown; range_to: unknown }>(
+    sql`SELECT seq, range_from, range_to FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest' ORDER BY seq DESC LIMIT 1`,
+  );
+  return rows.map(chunkOf)[0];
+}
+
+/** Chunks that are planned and not loaded. */
+export async function pendingChunks(session: Session, spec: RunSpec, live: string): Promise<ChunkRow[]> {
+  const rows = await session.rows<{ seq: number; range_from: unknown; range_to: unknown }>(
+    sql`SELECT seq, range_from, range_to FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND step = 'ingest' AND done = 0 ORDER BY seq`,
+  );
+  return rows.map(chunkOf);
+}
+function chunkOf(row: { seq: number; range_from: unknown; range_to: unknown }): ChunkRow {
+  return { seq: Number(row.seq), range_from: keyOf(row.range_from), range_to: keyOf(row.range_to) };
+}
+function keyOf(value: unknown): KeyText {
+  if (value === null || value === undefined) return null;
+  return typeof value === 'string' ? (JSON.parse(value) as string[]) : (value as string[]);
+}
