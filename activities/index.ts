@@ -8,6 +8,7 @@ import { notifyActivities } from './notify.js';
 import { planActivities } from './plan.js';
 import { replayActivities } from './replay.js';
 import { runActivities } from './runs.js';
+import { scheduleActivities } from './schedule.js';
 import { settlementActivities } from './settlements.js';
 import { tableActivities } from './tables.js';
 
@@ -25,6 +26,7 @@ export function createActivities(dependencies: Dependencies) {
     ...planActivities(dependencies),
     ...editActivities(dependencies),
     ...notifyActivities(dependencies),
+    ...scheduleActivities(),
   };
 }
 export type Activities = ReturnType<typeof createActivities>;

@@ -27,6 +27,7 @@ export interface Begun extends RunRef {
   searchAttributes?: boolean;
   /** what the pipeline's webhook wants to be told of */
   webhook?: { on: NoticeKind[]; conflictsMax: number };
+  approvalHoursMax: number;
 }
 
 /** Begins and ends runs: preflight, the claim on the tables, the generation that fences older runs, the report that stays. */
@@ -157,6 +158,7 @@ function begun(spec: RunSpec, dependencies: Dependencies): Begun {
     approve: spec.approve,
     searchAttributes: dependencies.searchAttributes ?? false,
     ...(webhook ? { webhook: { on: webhook.on, conflictsMax: webhook.conflictsMax } } : {}),
+    approvalHoursMax: spec.approvalHoursMax,
   };
 }
 

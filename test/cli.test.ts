@@ -52,7 +52,6 @@ describe('exit codes', () => {
     expect(exitCodeOf({ outcome: 'rolledBack' }, 'run')).toBe(5);
   });
   test('follow the failure', () => {
-    expect(exitCodeOfFailure('GuardTripped')).toBe(4);
     expect(exitCodeOfFailure('Held')).toBe(3);
     expect(exitCodeOfFailure(undefined)).toBe(1);
     expect(describeFailure(new StageswapError('Unreachable', 'no')).exitCode).toBe(6);

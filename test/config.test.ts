@@ -88,6 +88,7 @@ test('what a configuration leaves out has these defaults', () => {
     target: { url: ENV.MYSQL_URL },
     firstRun: 'source',
     approve: 'firstPublish',
+    approvalHoursMax: 72,
     chunkRows: 50_000,
     parallel: 2,
     guards: { deleteShareMax: 0.1 },

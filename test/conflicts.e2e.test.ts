@@ -225,11 +225,12 @@ describe('conflicts at the command line', () => {
     ]);
   });
 
-  it('a plan says what a run would stop at', async () => {
+  it('a plan says what a run would ask about', async () => {
     await billing('DELETE FROM ~Invoice WHERE InvoiceId > 20');
     const plan = await stageswap<Report & { plan: Plan }>('plan');
     expect(plan.exitCode).toBe(4);
     expect(plan.plan.stops.join()).toMatch(/would delete 277 of 296 rows of invoice/);
-    expect(await stageswap<Report>('run')).toMatchObject({ outcome: 'failed', exitCode: 4 });
+    expect(await stageswap<Report>('run')).toMatchObject({ outcome: 'waiting', exitCode: 4 });
+    await stageswap('abort');
   });
 });

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, inject, it } from 'vitest';
+import type { Reason } from '../src/model/approval.js';
 import { ByHand, type SourceRows, sourceTable } from './support/by-hand.js';
 
-/** Guards stop a run before its cut-over; what they let pass is published. */
+/** Guards say, with counts, what a run must be asked about before its cut-over; what they let pass is published. */
 const CUSTOMER = 'CREATE TABLE customer (id INT PRIMARY KEY, email VARCHAR(40), balance DECIMAL(18,4))';
 const INVOICE = 'CREATE TABLE invoice (id INT PRIMARY KEY, customer_id INT NOT NULL, total DECIMAL(18,4))';
 const TABLES = `
@@ -39,8 +40,8 @@ const withoutCustomers = (count: number): SourceRows => ({
 let pipeline: ByHand;
 afterEach(async () => pipeline?.close());
 
-/** What the guards say of a second run; empty if they let it pass. */
-async function second(rows: SourceRows): Promise<string> {
+/** What the guards say of a second run; nothing if they let it pass. */
+async function second(rows: SourceRows): Promise<string[]> {
   pipeline = await ByHand.open(
     inject('mysqlUrl'),
     'stageswap_test_guards',
@@ -52,46 +53,56 @@ async function second(rows: SourceRows): Promise<string> {
     },
   );
   await pipeline.publish(source());
-  let said = '';
+  let said: Reason[] = [];
   await pipeline.publish(rows, async () => {
-    said = await pipeline.guards().then(
-      () => '',
-      (error: Error) => error.message,
-    );
+    said = await pipeline.guards();
   });
-  return said;
+  return said.map(({ kind, of, measure, text }) => `${kind} ${of} ${measure}: ${text}`);
 }
 
 describe('a run passes the guards', () => {
-  it('when nothing changed', async () => expect(await second(source())).toBe(''));
+  it('when nothing changed', async () => expect(await second(source())).toEqual([]));
   it('when it deletes no greater share than allowed', async () =>
-    expect(await second(withoutCustomers(2))).toBe(''));
+    expect(await second(withoutCustomers(2))).toEqual([]));
 });
 
-describe('a run is stopped', () => {
-  it('when it would delete a greater share of a table', async () => {
-    expect(await second(withoutCustomers(3))).toContain('would delete 3 of 10 rows of customer (30.0 %)');
+describe('a guard trips', () => {
+  it('when the run would delete a greater share of a table', async () => {
+    expect(await second(withoutCustomers(3))).toEqual([
+      'deleteShare customer 3: the run would delete 3 of 10 rows of customer (30.0 %), more than guards.deleteShareMax (0.25)',
+      'deleteShare invoice 3: the run would delete 3 of 10 rows of invoice (30.0 %), more than guards.deleteShareMax (0.25)',
+    ]);
   });
-  it('when a table is empty at the source, and was not before', async () => {
-    expect(await second({ ...source(), invoice: [] })).toContain('dbo.Invoice is empty');
+  it('when a table is empty at the source, and was not before; what follows from it is said, too', async () => {
+    const said = await second({ ...source(), invoice: [] });
+    expect(said[0]).toContain('dbo.Invoice is empty, and had 10 rows when invoice was last published');
+    expect(said[1]).toContain('delete 10 of 10 rows of invoice');
+    expect(said[2]).toContain('"balances are the sums of invoices" is broken by 10 rows');
+    expect(said).toHaveLength(3);
   });
   it('when a column changed in a greater share of the rows, and says which', async () => {
     const rows = source((row, id) => {
       if (id <= 6) row[1] = `moved${id}@x`;
     });
-    expect(await second(rows)).toContain('changed customer.email in 6 of 10 rows (60.0 %)');
+    expect(await second(rows)).toEqual([
+      'changeShare customer.email 6: the source changed customer.email in 6 of 10 rows (60.0 %), more than guards.changeShareMax (0.5)',
+    ]);
   });
   it('when a column became NULL, zero or empty in a greater share of the rows', async () => {
     const rows = source((row, id) => {
       if (id <= 3) row[1] = [null, '', null][id - 1] ?? null;
     });
-    expect(await second(rows)).toContain('emptied customer.email in 3 of 10 rows (30.0 %)');
+    expect(await second(rows)).toEqual([
+      'emptyShare customer.email 3: the source emptied customer.email in 3 of 10 rows (30.0 %), more than guards.emptyShareMax (0.2)',
+    ]);
   });
   it('when an assertion of the pipeline does not hold, and names it', async () => {
     const rows = source((row, id) => {
       if (id === 4) row[2] = '99.0000';
     });
-    expect(await second(rows)).toContain('"balances are the sums of invoices" is broken by 1 rows');
+    expect(await second(rows)).toEqual([
+      'assertion balances are the sums of invoices 1: the assertion "balances are the sums of invoices" is broken by 1 row',
+    ]);
   });
 });
 

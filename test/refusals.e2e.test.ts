@@ -12,7 +12,7 @@ import { openSource } from '../src/sql-server/connection.js';
 import { CLI } from './support/worker-process.js';
 
 /** Gates and refusals as an operator meets them: the built command line, a worker, Temporal, both engines. */
-const PIPELINES = ['gated', 'empty', 'always', 'refused', 'unreachable'] as const;
+const PIPELINES = ['gated', 'empty', 'always', 'expiring', 'refused', 'unreachable'] as const;
 type Pipeline = (typeof PIPELINES)[number];
 const schemaOf = (pipeline: Pipeline) => `stageswap_test_gate_${pipeline}`;
 const folder = mkdtempSync(join(tmpdir(), 'stageswap-gate-'));
@@ -67,6 +67,7 @@ source: { url: "\${${pipeline === 'unreachable' ? 'NOBODY_URL' : 'MSSQL_URL'}}" 
 target: { url: "\${MYSQL_${pipeline}}" }
 firstRun: source
 approve: ${approve}
+${pipeline === 'expiring' ? 'approvalHoursMax: 0.001' : ''}
 tables: [{ source: ${from}, live: customer, key: [id], columns: { id: Id, name: Name } }]
 `,
     );
@@ -143,12 +144,53 @@ describe('a first publish over rows of live', () => {
     expect(next.exitCode, next.stderr).toBe(0);
   });
 
-  it('is followed by a run that stops before the cut-over where the source has become empty', async () => {
+  it('is followed by a run that asks where the source has become empty, and is taken back by an abort', async () => {
     await source.request().batch('DELETE FROM dbo.Gate_gated');
-    const stopped = await stageswap('gated', 'run');
-    expect(stopped.exitCode, stopped.stderr).toBe(4);
-    expect(`${stopped.stdout}${stopped.stderr}`).toContain('dbo.Gate_gated is empty');
+    const asked = await stageswap('gated', 'run', '--yes', '--json');
+    expect(asked.exitCode, asked.stderr).toBe(4);
+    const report = JSON.parse(asked.stdout);
+    expect(report).toMatchObject({
+      outcome: 'waiting',
+      progress: {
+        phase: 'gate',
+        reasons: [
+          { kind: 'emptySource', of: 'customer' },
+          { kind: 'deleteShare', of: 'customer', measure: 2 },
+        ],
+      },
+    });
+    expect(report.problem).toContain('dbo.Gate_gated is empty');
+    expect(report.problem).toContain('delete 2 of 3 rows of customer (66.7 %)');
     expect(await live('gated')).toEqual(['1 billing', '2 new', '9 own']);
+    const status = JSON.parse((await stageswap('gated', 'status', '--json')).stdout);
+    expect(status.progress.waitingFor).toContain('delete 2 of 3 rows');
+    expect((await stageswap('gated', 'status')).stdout).toContain('delete 2 of 3 rows');
+    expect((await stageswap('gated', 'abort')).exitCode).toBe(0);
+    expect(await lastOutcome('gated')).toBe('aborted');
+    expect(await live('gated')).toEqual(['1 billing', '2 new', '9 own']);
+  });
+
+  it('is followed by one that deletes what was approved, and keeps what clients wrote while it waited', async () => {
+    const asked = await stageswap('gated', 'run');
+    expect(asked.exitCode, asked.stderr).toBe(4);
+    await application.query(`UPDATE ${schemaOf('gated')}.customer SET name = 'client' WHERE id = 2`);
+    expect((await stageswap('gated', 'approve')).stdout).toContain('2 reasons');
+    expect(await lastOutcome('gated')).toBe('published');
+    expect(await live('gated')).toEqual(['2 client', '9 own']);
+    const { lastRun } = JSON.parse((await stageswap('gated', 'status', '--json')).stdout);
+    expect(lastRun.report.approved).toHaveLength(2);
+  });
+
+  it('gives up after approvalHoursMax, takes everything back and says so', async () => {
+    await source.request().batch("INSERT INTO dbo.Gate_expiring (Id, Name) VALUES (3, N'third')");
+    const asked = await stageswap('expiring', 'run');
+    expect(asked.exitCode, asked.stderr).toBe(4);
+    expect(await lastOutcome('expiring')).toBe('aborted');
+    const { lastRun } = JSON.parse((await stageswap('expiring', 'status', '--json')).stdout);
+    expect(lastRun.report).toMatchObject({ outcome: 'aborted', problemType: 'ApprovalExpired' });
+    expect(lastRun.report.problem).toContain('nobody approved within 0.001 hours');
+    expect(await live('expiring')).toEqual(['1 live', '9 own']);
+    expect((await tables('expiring')).filter((name) => /^_ss\d/.test(name))).toEqual([]);
   });
 });
 

@@ -12,7 +12,9 @@ import {
 } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import type { Activities } from '../activities/index.js';
-import type { EditBatch } from '../src/model/messages.js';
+import { scheduleActivities } from '../activities/schedule.js';
+import type { Reason } from '../src/model/approval.js';
+import type { EditBatch, Progress } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
 
 /** The run's order, its compensations and its steering, on a real Temporal server with activities that only take notes. */
@@ -44,6 +46,7 @@ const RUN = {
   parallel: 1,
   firstPublish: true,
   approve: 'never' as const,
+  approvalHoursMax: 72,
 };
 
 /** Activities that note their names; `change` replaces some of them. */
@@ -68,7 +71,9 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
     reconcile: note('reconcile', counts),
     settle: note('settle', {}),
     verify: note('verify', { customer: { rowsStaged: 1, chunks: 1, chunksVerified: 1 } }),
-    guard: note('guard', undefined),
+    guard: note('guard', [] as Reason[]),
+    whatItWaitsFor: note('whatItWaitsFor', null as string | null),
+    leftOutBySchedule: async () => 0,
     replay: note('replay', { replayed: 2, pending: 0 }),
     findOrphans: note('findOrphans', null),
     countHeldBack: note('countHeldBack', {}),
@@ -125,6 +130,178 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void } {
 }
 
 const edit = (editId: string) => ({ editId, table: 'customer', key: { id: '1' }, set: { email: 'x' } });
+
+/** Temporal's development server suggests to go on as a new execution at this many events. */
+const EVENTS_SUGGESTED_MAX = 4_096;
+
+const tooMany = (measure: number): Reason => ({
+  ...{ kind: 'deleteShare', of: 'customer', measure },
+  text: `${measure} rows would be deleted`,
+});
+const asks = async (handle: WorkflowHandle, what: string) =>
+  vi.waitFor(async () => {
+    const progress = (await handle.query('progress')) as Progress;
+    expect(progress.waitingFor).toContain(what);
+    return progress;
+  }, 60_000);
+
+describe('a run whose guards trip', () => {
+  it('stops before the cut-over and asks, for all reasons at once, and is published when it is approved', async () => {
+    const notes: string[] = [];
+    const activities = noting(notes, {
+      begin: async () => ({ ...RUN, firstPublish: false, approve: 'always' as const }),
+      guard: async () => [tooMany(5)],
+    });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      const progress = await asks(handle, 'approve: always asks in every run; 5 rows would be deleted');
+      expect(progress).toMatchObject({
+        phase: 'gate',
+        reasons: [{ kind: 'always' }, { kind: 'deleteShare', of: 'customer', measure: 5 }],
+        report: { outcome: 'waiting' },
+      });
+      expect(notes).not.toContain('backup');
+      expect(await handle.executeUpdate('approve')).toContain('2 reasons');
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'published' });
+    expect(report.approved).toEqual(['approve: always asks in every run', '5 rows would be deleted']);
+  }, 120_000);
+
+  it('asks again where more would be changed than was approved, and then not again', async () => {
+    let deletes = 5;
+    const activities = noting([], { guard: async () => [tooMany(deletes)] });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      await asks(handle, '5 rows');
+      deletes = 6;
+      await handle.executeUpdate('approve');
+      await asks(handle, '6 rows');
+      deletes = 4;
+      await handle.executeUpdate('approve');
+      return handle.result();
+    })) as Report;
+    expect(report.outcome).toBe('published');
+    expect(report.approved).toEqual(['5 rows would be deleted', '6 rows would be deleted']);
+  }, 120_000);
+
+  it('asks although the gate of a first publish was passed', async () => {
+    const activities = noting([], { guard: async () => [tooMany(5)] });
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      await asks(handle, '5 rows');
+      await handle.executeUpdate('abort', { args: ['no'] });
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'aborted', problem: 'no', problemType: 'Aborted' });
+  }, 120_000);
+
+  it('is aborted and taken back when nobody approves in time, and says so', async () => {
+    const notes: string[] = [];
+    const activities = noting(notes, {
+      begin: async () => ({ ...RUN, approvalHoursMax: 0.0005 }),
+      guard: async () => [tooMany(5)],
+    });
+    const report = (await withRun(activities, 'sync', (handle) => handle.result())) as Report;
+    expect(report).toMatchObject({ outcome: 'aborted', problemType: 'ApprovalExpired' });
+    expect(report.problem).toMatch(/nobody approved within 0.0005 hours.*5 rows would be deleted/);
+    expect(notes.slice(-3)).toEqual(['closeMoment', 'undo', 'end']);
+  }, 120_000);
+
+  it('replays while it waits, goes on as new executions where it waits for long, and keeps what was asked and approved', async () => {
+    let rounds = 0;
+    const notes: string[] = [];
+    const activities = noting(notes, {
+      begin: async () => ({ ...RUN, firstPublish: false, approve: 'always' as const }),
+      guard: async () => [tooMany(5)],
+      replay: async () => {
+        rounds += 1;
+        return { replayed: 1, pending: 0 };
+      },
+    });
+    let sent = 0;
+    const report = (await withRun(activities, 'sync', async (handle) => {
+      const first = await asks(handle, '5 rows');
+      await vi.waitFor(() => expect(rounds).toBeGreaterThan(0), 60_000);
+      // Edits that are handed in one by one make the history long, as days of waiting would. Then they stop: one that
+      // comes at this very moment would make Temporal try again.
+      const { runId } = await handle.describe();
+      for (let now = await handle.describe(); now.runId === runId; now = await handle.describe()) {
+        if (now.historyLength >= EVENTS_SUGGESTED_MAX) continue;
+        sent += 1;
+        await handle.signal('clientEdits', { edits: [edit(`e${sent}`)] });
+        await vi.waitFor(() => expect(notes).toContain(`edit e${sent}`), { timeout: 20_000, interval: 5 });
+      }
+      expect(await asks(handle, '5 rows')).toMatchObject({ expiresAt: first.expiresAt });
+      await handle.executeUpdate('approve');
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'published', edits: { handedIn: sent } });
+    expect(report.approved).toHaveLength(2);
+  }, 240_000);
+});
+
+describe('a scheduled run', () => {
+  it('that finds one waiting for an approval is skipped, and says so aloud on both sides', async () => {
+    const pipeline = `skipping-${process.pid}`;
+    const activities = noting([], {
+      begin: async () => ({ ...RUN, pipeline }),
+      guard: async () => [tooMany(5)],
+      ...scheduleActivities(),
+    });
+    const taskQueue = `test-${pipeline}`;
+    const worker = await Worker.create({ connection: native, taskQueue, workflowBundle: bundle, activities });
+    await worker.runUntil(async () => {
+      const args = [{ pipeline, approveFirst: false }];
+      const workflowId = `stageswap-${pipeline}`;
+      const handle = await client.workflow.start('sync', { taskQueue, workflowId, args });
+      await asks(handle, '5 rows');
+      const skipped = await client.workflow.execute('scheduledSync', {
+        ...{ taskQueue, args },
+        workflowId: `${workflowId}-scheduled`,
+      });
+      expect(skipped.skipped).toContain('waits for a human');
+      expect(skipped.skipped).toContain('5 rows would be deleted');
+      await vi.waitFor(
+        async () => expect(await handle.query('progress')).toMatchObject({ scheduledRunsSkipped: 1 }),
+        20_000,
+      );
+      await handle.executeUpdate('abort');
+      await handle.result();
+    });
+  }, 120_000);
+
+  it('that Temporal itself leaves out while an earlier one waits is told by the one that waits', async () => {
+    const pipeline = `overlap-${process.pid}`;
+    const activities = noting([], {
+      begin: async () => ({ ...RUN, pipeline }),
+      guard: async () => [tooMany(5)],
+      replay: async () => ({ replayed: 1, pending: 0 }),
+      ...scheduleActivities(),
+    });
+    const taskQueue = `test-${pipeline}`;
+    const worker = await Worker.create({ connection: native, taskQueue, workflowBundle: bundle, activities });
+    await worker.runUntil(async () => {
+      const schedule = await client.schedule.create({
+        scheduleId: `stageswap-${pipeline}`,
+        spec: {},
+        action: {
+          ...{ type: 'startWorkflow', workflowType: 'scheduledSync', taskQueue },
+          args: [{ pipeline, approveFirst: false }],
+        },
+        policies: { overlap: 'SKIP' },
+      });
+      await schedule.trigger();
+      const handle = client.workflow.getHandle(`stageswap-${pipeline}`);
+      await asks(handle, '5 rows');
+      await schedule.trigger('SKIP');
+      await vi.waitFor(
+        async () => expect(await handle.query('progress')).toMatchObject({ scheduledRunsSkipped: 1 }),
+        60_000,
+      );
+      await schedule.delete();
+      await handle.executeUpdate('abort');
+      await handle.result();
+    });
+  }, 180_000);
+});
 
 describe('a run', () => {
   it('takes the steps in their order and reports what they did', async () => {
@@ -477,7 +654,7 @@ describe('a run', () => {
     const notes: string[] = [];
     const stopped = async () => {
       notes.push('guard');
-      throw ApplicationFailure.nonRetryable('too many would be deleted', 'GuardTripped');
+      return [tooMany(5)];
     };
     const told: string[][] = [];
     const activities = noting(notes, {
@@ -507,7 +684,7 @@ describe('a run', () => {
       'undo',
       'end',
     ]);
-    expect(told).toEqual([['too many would be deleted']]);
+    expect(told).toEqual([['5 rows would be deleted']]);
     expect(report).toMatchObject({ outcome: 'planned', tables: [{ inserted: 1 }] });
   });
 });

@@ -54,7 +54,7 @@ export async function governed(
         problem = problemOf(error);
       }
     }
-    const outcome = !problem ? success : problem.type === 'Aborted' ? 'aborted' : 'failed';
+    const outcome = !problem ? success : problem.aborted ? 'aborted' : 'failed';
     const report = state.report(workflowInfo().firstExecutionRunId, outcome, problem);
     if (state.hasBegun) await end(state.run, report);
     await tellOutcome(state, outcome, problem);
@@ -88,6 +88,11 @@ async function tellOutcome(
       text: `failed${state.swapped ? ' after its swap' : ', live is untouched'}. stageswap status says why`,
       ...(problem ? { failure: problem.type } : {}),
     });
+  if (outcome === 'aborted' && problem && problem.type !== 'Aborted')
+    await state.notify({
+      kind: 'failed',
+      text: 'gave up and was taken back, live is untouched. stageswap status says why',
+    });
   if (outcome !== 'rolledBack') return;
   await state.notify({ kind: 'rolledBack', text: 'the latest publish was rolled back' });
   await state.notify({ kind: 'held', text: 'is held, runs are refused until stageswap release' });
@@ -95,7 +100,7 @@ async function tellOutcome(
 
 function reasonOf(state: RunState, error: unknown): Problem {
   if (error instanceof Aborted || isCancellation(error))
-    return { type: 'Aborted', message: state.abortReason ?? 'cancelled' };
+    return { type: state.abortType, message: state.abortReason ?? 'cancelled', aborted: true };
   return problemOf(error);
 }
 

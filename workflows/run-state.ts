@@ -4,12 +4,14 @@ import {
   condition,
   continueAsNew,
   isCancellation,
+  log,
   setCurrentDetails,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
+import type { Reason } from '../src/model/approval.js';
 import { type Notice, type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
 import type { PhaseReport, Report, TableReport } from '../src/model/report.js';
 import { tell } from './notices.js';
@@ -35,9 +37,25 @@ export interface Continued {
   tables: { progress: TableProgress; report: TableReport }[];
   figures: Figures;
   paused: boolean;
-  approved: boolean;
+  gate: GateMemory;
   told: string[];
   startedAt: number;
+}
+
+/** What a run knows about its gate. */
+interface GateMemory {
+  /** guards that tripped when they were looked at last */
+  tripped: Reason[];
+  /** what it asks an operator now */
+  asked: Reason[];
+  /** when it began to ask: milliseconds since 1970 */
+  askedAt?: number | undefined;
+  /** all that an operator has approved */
+  approved: Reason[];
+  /** runs that the schedule left out because of this one */
+  skipped: number;
+  /** what Temporal had counted of these when it was asked last */
+  counted?: number | undefined;
 }
 
 interface Figures {
@@ -53,8 +71,9 @@ interface Figures {
 /** What a run knows about itself: how far it is, what steers it, its report for the end. */
 export class RunState {
   paused = false;
-  approved = false;
+  gate: GateMemory = { tripped: [], asked: [], approved: [], skipped: 0 };
   abortReason: string | undefined;
+  abortType = 'Aborted';
   /** the tables say that the RENAME was executed: from here on only forward */
   swapped = false;
   /** this execution is about to end: edits that came now would keep it from that for ever */
@@ -68,7 +87,7 @@ export class RunState {
     replayedUnderLock: 0,
     cutOver: { attempts: 0, heldMs: 0, queuedMs: 0 },
   };
-  #waitingFor: string | undefined;
+  #waitsFor: { human: string; expiresAt: string } | undefined;
   /** the phase that the search attributes say */
   #found: string | undefined;
   /** what the webhook was told: once is enough, over all executions */
@@ -94,7 +113,7 @@ export class RunState {
     const { continued } = input;
     if (!continued) return;
     this.paused = continued.paused;
-    this.approved = continued.approved;
+    this.gate = continued.gate;
     this.figures = continued.figures;
     this.#run = continued.run;
     this.#done = continued.done;
@@ -189,9 +208,34 @@ export class RunState {
     await this.#work.run(work);
   }
 
-  abort(reason: string): void {
+  /** @param type as the report's problemType says it: whether an operator, or what else, ended the run */
+  abort(reason: string, type = 'Aborted'): void {
     this.abortReason = reason;
+    this.abortType = type;
     this.#work.cancel();
+  }
+
+  /** An operator has approved what the run asks. @returns how many reasons these were */
+  approve(): number {
+    const { asked } = this.gate;
+    this.gate.approved.push(...asked);
+    this.gate.asked = [];
+    return asked.length;
+  }
+
+  /** A scheduled run has begun, found this one, and ended. */
+  skipped(): void {
+    this.gate.skipped += 1;
+    this.#tell();
+  }
+  /** What the schedule itself has left out since it began, as Temporal counts it. */
+  leftOutBySchedule(count: number): void {
+    const { counted } = this.gate;
+    this.gate.counted = count;
+    if (counted === undefined || count <= counted) return;
+    this.gate.skipped += count - counted;
+    log.warn('the schedule left a run out because this one waits', { waitsFor: this.#waitsFor?.human });
+    this.#tell();
   }
 
   /** Capture goes on; what was begun is given up, locks and source transactions included, and is done again later. */
@@ -234,20 +278,15 @@ export class RunState {
     }
   }
 
-  /** Waits for a human, and says for what. */
-  async waitFor(what: string, until: () => boolean): Promise<void> {
-    this.#waitingFor = what;
+  /** Says what the run waits for, or that it goes on. */
+  waitsFor(what: { human: string; expiresAt: string } | undefined): void {
+    this.#waitsFor = what;
     this.#tell();
-    void this.notify({ kind: 'waiting', text: `waits for a human: ${what}` });
-    while (!until() && this.abortReason === undefined) {
-      await condition(() => until() || this.abortReason !== undefined || this.historyIsLong());
-      await this.checkpoint();
-    }
-    this.#waitingFor = undefined;
-    this.#tell();
+    if (what) void this.notify({ kind: 'waiting', text: `waits for a human: ${what.human}` });
   }
-  get waits(): boolean {
-    return this.#waitingFor !== undefined;
+  /** Whether something has come up for which a wait must be interrupted. */
+  isDisturbed(): boolean {
+    return this.paused || this.abortReason !== undefined || this.historyIsLong();
   }
 
   /** Whether edits should go another way: the sender writes them directly, or repeats them at the next execution. */
@@ -282,7 +321,7 @@ export class RunState {
       tables: [...this.#tables.values()],
       figures: this.figures,
       paused: this.paused,
-      approved: this.approved,
+      gate: this.gate,
       told: this.#told,
       startedAt: this.#startedAt,
     };
@@ -293,12 +332,15 @@ export class RunState {
     return {
       phase: this.#phases.at(-1)?.name ?? 'waiting',
       tables: [...this.#tables.values()].map(({ progress }) => progress),
-      ...(this.#waitingFor === undefined
+      ...(this.#waitsFor === undefined
         ? {}
         : {
-            waitingFor: this.#waitingFor,
+            waitingFor: this.#waitsFor.human,
+            reasons: this.gate.asked,
+            expiresAt: this.#waitsFor.expiresAt,
             report: this.report(workflowInfo().firstExecutionRunId, 'waiting'),
           }),
+      ...(this.gate.skipped === 0 ? {} : { scheduledRunsSkipped: this.gate.skipped }),
       paused: this.paused,
       generation: this.#run?.generation ?? 0,
     };
@@ -318,6 +360,7 @@ export class RunState {
       edits: { captured, replayedBefore, replayedUnderLock, handedIn },
       cutOver,
       phases: this.#phases,
+      ...(this.gate.approved.length > 0 ? { approved: this.gate.approved.map(({ text }) => text) } : {}),
       ...(problem ? { problem: problem.message, problemType: problem.type } : {}),
     };
   }

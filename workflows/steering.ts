@@ -102,11 +102,18 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
   setHandler(
     messages.approve,
     () => {
-      state.approved = true;
-      return 'approved';
+      const count = state.approve();
+      return `approved: ${count} ${count === 1 ? 'reason' : 'reasons'} for which the run waited`;
     },
-    { validator: () => refuse(!state.waits, 'the run does not wait for an approval') },
+    {
+      validator: () => refuse(state.gate.asked.length === 0, 'the run does not wait for an approval'),
+    },
   );
+  setHandler(messages.scheduledSkipped, () => {
+    state.skipped();
+    const waitsFor = state.progress().waitingFor ?? 'nothing: it works';
+    log.warn('the schedule left a run out because this one has not ended', { waitsFor });
+  });
   setHandler(messages.progress, () => state.progress());
   return state;
 }
@@ -132,6 +139,8 @@ function refuseMalformed(batch: EditBatch): void {
 export interface Problem {
   type: string;
   message: string;
+  /** somebody, or a limit of the configuration, ended the run: it did not fail */
+  aborted?: true;
 }
 
 /** The innermost cause of a failed activity: what a person can act on. */

@@ -14,6 +14,9 @@ export function storyOf(progress: Progress, report: Report): string {
     ...(report.moment ? [`The source is read by ${momentText(report)}.`] : []),
     ...(progress.tables.length > 0 ? [tables(progress, report)] : []),
     ...findings(report),
+    ...(progress.scheduledRunsSkipped
+      ? [`**Left out by the schedule because of this run:** ${progress.scheduledRunsSkipped}.`]
+      : []),
   ].join('\n\n');
 }
 

@@ -1,36 +1,12 @@
-import type { RetryPolicy } from '@temporalio/common';
-import {
-  ActivityCancellationType,
-  ApplicationFailure,
-  CancellationScope,
-  isCancellation,
-  log,
-  proxyActivities,
-  workflowInfo,
-} from '@temporalio/workflow';
-import type { Activities } from '../activities/index.js';
-import { approvalNeeded } from '../src/model/approval.js';
+import { CancellationScope, isCancellation, log, workflowInfo } from '@temporalio/workflow';
 import type { PlanInput, RollbackInput, SyncInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
+import { gate, lookAtGuards } from './gate.js';
 import { governed, type Undo } from './governed.js';
+import { replayUntilShort } from './replay.js';
 import type { Continued, RunState } from './run-state.js';
 import { problemOf } from './steering.js';
-
-/** An edit tail of this length is short enough for the cut-over, which shortens it further before it locks. */
-const TAIL_EDITS_MAX = 100;
-const REPLAY_ROUNDS_MAX = 60;
-const ORPHAN_ROUNDS_MAX = 20;
-
-/** Activities under a summary that the Temporal UI shows beside each. They heartbeat, so a dead worker is noticed soon. */
-const step = (summary: string, retry: RetryPolicy = {}) =>
-  proxyActivities<Activities>({
-    summary,
-    startToCloseTimeout: '24 hours',
-    heartbeatTimeout: '10 seconds',
-    // An aborted activity has ended before what it made is taken back.
-    cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    retry: { initialInterval: '1 second', maximumInterval: '20 seconds', ...retry },
-  });
+import { step } from './steps.js';
 
 /** A server that does not answer when a run begins is told, not waited for without an end: nothing is touched yet. */
 const PREFLIGHT_ATTEMPTS_MAX = 5;
@@ -56,7 +32,7 @@ export async function sync(input: SyncInput & { continued?: Continued }): Promis
     await state.phase('capture', () => capture(state));
     await state.phase('reconcile', () => reconcile(state));
     await state.phase('verify', () => verify(state));
-    await approval(state, input.approveFirst);
+    await state.phase('gate', () => gate(state, input.approveFirst));
     await publish(state);
   });
 }
@@ -223,7 +199,7 @@ async function verify(state: RunState): Promise<void> {
   await prove(state);
   await countConflicts(state);
   await tellConflicts(state);
-  await state.interruptible(() => step('look at the guards').guard(state.run));
+  await lookAtGuards(state);
 }
 
 async function tellConflicts(state: RunState): Promise<void> {
@@ -242,51 +218,18 @@ async function prove(state: RunState): Promise<void> {
     state.table(table, { phase: 'verify' }, proof);
 }
 
-/** What a run would stop at is no failure of a plan: it is what a plan is for. */
+/** What a run would ask about, or stop at, is no failure of a plan: it is what a plan is for. */
 async function describePlan(state: RunState, rowsMax: number): Promise<void> {
   await prove(state);
   await countHeldBack(state);
   await countConflicts(state);
-  const stops: string[] = [];
-  try {
-    await state.interruptible(() => step('look at the guards').guard(state.run));
-  } catch (error) {
-    const problem = problemOf(error);
-    if (problem.type !== 'GuardTripped') throw error;
-    stops.push(problem.message);
-  }
+  await lookAtGuards(state);
+  const stops = state.gate.tripped.map(({ text }) => text);
   const orphans = await state.interruptible(() =>
     step('look for rows without parents').findOrphans(state.run),
   );
   if (orphans !== null) stops.push(orphans);
   await step('write down what a run would do').describePlan(state.run, state.tables(), stops, rowsMax);
-}
-
-async function approval(state: RunState, passedFirst: boolean): Promise<void> {
-  const needed = approvalNeeded({ ...state.run, passedFirst, tables: state.tables() });
-  if (needed !== undefined) await state.waitFor(needed, () => state.approved);
-}
-
-async function replayUntilShort(state: RunState): Promise<void> {
-  for (let round = 1; ; round += 1) {
-    const replay = () => step(`replay edits, round ${round}`).replay(state.run);
-    const { replayed, pending } = await state.interruptible(replay);
-    state.figures.replayedBefore += replayed;
-    await state.checkpoint();
-    if (pending > TAIL_EDITS_MAX) {
-      if (round < REPLAY_ROUNDS_MAX) continue;
-      throw ApplicationFailure.nonRetryable(
-        `clients write faster than replay catches up: ${pending} edits wait after ${round} rounds. Live is untouched. Run at a quieter time.`,
-        'ReplayOutrun',
-      );
-    }
-    const orphans = await state.interruptible(() =>
-      step('look for rows without parents').findOrphans(state.run),
-    );
-    if (orphans === null) return;
-    // A child may be in stage while its parent waits in the log: only what stays so after several rounds is refused.
-    if (round >= ORPHAN_ROUNDS_MAX) throw ApplicationFailure.nonRetryable(orphans, 'Orphans');
-  }
 }
 
 async function cutOver(state: RunState): Promise<void> {

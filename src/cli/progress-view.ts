@@ -79,6 +79,8 @@ export function screen(progress: Progress, speeds: ReadonlyMap<string, Speed> = 
     );
   }
   if (progress.waitingFor) lines.push(colours.yellow(`waits for: ${progress.waitingFor}`));
+  if (progress.scheduledRunsSkipped)
+    lines.push(`left out by the schedule because of this run: ${progress.scheduledRunsSkipped}`);
   return lines;
 }
 

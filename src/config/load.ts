@@ -35,6 +35,7 @@ export interface Config {
   target: { url: string };
   firstRun: Side;
   approve: 'never' | 'firstPublish' | 'always';
+  approvalHoursMax: number;
   chunkRows: number;
   parallel: number;
   guards: { deleteShareMax: number; changeShareMax?: number; emptyShareMax?: number };
@@ -276,6 +277,7 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
     target: { url: targetUrl ?? '' },
     firstRun: raw.firstRun,
     approve: raw.approve,
+    approvalHoursMax: raw.approvalHoursMax,
     chunkRows: raw.chunkRows,
     parallel: raw.parallel,
     guards: {

@@ -9,6 +9,7 @@ export const LIMITS = {
   chunkRowsMax: 1_000_000,
   parallelMax: 64,
   backupsMax: 100,
+  approvalHoursMax: 8_760,
   identifierCharactersMax: 64,
 } as const;
 
@@ -16,6 +17,7 @@ export const LIMITS = {
 export const DEFAULTS = {
   moment: 'auto',
   approve: 'firstPublish',
+  approvalHoursMax: 72,
   chunkRows: 50_000,
   parallel: 2,
   deleteShareMax: 0.1,
@@ -137,7 +139,13 @@ export const configSchema = z
     approve: z
       .enum(['never', 'firstPublish', 'always'])
       .default(DEFAULTS.approve)
-      .describe('when a run asks before the cut-over'),
+      .describe('when a run asks before the cut-over; a guard that trips asks whatever is written here'),
+    approvalHoursMax: z
+      .number()
+      .positive()
+      .max(LIMITS.approvalHoursMax)
+      .default(DEFAULTS.approvalHoursMax)
+      .describe('hours for which a run waits for its approval; then it is aborted and taken back'),
     chunkRows: z
       .int()
       .min(LIMITS.chunkRowsMin)

@@ -4,11 +4,6 @@
  */
 export const FAILURES = {
   Refused: { retry: false, acts: 'operator', meaning: 'preflight found something that must be cured first' },
-  GuardTripped: {
-    retry: false,
-    acts: 'operator',
-    meaning: 'the run would change more than its guards allow',
-  },
   BadValue: {
     retry: false,
     acts: 'operator',

@@ -1,3 +1,4 @@
+import type { Reason } from './approval.js';
 import type { Report } from './report.js';
 
 /** What passes through Temporal: names and shapes. Types and constants only, so that workflows can import it. */
@@ -34,6 +35,7 @@ export const SIGNALS = {
   pause: 'pause',
   resume: 'resume',
   abort: 'abort',
+  scheduledSkipped: 'scheduledSkipped',
 } as const;
 
 /** pause, resume and abort as updates say why not. */
@@ -119,6 +121,12 @@ export interface Progress {
   tables: TableProgress[];
   /** what a human must do, if the run waits for one */
   waitingFor?: string;
+  /** each reason of that by itself, with its count */
+  reasons?: Reason[];
+  /** ISO 8601, UTC: when the run gives up waiting for an approval */
+  expiresAt?: string;
+  /** runs that the schedule left out because this one has not ended */
+  scheduledRunsSkipped?: number;
   /** while it waits: the report so far, with the counts to decide on */
   report?: Report;
   paused: boolean;

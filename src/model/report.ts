@@ -53,9 +53,14 @@ export interface Report {
     queuedMs: number;
   };
   phases: PhaseReport[];
+  /** what an operator approved; absent if nothing was asked */
+  approved?: string[];
   /** what went wrong, and what to do next; absent if nothing did */
   problem?: string;
-  /** the failure's type, of the list in failures.ts; absent if nothing failed */
+  /**
+   * the failure's type, of the list in failures.ts; of an aborted run what ended it: Aborted (an operator),
+   * ApprovalExpired; absent if nothing failed
+   */
   problemType?: string;
 }
 
@@ -71,10 +76,7 @@ export const EXIT = {
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/**
- * The exit code of a failure's type (failures.ts); a type that is not of the list is an unexpected failure.
- * Guards stop before the cut-over and ask, so they wait for a human rather than fail.
- */
+/** The exit code of a failure's type (failures.ts); a type that is not of the list is an unexpected failure. */
 export function exitCodeOfFailure(type: string | undefined): ExitCode {
   switch (type) {
     case 'Refused':
@@ -82,8 +84,6 @@ export function exitCodeOfFailure(type: string | undefined): ExitCode {
     case 'NotConfigured':
     case 'NothingToRollBack':
       return EXIT.refused;
-    case 'GuardTripped':
-      return EXIT.waiting;
     case 'Unreachable':
       return EXIT.unreachable;
     default:

@@ -98,6 +98,8 @@ export interface RunSpec {
   moment: 'auto' | Moment;
   /** when the run waits for an operator before its cut-over */
   approve: 'never' | 'firstPublish' | 'always';
+  /** hours for which it waits; then it is aborted */
+  approvalHoursMax: number;
   chunkRows: number;
   parallel: number;
   backups: number;

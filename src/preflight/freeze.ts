@@ -33,6 +33,7 @@ export function freeze(
     firstRun: config.firstRun,
     moment: config.source.moment,
     approve: config.approve,
+    approvalHoursMax: config.approvalHoursMax,
     chunkRows: config.chunkRows,
     parallel: config.parallel,
     backups: config.backups,

@@ -3,6 +3,7 @@ import mysql from 'mysql2/promise';
 import { type Activities, createActivities } from '../../activities/index.js';
 import { parseMysqlAddress } from '../../src/config/address.js';
 import { type Config, parseConfig } from '../../src/config/load.js';
+import type { Reason } from '../../src/model/approval.js';
 import { control, physicalTable } from '../../src/model/names.js';
 import { type RunSpec, tableOf } from '../../src/model/spec.js';
 import { Session } from '../../src/mysql/connection.js';
@@ -214,10 +215,10 @@ export class ByHand {
     await this.#finish(spec, meanwhile);
   }
 
-  /** Looks at the guards of the run that works. @throws they stop it */
-  async guards(): Promise<void> {
+  /** Looks at the guards of the run that works. @returns those that tripped */
+  async guards(): Promise<Reason[]> {
     const ref = { pipeline: 'hand', generation: this.#generation };
-    await this.#run(() => this.#activities.guard(ref));
+    return this.#run(() => this.#activities.guard(ref));
   }
 
   async #begin(spec: RunSpec): Promise<void> {
