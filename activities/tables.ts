@@ -13,6 +13,7 @@ import { Session as MysqlSession } from '../src/mysql/connection.js';
 import { indexesOf } from '../src/mysql/fingerprint.js';
 import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
 import { publishedGeneration } from '../src/mysql/published.js';
+import { withinWidth } from '../src/mysql/width.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { fence, releaseFromRollback } from '../src/sql/control.js';
 import { carryBase } from '../src/sql/group.js';
@@ -65,12 +66,7 @@ export function tableActivities(dependencies: Dependencies) {
         await takeBack(session, spec, (spec.kind === 'rollback' ? spec.undoes : spec.baseGeneration) ?? 0);
         for (const table of spec.tables) {
           await holdFence(session, ref); // of a run that was taken back nothing is made again
-          if (spec.kind === 'publish') await session.run(createBaseNext(spec, table));
-          await createBareStage(session, spec, table);
-          await session.run(createHeldBack(spec, table));
-          for (const statement of createKeyTables(spec, table)) await session.run(statement);
-          await session.run(createLog(spec, table));
-          if (spec.kind === 'publish') await session.run(createFirstTouch(spec, table));
+          await withinWidth(table.live, () => makeTables(session, spec, table));
         }
         if (spec.kind === 'publish' && spec.baseGeneration !== null)
           await carryBaseOf(session, ref, spec.baseGeneration);
@@ -172,6 +168,15 @@ export function tableActivities(dependencies: Dependencies) {
   );
 
   return { prepare, capture, undo, cleanup };
+}
+
+async function makeTables(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  if (spec.kind === 'publish') await session.run(createBaseNext(spec, table));
+  await createBareStage(session, spec, table);
+  await session.run(createHeldBack(spec, table));
+  for (const statement of createKeyTables(spec, table)) await session.run(statement);
+  await session.run(createLog(spec, table));
+  if (spec.kind === 'publish') await session.run(createFirstTouch(spec, table));
 }
 
 /**

@@ -557,4 +557,41 @@ ${odd.map((name) => `      ${yaml(name)}: { from: ${yaml(`S ${name}`)} }`).join(
     await hand.rollBack(second);
     expect(await all()).toEqual(but('old'));
   });
+
+  /** Widens a column as far as MySQL lets a row of the table go. */
+  const widen = async (column: string, more: string) => {
+    for (let characters = 16_383; ; characters -= 1) {
+      const type = `${column} VARCHAR(${characters}) ${more}`;
+      const failure = await hand.application
+        .query(`ALTER TABLE customer MODIFY ${type}`)
+        .catch((error: { errno: number }) => error.errno);
+      if (typeof failure !== 'number') return;
+      expect(failure).toBe(1118);
+    }
+  };
+
+  it('is refused by name where it is so wide that no run table can be made after it', async () => {
+    await open(
+      ['CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(40), email VARCHAR(40))'],
+      MAPPING,
+      [CUSTOMER],
+    );
+    await widen('name', 'NOT NULL');
+    const run = hand.publish({ customer: [[1, 'Ada', 'ada@old']] });
+    await expect(run).rejects.toThrow(/customer is so wide .* Live is untouched\. Cure: make a long VARCHAR/);
+    expect(await rows('SELECT * FROM customer')).toEqual([]);
+  });
+
+  it('may be so wide that it has no room for the barrier’s column', async () => {
+    await open(
+      [
+        'CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(40), email VARCHAR(40), shouted VARCHAR(40) AS (UPPER(name)) STORED)',
+      ],
+      MAPPING,
+      [CUSTOMER],
+    );
+    await widen('shouted', 'AS (UPPER(name)) STORED');
+    await hand.publish({ customer: [[1, 'Ada', 'ada@old']] });
+    expect(await rows('SELECT name, shouted FROM customer')).toEqual([['Ada', 'ADA']]);
+  });
 });

@@ -497,6 +497,23 @@ describe('check', () => {
     expect(warnings.map(({ where }) => where)).toContain('cutOver.heldMsMax');
   });
 
+  it('refuses a table that is so wide that MySQL makes no run table after it, and leaves none behind', async () => {
+    let characters = 16_383;
+    const widen = () => root.query(`ALTER TABLE customer MODIFY name VARCHAR(${characters}) NOT NULL`);
+    while (
+      await widen().then(
+        () => false,
+        () => true,
+      )
+    )
+      characters -= 1;
+    const { refusals: found, rehearsal } = await check(configOf(), { rehearse: true });
+    expect(found).toEqual([
+      { where: 'customer', what: expect.stringContaining('is so wide'), cure: expect.any(String) },
+    ]);
+    expect(rehearsal).toBeUndefined();
+  });
+
   it('rehearses nothing where something is refused, or where nobody asked', async () => {
     expect((await check(configOf(), { rehearse: false })).rehearsal).toBeUndefined();
     await root.query('ALTER TABLE invoice DROP PRIMARY KEY');

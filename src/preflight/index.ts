@@ -2,6 +2,7 @@ import type { Config } from '../config/load.js';
 import { type Decision, decide } from './decide.js';
 import { type Facts, gatherFacts } from './facts.js';
 import { type Rehearsal, rehearse } from './rehearse.js';
+import { tooWide } from './width.js';
 
 /** Gathers facts from both sides and decides. Changes nothing. */
 export async function preflight(config: Config): Promise<Decision> {
@@ -21,7 +22,8 @@ export interface Check extends Decision {
 /**
  * Preflight, with what a run will need. A rehearsal makes empty tables and drops them again; nothing else is touched.
  *
- * @param options.rehearse only done where nothing is refused
+ * @param options.rehearse whether to make empty tables at all: MySQL's limits are tried, and the cut-over is rehearsed. Only done
+ *   where nothing else is refused
  */
 export async function check(config: Config, options: { rehearse: boolean }): Promise<Check> {
   const facts = await gatherFacts(config);
@@ -32,6 +34,8 @@ export async function check(config: Config, options: { rehearse: boolean }): Pro
     empty: { live: named(facts.liveIsEmpty), source: named(facts.sourceIsEmpty ?? {}) },
   };
   if (!options.rehearse || decision.refusals.length > 0) return found;
+  found.refusals.push(...(await tooWide(config, facts)));
+  if (found.refusals.length > 0) return found;
   const rehearsal = await rehearse(config);
   const { heldMsMax } = config.cutOver;
   if (rehearsal.heldMs > heldMsMax)
