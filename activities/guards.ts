@@ -1,6 +1,6 @@
 import type { Reason } from '../src/model/approval.js';
 import { physicalTable } from '../src/model/names.js';
-import { mappedNames, type RunSpec, type TableSpec } from '../src/model/spec.js';
+import { baseGenerationOf, mappedNames, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { breaches, countChanges } from '../src/sql/guards.js';
 import { id, sql } from '../src/sql/text.js';
@@ -37,10 +37,11 @@ async function rowsOf(session: Session, name: string): Promise<number> {
 }
 
 async function emptySource(session: Session, spec: RunSpec, table: TableSpec): Promise<Reason[]> {
-  if (spec.baseGeneration === null) return [];
+  const at = baseGenerationOf(spec, table);
+  if (at === null) return [];
   const base = (generation: number) => rowsOf(session, physicalTable(generation, 'baseNext', table.live));
   if ((await base(spec.generation)) > 0) return [];
-  const before = await base(spec.baseGeneration);
+  const before = await base(at);
   if (before === 0) return [];
   const text = `${table.source.schema}.${table.source.table} is empty, and had ${before} rows when ${table.live} was last published`;
   return [{ kind: 'emptySource', of: table.live, measure: 0, text }];

@@ -13,11 +13,11 @@ import {
 import {
   collectConflictKeys,
   countMerge,
-  incomingOf,
   mergeInto,
   recordConflicts,
   recordHeldBack,
 } from '../src/sql/merge.js';
+import { incomingOf } from '../src/sql/shape.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import { holdFence, type RunRef } from './context.js';
 
@@ -34,6 +34,8 @@ interface ChunkCounts {
   inserted: number;
   updated: number;
   keptLive: number;
+  /** values, not rows */
+  decidedByFirstRun: number;
   deleted: number;
 }
 
@@ -105,6 +107,7 @@ async function mergeDifferences(
     inserted: 0,
     updated: 0,
     keptLive: 0,
+    decidedByFirstRun: 0,
     deleted: 0,
   };
   if (differing + gone === 0) {
@@ -128,6 +131,7 @@ async function mergeDifferences(
     inserted: Number(incoming.inserted),
     updated: Number(incoming.updated),
     keptLive: Number(incoming.kept_live),
+    decidedByFirstRun: Number(incoming.by_first_run),
     deleted: Number(liveOnly.deleted),
   };
 }
@@ -155,6 +159,7 @@ async function mergeIntoEmpty(
     inserted: Number(incoming.inserted),
     updated: Number(incoming.updated),
     keptLive: Number(incoming.kept_live),
+    decidedByFirstRun: Number(incoming.by_first_run),
     deleted: 0,
   };
 }

@@ -28,6 +28,8 @@ export interface RowCounts {
   keptLive: number;
 }
 export interface MergeCounts extends RowCounts {
+  /** values in which the sides differ and the base says nothing, so that firstRun decided */
+  decidedByFirstRun: number;
   rows: number;
   chunksDone: number;
 }
@@ -149,6 +151,7 @@ export async function mergeCounts(session: Session, ref: RunRef, live: string): 
     updated: 0,
     deleted: 0,
     keptLive: 0,
+    decidedByFirstRun: 0,
     rows: 0,
     chunksDone: rows.length,
   };
@@ -161,6 +164,7 @@ export async function mergeCounts(session: Session, ref: RunRef, live: string): 
     total.updated += counts.updated ?? 0;
     total.deleted += counts.deleted ?? 0;
     total.keptLive += counts.keptLive ?? 0;
+    total.decidedByFirstRun += counts.decidedByFirstRun ?? 0;
     total.rows += Number(row.row_count);
   }
   return total;

@@ -3,10 +3,10 @@ import { StageswapError } from '../src/model/failures.js';
 import type { NoticeKind } from '../src/model/messages.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { Report } from '../src/model/report.js';
-import type { RunSpec } from '../src/model/spec.js';
+import { baseGenerationOf, type RunSpec, rollbackOf, withoutBase } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
-import { publishedGeneration } from '../src/mysql/published.js';
+import { publishedGeneration, publishedSpec } from '../src/mysql/published.js';
 import { readLiveTables } from '../src/mysql/schema.js';
 import { decide } from '../src/preflight/decide.js';
 import { type Facts, gatherFacts } from '../src/preflight/facts.js';
@@ -22,6 +22,8 @@ export interface Begun extends RunRef {
   parallel: number;
   /** no base: live has never been published by this pipeline */
   firstPublish: boolean;
+  /** what has no base although live was published before, so that firstRun decides: of a table that is new no column is named */
+  withoutBase?: { table: string; columns: string[] }[];
   approve: RunSpec['approve'];
   /** Temporal knows the search attributes of runs */
   searchAttributes?: boolean;
@@ -60,18 +62,21 @@ export function runActivities(dependencies: Dependencies) {
           );
           const generation = await nextGeneration(session, pipeline);
           // Only now no older run can swap any more: its cut-over holds the row that was just raised.
-          const at = await publishedGeneration(session, pipeline);
-          const baseGeneration = at === 0 ? null : at;
+          const published = await publishedSpec(session, pipeline);
           const fingerprints: Record<string, string> = {};
           for (const table of config.tables)
             fingerprints[table.live] = (await definitionOf(session, table.live)).fingerprint;
           // Read again behind the fingerprint: facts took their time, and a column that was added meanwhile would be
           // neither in them nor found as a change at the cut-over.
           const names = config.tables.map((table) => table.live);
-          const now = { ...facts, live: await readLiveTables(session.connection, facts.schema, names) };
+          const now = {
+            ...facts,
+            published,
+            live: await readLiveTables(session.connection, facts.schema, names),
+          };
           refuseIfDecided(config, now);
-          const frozen = freeze(config, now, { runId, generation, baseGeneration, fingerprints });
-          if (baseGeneration !== null) await refuseChangedMapping(session, frozen, baseGeneration);
+          const frozen = freeze(config, now, { runId, generation, fingerprints });
+          await refuseMissingBase(session, frozen);
           await insertRun(session, frozen, kind === 'plan' ? 'plan' : frozen.kind);
           return frozen;
         });
@@ -110,11 +115,11 @@ export function runActivities(dependencies: Dependencies) {
         }
         const spec = await session.transaction(async () => {
           const generation = await nextGeneration(session, pipeline);
-          const tables = [];
-          for (const table of undone.tables)
-            tables.push({ ...table, fingerprint: (await definitionOf(session, table.live)).fingerprint });
+          const fingerprints: Record<string, string> = {};
+          for (const { live } of undone.tables)
+            fingerprints[live] = (await definitionOf(session, live)).fingerprint;
           await refuseOtherColumns(session, undone);
-          const rollback: RunSpec = { ...undone, runId, generation, kind: 'rollback', undoes: at, tables };
+          const rollback = rollbackOf(undone, { runId, generation, fingerprints });
           await insertRun(session, rollback, rollback.kind);
           return rollback;
         });
@@ -155,11 +160,24 @@ function begun(spec: RunSpec, dependencies: Dependencies): Begun {
     tables: spec.tables.map((table) => table.live),
     parallel: spec.parallel,
     firstPublish: spec.kind === 'publish' && spec.baseGeneration === null,
+    withoutBase: spec.kind === 'publish' ? withoutBaseIn(spec) : [],
     approve: spec.approve,
     searchAttributes: dependencies.searchAttributes ?? false,
     ...(webhook ? { webhook: { on: webhook.on, conflictsMax: webhook.conflictsMax } } : {}),
     approvalHoursMax: spec.approvalHoursMax,
   };
+}
+
+/** Tables that are new to the pipeline, with no column named; of others the merged columns that have no base. */
+function withoutBaseIn(spec: RunSpec): { table: string; columns: string[] }[] {
+  if (spec.baseGeneration === null) return [];
+  return spec.tables.flatMap((table) => {
+    const unbased = withoutBase(table).map(({ name }) => name);
+    const columns = table.units
+      .filter(({ owner }) => owner === 'merge')
+      .flatMap((unit) => (unit.columns.some((name) => unbased.includes(name)) ? unit.columns : []));
+    return table.firstPublish || columns.length > 0 ? [{ table: table.live, columns }] : [];
+  });
 }
 
 function refuseIfDecided(config: Config, facts: Facts): void {
@@ -206,7 +224,7 @@ async function refuseClaimed(session: Session, pipeline: string, tables: string[
   if (claim)
     throw new StageswapError(
       'Refused',
-      `${claim.live}: pipeline ${claim.pipeline} publishes this table. Cure: a table belongs to one pipeline: take it out of one of them.`,
+      `${claim.live}: pipeline ${claim.pipeline} publishes this table. Cure: a table belongs to one pipeline: take it out of one of them; it is free when that one has published twice without it.`,
     );
 }
 
@@ -235,21 +253,22 @@ async function insertRun(session: Session, spec: RunSpec, kind: RunSpec['kind'] 
   );
 }
 
-/** The base must have every mapped column with its type of now; what to do with a column without a base is not built yet. */
-async function refuseChangedMapping(session: Session, spec: RunSpec, base: number): Promise<void> {
+/** A base that is gone would make every edit since look like the application's own row: conflicts without an end. */
+async function refuseMissingBase(session: Session, spec: RunSpec): Promise<void> {
   for (const table of spec.tables) {
+    const base = baseGenerationOf(spec, table);
+    if (base === null) continue;
     const name = physicalTable(base, 'baseNext', table.live);
-    const rows = await session.rows<{ name: string; type: string }>(
-      sql`SELECT column_name AS name, column_type AS type FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ${name}`,
+    const rows = await session.rows<{ name: string }>(
+      sql`SELECT column_name AS name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ${name}`,
     );
-    const types = new Map(rows.map((row) => [row.name, row.type]));
-    for (const { live } of table.columns) {
-      if (types.get(live.name) !== live.columnType) {
-        throw new StageswapError(
-          'Refused',
-          `${table.live}.${live.name}: the base of the last publish has ${types.get(live.name) ?? 'no such column'}, live has ${live.columnType}. A column that is new to the mapping is not supported yet: take it out of columns.`,
-        );
-      }
-    }
+    const missing = table.columns.filter(
+      ({ live, noBase }) => noBase !== 'new' && !rows.some((row) => row.name === live.name),
+    );
+    if (missing.length > 0)
+      throw new StageswapError(
+        'Refused',
+        `${name}, the base of ${table.live} from the last publish, ${rows.length === 0 ? 'is gone' : `lacks ${missing.map(({ live }) => live.name).join(', ')}`}. Cure: restore it from a backup of MySQL.`,
+      );
   }
 }

@@ -4,6 +4,7 @@ import type { Session } from '../src/mysql/connection.js';
 import {
   closeApplied,
   closeConflicts,
+  closeOfOthers,
   closeReplaced,
   closeSettled,
   closeVoid,
@@ -140,6 +141,7 @@ async function closeOver(session: Session, spec: RunSpec): Promise<void> {
     await session.run(closeApplied(spec));
     await session.run(closeSettled(spec));
     await session.run(closeReplaced(spec));
+    for (const statement of closeOfOthers(spec)) await session.run(statement);
   });
   for (const table of spec.tables) {
     await inBatches(
@@ -163,7 +165,11 @@ async function closeOver(session: Session, spec: RunSpec): Promise<void> {
           await session.run(statement);
         const found = await settlementsFound(session, spec, table);
         // A row that is to be taken from billing again, and is not there, cannot be.
-        const isVoid = (one: Found) => !one.holds || (one.kind === 'resync' && !one.inSource);
+        // Nor can a field that is not merged by itself any more.
+        const isUnit = ({ columns }: Found) =>
+          table.units.some((unit) => unit.columns.join() === columns.join());
+        const isVoid = (one: Found) =>
+          !one.holds || (one.kind === 'resync' && !one.inSource) || (one.kind === 'field' && !isUnit(one));
         const those = found.filter(isVoid).map((one) => one.id);
         if (those.length > 0) await session.run(closeVoid(spec, those));
       },

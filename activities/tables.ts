@@ -7,16 +7,16 @@ import {
   physicalTable,
   type TableKind,
 } from '../src/model/names.js';
-import { mappedNames, type RunSpec, type TableSpec } from '../src/model/spec.js';
+import { baseGenerationOf, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
 import { indexesOf } from '../src/mysql/fingerprint.js';
 import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { withinWidth } from '../src/mysql/width.js';
+import { carryBase } from '../src/sql/base.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
 import { fence, releaseFromRollback } from '../src/sql/control.js';
-import { carryBase } from '../src/sql/group.js';
 import { takeBackRun } from '../src/sql/settle.js';
 import {
   createBaseNext,
@@ -40,6 +40,7 @@ import {
   tableExists,
   target,
 } from './context.js';
+import { giveUpClaims, hasLeft, livesOf } from './left-tables.js';
 import { forgetOld } from './retention.js';
 import { takeBack } from './settlements.js';
 
@@ -116,7 +117,10 @@ export function tableActivities(dependencies: Dependencies) {
         const spec = await loadSpec(session, ref);
         if (!(await shutOut(session, spec))) return { undone: false };
         if (spec.kind === 'rollback') await session.run(releaseFromRollback(spec));
-        for (const table of spec.tables) await dropLogTriggers(dependencies, session, spec, table);
+        for (const table of spec.tables) {
+          const names = logTriggers(spec, table).map(({ name }) => name);
+          await dropTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));
+        }
         await session.run(sql`SET SESSION foreign_key_checks = 0`);
         for (const table of [...spec.tables].reverse()) {
           for (const kind of RUN_TABLES) {
@@ -148,7 +152,8 @@ export function tableActivities(dependencies: Dependencies) {
         const dropped: string[] = [];
         if (spec.kind === 'publish') await carryBaseOf(session, ref, spec.generation);
         const at = await publishedGeneration(session, ref.pipeline);
-        const made = await tablesOfRuns(session, spec);
+        const lives = await livesOf(session, spec);
+        const made = await tablesOfRuns(session, lives);
         const kept = await keptGenerations(session, spec, at, made);
         // Triggers before the tables they write to (TRAPS "the swap").
         for (const { name, kind } of made) {
@@ -157,11 +162,15 @@ export function tableActivities(dependencies: Dependencies) {
             if (isMadeByRun(trigger)) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
           }
         }
-        for (const { name, kind, generation } of made) {
-          if (generation > spec.generation || kept.has(`${generation}${kind}`)) continue;
+        for (const live of lives)
+          if (hasLeft(spec, live)) await dropTriggers(dependencies, session, spec, live, isMadeByRun);
+        for (const { name, kind, generation, live } of made) {
+          const stays = kept.has(`${generation}${kind}`) && (!hasLeft(spec, live) || 'nh'.includes(kind));
+          if (generation > spec.generation || stays) continue;
           await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
           dropped.push(name);
         }
+        await giveUpClaims(session, spec);
         await forgetOld(session, spec, dependencies.config(ref.pipeline).retention);
         return { dropped };
       }),
@@ -207,9 +216,8 @@ async function carryBaseOf(session: Session, ref: RunRef, generation: number): P
     if ((await session.rows(sql`SELECT 1 AS found FROM ${id(heldBack)} LIMIT 1`)).length === 0) continue;
     await session.transaction(async () => {
       await holdFence(session, ref);
-      const before = published.baseGeneration;
-      for (const statement of carryBase(table, generation, before, mappedNames(table)))
-        await session.run(statement);
+      const before = baseGenerationOf(published, table);
+      for (const statement of carryBase(table, generation, before)) await session.run(statement);
     });
   }
 }
@@ -224,17 +232,17 @@ interface MadeTable {
   name: string;
   generation: number;
   kind: string;
+  live: string;
 }
 
 /** Tables that runs have made for live's tables, whatever became of the runs. */
-async function tablesOfRuns(session: Session, spec: RunSpec): Promise<MadeTable[]> {
+async function tablesOfRuns(session: Session, lives: Set<string>): Promise<MadeTable[]> {
   const rows = await session.rows<{ name: string }>(
     sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss%'}`,
   );
   return rows.flatMap(({ name }) => {
     const parsed = parsePhysicalName(name);
-    if (!parsed || !spec.tables.some((table) => table.live === parsed.live)) return [];
-    return [{ name, generation: parsed.generation, kind: parsed.kind }];
+    return parsed && lives.has(parsed.live) ? [{ name, ...parsed }] : [];
   });
 }
 
@@ -280,20 +288,20 @@ export async function hasForeignKeys(session: Session, table: string): Promise<b
   return rows.length > 0;
 }
 
-async function dropLogTriggers(
+/** Drops triggers of a live table, under its lock. They are this pipeline's own, whichever run owns it by now. */
+async function dropTriggers(
   dependencies: Dependencies,
   session: Session,
   spec: RunSpec,
-  table: TableSpec,
+  live: string,
+  isOurs: (trigger: string) => boolean,
 ): Promise<void> {
-  const present = await triggersOf(session, table.live);
-  const ours = logTriggers(spec, table).filter((trigger) => present.includes(trigger.name));
+  const ours = (await triggersOf(session, live)).filter(isOurs);
   if (ours.length === 0) return;
   const drop = async () => {
-    for (const trigger of ours) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger.name)}`);
+    for (const trigger of ours) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
   };
-  // They are this run's own, whoever owns the pipeline by now.
-  await underLock(dependencies, session, spec, [table.live], drop, { owned: false });
+  await underLock(dependencies, session, spec, [live], drop, { owned: false });
 }
 
 /**

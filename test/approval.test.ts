@@ -42,6 +42,35 @@ describe('a later run', () => {
   });
 });
 
+describe('a later run after the mapping changed', () => {
+  const changed = (columns: string[], change: Partial<Gate> = {}) =>
+    reasonsOfGate(gate({ firstPublish: false, withoutBase: [{ table: 'customer', columns }], ...change }));
+  const decided = [
+    { table: 'customer', rowsRead: 30, inserted: 0, updated: 5, keptLive: 2, decidedByFirstRun: 7 },
+  ];
+  it('waits for a table that is new to the pipeline, as for a first publish', () => {
+    expect(changed([])).toMatchObject([{ kind: 'newTable', of: 'customer' }]);
+    expect(changed([], { tables: empty, approve: 'never' })).toMatchObject([{ kind: 'emptyFirst' }]);
+  });
+  it('waits for a column without a base where firstRun decided something, and says of how many values', () => {
+    expect(changed(['phone'], { tables: decided })).toEqual([
+      {
+        kind: 'noBase',
+        of: 'customer',
+        measure: 7,
+        text: 'phone of customer has no base since the mapping changed, so firstRun alone decided 7 values',
+      },
+    ]);
+    expect(changed(['phone'])).toEqual([]);
+  });
+  it('does not wait where approve is never, nor for one that passed its gate when starting the run', () => {
+    for (const columns of [[], ['phone']]) {
+      expect(changed(columns, { tables: decided, approve: 'never' })).toEqual([]);
+      expect(changed(columns, { tables: decided, passedFirst: true })).toEqual([]);
+    }
+  });
+});
+
 it('approve: never asks nothing of a first publish that has rows', () => {
   expect(kinds({ approve: 'never' })).toEqual([]);
 });

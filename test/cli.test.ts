@@ -27,6 +27,7 @@ const REPORT: Report = {
       updated: 67,
       deleted: 1,
       keptLive: 9,
+      decidedByFirstRun: 0,
       quarantined: 0,
       conflicts: 2,
       chunks: 4,

@@ -9,6 +9,7 @@ import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec } from '../src/model/spec.js';
 import { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
+import { publishedSpec } from '../src/mysql/published.js';
 import { readLiveTables, readServerFacts } from '../src/mysql/schema.js';
 import type { Facts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
@@ -144,14 +145,11 @@ async function begin(generation: number, baseGeneration: number | null): Promise
     liveIsEmpty: {},
     claims: [],
     held: null,
+    published: await publishedSpec(session, 'test'),
     metadataLocksVisible: true,
   };
-  const spec = freeze(config, facts, {
-    runId: `run-${generation}`,
-    generation,
-    baseGeneration,
-    fingerprints,
-  });
+  const spec = freeze(config, facts, { runId: `run-${generation}`, generation, fingerprints });
+  expect(spec.baseGeneration).toBe(baseGeneration);
   await session.run(
     sql`REPLACE INTO ${id(control.pipeline)} (pipeline, generation) VALUES ('test', ${generation})`,
   );

@@ -57,7 +57,16 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
       notes.push(name);
       return result;
     };
-  const counts = { inserted: 1, updated: 0, deleted: 0, keptLive: 0, rows: 1, chunksDone: 1, finished: true };
+  const counts = {
+    inserted: 1,
+    updated: 0,
+    deleted: 0,
+    keptLive: 0,
+    decidedByFirstRun: 0,
+    rows: 1,
+    chunksDone: 1,
+    finished: true,
+  };
   const plain = {
     begin: note('begin', RUN),
     beginRollback: note('beginRollback', RUN),
@@ -595,7 +604,7 @@ describe('a run', () => {
     const activitiesAStep = 400;
     const called = { ingest: 0, reconcile: 0 };
     const notes: string[] = [];
-    const counts = { updated: 0, deleted: 0, keptLive: 0, rows: 1, chunksDone: 1 };
+    const counts = { updated: 0, deleted: 0, keptLive: 0, decidedByFirstRun: 0, rows: 1, chunksDone: 1 };
     const activities = noting(notes, {
       ingestChunks: async () => {
         called.ingest += 1;

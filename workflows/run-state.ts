@@ -145,6 +145,7 @@ export class RunState {
           updated: 0,
           deleted: 0,
           keptLive: 0,
+          decidedByFirstRun: 0,
           conflicts: 0,
           quarantined: 0,
           chunks: 0,

@@ -3,11 +3,10 @@ import type { Command } from 'commander';
 import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
 import { type Config, loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
-import { type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
+import { type NoBase, type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
 import { fieldVerdict, type RowTexts, type RowVerdict, rowVerdict, stillSays } from '../model/verdict.js';
 import { withSession } from '../mysql/connection.js';
 import { type KnownRow, type PendingSettlement, readKnownRow } from '../mysql/explain.js';
-import { publishedGeneration } from '../mysql/published.js';
 import { decide } from '../preflight/decide.js';
 import { gatherFacts } from '../preflight/facts.js';
 import { freeze } from '../preflight/freeze.js';
@@ -39,6 +38,13 @@ const ROW_VERDICTS: Record<RowVerdict, string> = {
   nowhere: 'neither side has such a row',
 };
 
+const NO_BASE: Record<NoBase, string> = {
+  new: 'new to the mapping: by firstRun',
+  otherType: 'its type changed: by firstRun',
+  otherSource: 'its source changed: by firstRun',
+  otherOwner: 'its owner changed: by firstRun',
+};
+
 interface ExplainedColumn {
   column: string;
   /** of a column that is not mapped: application */
@@ -47,11 +53,13 @@ interface ExplainedColumn {
   source: string | null;
   live: string | null;
   verdict: string;
+  /** why the base says nothing of it, so that firstRun decides; null: it does, or there is none */
+  noBase: NoBase | null;
   /** of the run that decided last about this column */
   decidedIn: number | null;
 }
 
-interface Explained extends Omit<KnownRow, 'base' | 'live'> {
+interface Explained extends Omit<KnownRow, 'base' | 'live' | 'gaps'> {
   pipeline: string;
   table: string;
   key: Record<string, string | null>;
@@ -88,9 +96,7 @@ async function explain(config: Config, live: string, key: string[]): Promise<Exp
       '`stageswap check` says how to cure each',
     );
   return withSession(parseMysqlAddress(config.target.url), async (session) => {
-    const at = await publishedGeneration(session, config.pipeline);
-    const run = { runId: '', generation: 0, baseGeneration: at === 0 ? null : at, fingerprints: {} };
-    const spec = freeze(config, facts, run);
+    const spec = freeze(config, facts, { runId: '', generation: 0, fingerprints: {} });
     const table = tableOf(spec, live);
     const known = await readKnownRow(session, spec, table, key);
     const fields = await withSource(parseMssqlAddress(config.source.url), (pool) =>
@@ -110,14 +116,14 @@ function explainRow(
   known: KnownRow,
   source: RowTexts,
 ): Explained {
-  const { base, live, ...more } = known;
+  const { base, live, gaps, ...more } = known;
   const rows = { base, source, live };
   const holds = (settlement: PendingSettlement) =>
     settlement.kind === 'resync'
       ? source !== null
       : stillSays(settlement.source, source) && stillSays(settlement.live, live);
   const standing = known.settlements.filter(holds);
-  const row = standing.some(({ kind }) => kind === 'resync') ? 'resync' : rowVerdict(spec, table, rows);
+  const row = standing.some(({ kind }) => kind === 'resync') ? 'resync' : rowVerdict(spec, table, rows, gaps);
   const unitOf = new Map(table.units.flatMap((unit) => unit.columns.map((name) => [name, unit] as const)));
   const verdictOf = (name: string): string => {
     const unit = unitOf.get(name);
@@ -125,7 +131,7 @@ function explainRow(
     // newest first: the last word stands
     const settled = standing.find(({ columns }) => columns.includes(name));
     if (settled) return `settled: ${settled.side}`;
-    return row === 'merge' ? fieldVerdict(spec, unit, rows) : row;
+    return row === 'merge' ? fieldVerdict(spec, table, unit, rows, gaps) : row;
   };
   const decidedIn = (name: string): number | null => {
     const conflict = known.conflicts.find(({ columns }) => columns.includes(name));
@@ -152,6 +158,7 @@ function explainRow(
       source: source?.[column] ?? null,
       live: live?.[column] ?? null,
       verdict: verdictOf(column),
+      noBase: table.columns.find(({ live }) => live.name === column)?.noBase ?? gaps[column] ?? null,
       decidedIn: ownerOf(column) === 'application' ? null : decidedIn(column),
     })),
   };
@@ -163,7 +170,7 @@ function explainedText(explained: Explained): string {
     style: { head: [], border: [], compact: true },
   });
   const cell = (there: boolean, value: string | null) => (there ? short(value) : '');
-  for (const { column, owner, base, source, live, verdict, decidedIn } of explained.columns) {
+  for (const { column, owner, base, source, live, verdict, noBase, decidedIn } of explained.columns) {
     const mapped = owner !== 'application';
     table.push([
       column,
@@ -171,7 +178,7 @@ function explainedText(explained: Explained): string {
       cell(explained.in.base && mapped, base),
       cell(explained.in.source && mapped, source),
       cell(explained.in.live, live),
-      verdict,
+      noBase ? `${verdict} (${NO_BASE[noBase]})` : verdict,
       decidedIn ?? '',
     ]);
   }

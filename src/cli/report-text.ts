@@ -10,6 +10,9 @@ export function reportText(report: Report): string {
   if (report.problem) parts.push(colours.yellow(report.problem));
   if (report.moment) parts.push(`moment of the source: ${momentText(report)}`);
   if (report.tables.length > 0) parts.push(tablesText(report));
+  for (const { table, decidedByFirstRun } of report.tables)
+    if (decidedByFirstRun > 0)
+      parts.push(`${table}: firstRun decided ${count(decidedByFirstRun)} values that have no base`);
   const { edits, cutOver } = report;
   parts.push(
     `edits: ${count(edits.captured)} captured, ${count(edits.replayedBefore)} replayed before the lock, ` +

@@ -4,6 +4,8 @@ import type { RunSpec } from './spec.js';
 export type ReasonKind =
   | 'firstPublish'
   | 'emptyFirst'
+  | 'newTable'
+  | 'noBase'
   | 'always'
   | 'emptySource'
   | 'deleteShare'
@@ -30,29 +32,58 @@ export interface Gate {
   firstPublish: boolean;
   /** an operator passed the gate of a first publish when starting the run (`--yes`) */
   passedFirst: boolean;
-  tables: { table: string; rowsRead: number; inserted: number; updated: number; keptLive: number }[];
+  /** what has no base in a later publish; of a table that is new to the pipeline no column is named */
+  withoutBase?: { table: string; columns: string[] }[] | undefined;
+  tables: {
+    table: string;
+    rowsRead: number;
+    inserted: number;
+    updated: number;
+    keptLive: number;
+    decidedByFirstRun?: number;
+  }[];
 }
 
 /**
  * Why the configuration makes a run ask, guards aside. An empty source asks at a first publish whatever `approve` says: it
  * looks like a wrong address or a right that is missing, and there is no base yet against which a guard could tell.
  */
-export function reasonsOfGate({ approve, firstPublish, passedFirst, tables }: Gate): Reason[] {
-  if (firstPublish && passedFirst) return [];
+export function reasonsOfGate(gate: Gate): Reason[] {
+  const { approve, firstPublish, passedFirst, withoutBase = [], tables } = gate;
   const reasons: Reason[] = [];
-  const ask = (kind: ReasonKind, of: string, text: string) => reasons.push({ kind, of, measure: 0, text });
-  if (firstPublish)
+  const ask = (kind: ReasonKind, of: string, text: string, measure = 0) =>
+    reasons.push({ kind, of, measure, text });
+  if (!passedFirst) {
+    const isNew = (live: string) =>
+      firstPublish || withoutBase.some(({ table, columns }) => table === live && columns.length === 0);
     for (const { table, rowsRead } of tables)
-      if (rowsRead === 0)
+      if (rowsRead === 0 && isNew(table))
         ask('emptyFirst', table, `the first publish finds no row at the source for ${table}`);
-  if (firstPublish && approve === 'firstPublish')
-    ask(
-      'firstPublish',
-      '',
-      'nothing was published before, so firstRun alone decides where both sides differ',
-    );
-  if (approve === 'always') ask('always', '', 'approve: always asks in every run');
+    if (firstPublish && approve === 'firstPublish')
+      ask(
+        'firstPublish',
+        '',
+        'nothing was published before, so firstRun alone decides where both sides differ',
+      );
+    if (approve === 'firstPublish') reasons.push(...reasonsOfMapping(gate));
+  }
+  if (approve === 'always' && !(firstPublish && passedFirst))
+    ask('always', '', 'approve: always asks in every run');
   return reasons;
+}
+
+/** A table that is new asks like a first publish; columns without a base only where firstRun decided something of them. */
+function reasonsOfMapping({ withoutBase = [], tables }: Gate): Reason[] {
+  return withoutBase.flatMap(({ table, columns }): Reason[] => {
+    if (columns.length === 0) {
+      const text = `${table} is new to the pipeline, so firstRun alone decides where both sides differ`;
+      return [{ kind: 'newTable', of: table, measure: 0, text }];
+    }
+    const decided = tables.find((counted) => counted.table === table)?.decidedByFirstRun ?? 0;
+    if (decided === 0) return [];
+    const text = `${columns.join(', ')} of ${table} ${columns.length === 1 ? 'has' : 'have'} no base since the mapping changed, so firstRun alone decided ${decided} values`;
+    return [{ kind: 'noBase', of: table, measure: decided, text }];
+  });
 }
 
 /** The reasons that no approval covers: those that nobody has seen, and those that count more than what was approved. */

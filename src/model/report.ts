@@ -2,7 +2,7 @@
 
 export type Outcome = 'published' | 'waiting' | 'aborted' | 'failed' | 'rolledBack' | 'planned';
 
-/** One table of a run; every number counts rows, except `chunks` and `chunksVerified`. */
+/** One table of a run; every number counts rows, except where it says otherwise, and `chunks` and `chunksVerified`. */
 export interface TableReport {
   /** live's name */
   table: string;
@@ -13,6 +13,8 @@ export interface TableReport {
   deleted: number;
   /** rows of which at least one field stayed as a client had set it */
   keptLive: number;
+  /** values, not rows: those in which the sides differ and there is no base, so that firstRun decided */
+  decidedByFirstRun: number;
   conflicts: number;
   /** rows of the source that were set aside: live keeps its version of them */
   quarantined: number;

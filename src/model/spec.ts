@@ -33,11 +33,20 @@ export interface LiveColumn {
   fractionDigits: number | null;
 }
 
+/**
+ * Why the base of the last publish does not decide about a column, so that `firstRun` does: the column is new to the
+ * mapping; live's column is of another type, so that nothing can be compared; it is taken from another column of the source,
+ * or converted otherwise; it has another owner.
+ */
+export type NoBase = 'new' | 'otherType' | 'otherSource' | 'otherOwner';
+
 export interface MappedColumn {
   source: SourceColumn;
   live: LiveColumn;
   /** the source's time zone (IANA), if the configuration has one: a local time is a moment only with it */
   timeZone?: string;
+  /** absent where the base has the column as it is mapped now, and where there is no base at all */
+  noBase?: NoBase;
 }
 
 /** Columns that merge as one value; a single column is a unit of one. */
@@ -74,6 +83,10 @@ export interface TableSpec {
   onLiveDelete: 'respect' | 'restore';
   /** of live's definition at the start of the run; the swap is refused if it changed */
   fingerprint: string;
+  /** new to a pipeline that has published before: it has no base, and is published like the first time */
+  firstPublish?: true;
+  /** rows of the base may lack the base of single columns: they were carried over a change of the mapping */
+  gaps?: true;
 }
 
 /** What must hold of the merged rows: a SELECT that returns no row; {table} stands for a table of the group. */
@@ -121,6 +134,42 @@ export function tableOf(spec: RunSpec, live: string): TableSpec {
   const table = spec.tables.find((candidate) => candidate.live === live);
   if (!table) throw new Error(`table ${live} is not part of run ${spec.runId}`);
   return table;
+}
+
+/** The generation that a table's base is of; null: it has none, so that `firstRun` decides about all of it. */
+export function baseGenerationOf(spec: RunSpec, table: TableSpec): number | null {
+  return table.firstPublish ? null : spec.baseGeneration;
+}
+
+/** The columns without a base, each with the reason. */
+export function withoutBase(table: TableSpec): { name: string; noBase: NoBase }[] {
+  return table.columns.flatMap(({ live, noBase }) => (noBase ? [{ name: live.name, noBase }] : []));
+}
+
+/** May rows of this run's base lack the base of single columns? Such a row was carried over a change of the mapping. */
+export function leavesGaps(table: TableSpec): boolean {
+  return table.gaps === true || withoutBase(table).length > 0;
+}
+
+/** A published table as a run with the same mapping sees it: with a base of all its columns, but for the gaps of single rows. */
+export function asPublished(table: TableSpec): TableSpec {
+  const { firstPublish: _, gaps: __, ...rest } = table;
+  const columns = table.columns.map(({ noBase: ___, ...column }) => column);
+  return { ...rest, columns, ...(leavesGaps(table) ? { gaps: true as const } : {}) };
+}
+
+/** A run that undoes another: what that run had found about its base is no matter of the rollback. */
+export function rollbackOf(
+  undone: RunSpec,
+  run: Pick<RunSpec, 'runId' | 'generation'> & { fingerprints: Record<string, string> },
+): RunSpec {
+  const { runId, generation, fingerprints } = run;
+  const tables = undone.tables.map(({ firstPublish: _, gaps: __, ...table }) => ({
+    ...table,
+    columns: table.columns.map(({ noBase: ___, ...column }) => column),
+    fingerprint: fingerprints[table.live] ?? '',
+  }));
+  return { ...undone, runId, generation, kind: 'rollback', undoes: undone.generation, tables };
 }
 
 /** Names of the mapped columns, in their fixed order. */

@@ -1,4 +1,12 @@
-import type { MergeUnit, RunSpec, Side, TableSpec } from './spec.js';
+import { CHANGED, EDITED, type Known, knownOf } from './mapping.js';
+import {
+  baseGenerationOf,
+  type MergeUnit,
+  type NoBase,
+  type RunSpec,
+  type Side,
+  type TableSpec,
+} from './spec.js';
 
 /**
  * The verdicts of one row, to explain them: the same rules as the merge has in SQL, over canonical texts, which are equal
@@ -28,33 +36,51 @@ export interface ThreeRows {
 }
 
 /** The rule that speaks about the row as a whole; `merge` where its fields are decided one by one. */
-export function rowVerdict(
-  spec: Pick<RunSpec, 'baseGeneration'>,
-  table: Pick<TableSpec, 'units' | 'onSourceDelete' | 'onLiveDelete'>,
-  { base, source, live }: ThreeRows,
-): RowVerdict {
-  const changed = (row: RowTexts) => table.units.some((unit) => !sameUnit(unit, row, base));
-  if (source && live) return base || spec.baseGeneration === null ? 'merge' : 'sameKey';
+export function rowVerdict(spec: RunSpec, table: TableSpec, rows: ThreeRows, gaps: Gaps = {}): RowVerdict {
+  const { base, source, live } = rows;
+  const units = table.units;
+  if (source && live)
+    return base ||
+      baseGenerationOf(spec, table) === null ||
+      units.every((unit) => sameUnit(unit, source, live))
+      ? 'merge'
+      : 'sameKey';
+  const differs = (row: RowTexts, known: Known) =>
+    units
+      .flatMap(({ columns }) => columns)
+      .some((name) => {
+        const told = knownOf(noBaseOf(table, name, gaps), known);
+        return told === 'compare' ? (row?.[name] ?? null) !== (base?.[name] ?? null) : told;
+      });
   if (source) {
     if (!base || table.onLiveDelete === 'restore') return 'insert';
-    return changed(source) ? 'deletedInLive' : 'staysDeleted';
+    return differs(source, CHANGED) ? 'deletedInLive' : 'staysDeleted';
   }
   if (!live) return 'nowhere';
   if (!base) return 'keep';
-  if (changed(live)) return 'deletedAtSource';
+  if (differs(live, EDITED)) return 'deletedAtSource';
   return table.onSourceDelete === 'keep' ? 'keep' : 'delete';
 }
 
+/** Columns of which one row's base says nothing, with the reason. */
+export type Gaps = Partial<Record<string, NoBase>>;
+
+const noBaseOf = (table: TableSpec, name: string, gaps: Gaps) =>
+  table.columns.find(({ live }) => live.name === name)?.noBase ?? gaps[name];
+
 /** The verdict of a unit of a row that both sides have and that merges by field. */
 export function fieldVerdict(
-  spec: Pick<RunSpec, 'baseGeneration' | 'firstRun'>,
+  spec: RunSpec,
+  table: TableSpec,
   unit: MergeUnit,
   { base, source, live }: ThreeRows,
+  gaps: Gaps = {},
 ): FieldVerdict {
   if (sameUnit(unit, source, live)) return 'agreed';
   const taken = (side: Side) => (side === 'source' ? 'takeSource' : 'keepLive');
   if (unit.owner !== 'merge') return taken(unit.owner);
-  if (spec.baseGeneration === null) return taken(spec.firstRun);
+  const hasBase = base !== null && unit.columns.every((name) => noBaseOf(table, name, gaps) === undefined);
+  if (!hasBase) return taken(spec.firstRun);
   if (sameUnit(unit, live, base)) return 'takeSource';
   return sameUnit(unit, source, base) ? 'keepLive' : 'conflict';
 }

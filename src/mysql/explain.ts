@@ -1,8 +1,8 @@
 import { refuseBadKey } from '../model/key-text.js';
-import { control, physicalTable } from '../model/names.js';
-import { mappedNames, type RunSpec, type Side, type TableSpec, writtenNames } from '../model/spec.js';
-import type { RowTexts } from '../model/verdict.js';
-import { pendingOfRow, rowOf } from '../sql/settlements.js';
+import { control } from '../model/names.js';
+import { baseGenerationOf, type RunSpec, type Side, type TableSpec } from '../model/spec.js';
+import type { Gaps, RowTexts } from '../model/verdict.js';
+import { pendingOfRow, rowOfBase, rowOfLive } from '../sql/settlements.js';
 import { id, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 import { type Conflict, hasConflicts, readConflicts } from './settlements.js';
@@ -10,6 +10,8 @@ import { type Conflict, hasConflicts, readConflicts } from './settlements.js';
 /** What MySQL knows of one row. */
 export interface KnownRow {
   base: RowTexts;
+  /** columns of which this row's base says nothing: it was carried over a change of the mapping */
+  gaps: Gaps;
   live: RowTexts;
   conflicts: Conflict[];
   settlements: PendingSettlement[];
@@ -39,15 +41,13 @@ export async function readKnownRow(
 ): Promise<KnownRow> {
   refuseBadKey(table, key);
   const { pipeline, baseGeneration } = spec;
-  const row = async (name: string, columns: string[]): Promise<RowTexts> => {
-    const found = await session.rows<{ found: string }>(rowOf(table, name, columns, key));
-    return found[0] ? (JSON.parse(found[0].found) as RowTexts) : null;
-  };
-  const live = await row(table.live, writtenNames(table));
-  const base =
-    baseGeneration === null
-      ? null
-      : await row(physicalTable(baseGeneration, 'baseNext', table.live), mappedNames(table));
+  const texts = (found: string | null | undefined) => (found ? (JSON.parse(found) as RowTexts) : null);
+  const [inLive] = await session.rows<{ found: string }>(rowOfLive(table, key));
+  const of = baseGenerationOf(spec, table);
+  const [inBase] =
+    of === null ? [] : await session.rows<{ found: string; gaps: string | null }>(rowOfBase(table, of, key));
+  const [live, base] = [texts(inLive?.found), texts(inBase?.found)];
+  const gaps = JSON.parse(inBase?.gaps ?? '{}') as Gaps;
   const printed = Object.fromEntries(
     table.key.map((name, index) => [name, (live ?? base)?.[name] ?? key[index] ?? '']),
   );
@@ -62,6 +62,7 @@ export async function readKnownRow(
   const run = runs[0];
   return {
     base,
+    gaps,
     live,
     conflicts: conflicts.filter(({ state }) => state !== 'undone'),
     settlements: await pendingOf(session, pipeline, table.live, printed),

@@ -1,6 +1,6 @@
 import { StageswapError } from '../model/failures.js';
 import { control, generationOfMarker } from '../model/names.js';
-import type { RunSpec } from '../model/spec.js';
+import { asPublished, type RunSpec } from '../model/spec.js';
 import { id, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 
@@ -20,13 +20,23 @@ export async function publishedGeneration(session: Session, pipeline: string): P
   return generations[0] ?? 0;
 }
 
-/** What live was last published from, as the run that did it was specified; undefined: never published. */
-export async function publishedSpec(session: Session, pipeline: string): Promise<RunSpec | undefined> {
+/**
+ * What live was last published from, as the run that did it was specified, and as the next run sees it; null: never published.
+ *
+ * @throws {StageswapError} Refused: the marker names a run of which MySQL has no record
+ */
+export async function publishedSpec(session: Session, pipeline: string): Promise<RunSpec | null> {
   const generation = await publishedGeneration(session, pipeline);
-  if (generation === 0) return undefined;
+  if (generation === 0) return null;
   const rows = await session.rows<{ spec: string | RunSpec }>(
     sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND generation = ${generation}`,
   );
   const spec = rows[0]?.spec;
-  return typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
+  if (!spec)
+    throw new StageswapError(
+      'Refused',
+      `run ${generation} of ${pipeline} published live, but ${control.run} has no row of it: what its base means is not known. Restore the row from a backup of MySQL.`,
+    );
+  const published = typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
+  return { ...published, tables: published.tables.map(asPublished) };
 }

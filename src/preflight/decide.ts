@@ -4,7 +4,9 @@ import type { SourceTable } from '../sql-server/schema.js';
 import { decideColumns } from './columns.js';
 import type { Facts } from './facts.js';
 import type { Finding, Report } from './finding.js';
+import { freeze } from './freeze.js';
 import { decideLive, tablesInCycle } from './live.js';
+import { decideMapping } from './mapping.js';
 import { type Needs, needsOf } from './needs.js';
 import { decideServer, mayDefine, unsuitableServer } from './server.js';
 import { sourceOf } from './source-names.js';
@@ -53,6 +55,10 @@ export function decide(config: Config, facts: Facts): Decision {
     decideClaims(config, table, facts, refuse);
   }
   decideGroup(facts.live, refuse);
+  if (facts.published && refusals.length === 0) {
+    const next = freeze(config, facts, { runId: '', generation: 0, fingerprints: {} });
+    decideMapping(config, next, facts.published, refuse, warn);
+  }
   for (const [name, problem] of Object.entries(facts.assertionProblems ?? {}))
     refuse(
       `assertion "${name}"`,
@@ -127,7 +133,7 @@ function decideClaims(config: Config, table: TableConfig, facts: Facts, refuse: 
       refuse(
         table.live,
         `pipeline ${claim.pipeline} publishes this table`,
-        'a table belongs to one pipeline: take it out of one of them',
+        'a table belongs to one pipeline: take it out of one of them; it is free when that one has published twice without it',
       );
   }
 }

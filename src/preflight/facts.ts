@@ -1,10 +1,12 @@
 import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
 import { type Config, sourceTableName, type TableConfig } from '../config/load.js';
 import { control } from '../model/names.js';
-import { errorNumber as mysqlErrorNumber, type Row, type Session, withSession } from '../mysql/connection.js';
+import type { RunSpec } from '../model/spec.js';
+import { errorNumber as mysqlErrorNumber, type Session, withSession } from '../mysql/connection.js';
+import { publishedSpec } from '../mysql/published.js';
 import { type LiveTable, readLiveTables, readServerFacts, type ServerFacts } from '../mysql/schema.js';
 import { breaches, tablesOfAssertion } from '../sql/guards.js';
-import { type Fragment, id, raw, sql } from '../sql/text.js';
+import { id, raw, sql } from '../sql/text.js';
 import { errorNumber, quoted, type SourcePool, withSource } from '../sql-server/connection.js';
 import { beginSnapshotTransaction } from '../sql-server/moment.js';
 import { isView, readSourceTables, type SourceTable } from '../sql-server/schema.js';
@@ -24,6 +26,8 @@ export interface Facts {
   /** pipelines that claim a live table of ours */
   claims: { live: string; pipeline: string }[];
   held: string | null;
+  /** what live was last published by; null: never, or that was rolled back */
+  published?: RunSpec | null;
   metadataLocksVisible: boolean;
   /** may the user see InnoDB's transactions and tables (PROCESS)? absent: not asked */
   innodbVisible?: boolean;
@@ -57,21 +61,24 @@ async function targetFacts(config: Config, session: Session, schema: string): Pr
   const live = await readLiveTables(session.connection, schema, names);
   const liveIsEmpty: Record<string, boolean> = {};
   for (const table of live) {
-    const rows = await ifAllowed(session, sql`SELECT 1 AS found FROM ${id(table.name)} LIMIT 1`);
+    const rows = await ifAllowed(session.rows(sql`SELECT 1 AS found FROM ${id(table.name)} LIMIT 1`));
     liveIsEmpty[table.name] = rows?.length === 0;
   }
   const known = await session.rows<{ name: string }>(
     sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ${control.claim}`,
   );
   const all =
-    known.length === 0 ? [] : await ifAllowed(session, sql`SELECT live, pipeline FROM ${id(control.claim)}`);
+    known.length === 0
+      ? []
+      : await ifAllowed(session.rows(sql`SELECT live, pipeline FROM ${id(control.claim)}`));
   const claims = (all ?? []).map((row) => ({ live: row.live ?? '', pipeline: row.pipeline ?? '' }));
   const pipelines =
     known.length === 0
       ? []
       : await ifAllowed(
-          session,
-          sql`SELECT held_reason FROM ${id(control.pipeline)} WHERE pipeline = ${config.pipeline}`,
+          session.rows(
+            sql`SELECT held_reason FROM ${id(control.pipeline)} WHERE pipeline = ${config.pipeline}`,
+          ),
         );
   const visible = (table: string) =>
     session.rows(sql`SELECT 1 AS seen FROM ${raw(table)} LIMIT 1`).then(
@@ -88,6 +95,8 @@ async function targetFacts(config: Config, session: Session, schema: string): Pr
     liveIsEmpty,
     claims: claims.filter((claim) => names.includes(claim.live)),
     held: pipelines?.[0]?.held_reason ?? null,
+    published:
+      known.length === 0 ? null : ((await ifAllowed(publishedSpec(session, config.pipeline))) ?? null),
     metadataLocksVisible: await visible('performance_schema.metadata_locks'),
     innodbVisible: await visible('information_schema.innodb_trx'),
   };
@@ -114,10 +123,10 @@ export async function assertionProblems(
 /** SELECT denied on a table, or on a column */
 const SELECT_DENIED = new Set([1142, 1143]);
 
-/** Rows of a statement; undefined where the user may not read, which the decision tells by the missing privilege's name. */
-async function ifAllowed(session: Session, statement: Fragment): Promise<Row[] | undefined> {
+/** What was read; undefined where the user may not, which the decision tells by the missing privilege's name. */
+async function ifAllowed<T>(read: Promise<T>): Promise<T | undefined> {
   try {
-    return await session.rows(statement);
+    return await read;
   } catch (error) {
     if (SELECT_DENIED.has(mysqlErrorNumber(error) ?? 0)) return undefined;
     throw error;

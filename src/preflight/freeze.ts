@@ -1,4 +1,5 @@
 import type { Config, TableConfig } from '../config/load.js';
+import { noBaseOf } from '../model/mapping.js';
 import type { LiveColumn, MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
 import type { LiveColumnFacts, LiveTable } from '../mysql/schema.js';
 import type { SourceTable } from '../sql-server/schema.js';
@@ -12,21 +13,22 @@ export function freeze(
   run: {
     runId: string;
     generation: number;
-    baseGeneration: number | null;
     fingerprints: Record<string, string>;
   },
 ): RunSpec {
+  const published = facts.published ?? null;
   const tables = config.tables.map((table) => {
     const live = facts.live.find((candidate) => candidate.name === table.live);
     const source = sourceOf(facts.source, table.source);
     if (!live || !source) throw new Error(`${table.live} did not pass preflight`);
-    return freezeTable(table, live, source, run.fingerprints[table.live] ?? '', config.timeZone);
+    const fingerprint = run.fingerprints[table.live] ?? '';
+    return sinceThen(freezeTable(table, live, source, fingerprint, config.timeZone), published);
   });
   return {
     pipeline: config.pipeline,
     runId: run.runId,
     generation: run.generation,
-    baseGeneration: run.baseGeneration,
+    baseGeneration: published?.generation ?? null,
     kind: 'publish',
     undoes: null,
     schema: facts.schema,
@@ -89,6 +91,19 @@ function freezeTable(
     onLiveDelete: table.onLiveDelete,
     fingerprint,
   };
+}
+
+/** What the base of the last publish can tell of the table, and of which columns it cannot. */
+function sinceThen(table: TableSpec, published: RunSpec | null): TableSpec {
+  if (published === null) return table;
+  const then = published.tables.find(({ live }) => live === table.live);
+  if (!then) return { ...table, firstPublish: true };
+  const columns = table.columns.map((column) => {
+    const unit = table.units.find(({ columns: names }) => names.includes(column.live.name));
+    const noBase = noBaseOf(column, unit?.owner, then);
+    return noBase ? { ...column, noBase } : column;
+  });
+  return { ...table, columns, ...(then.gaps ? { gaps: then.gaps } : {}) };
 }
 
 function liveColumn(column: LiveColumnFacts): LiveColumn {

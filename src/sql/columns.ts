@@ -111,6 +111,22 @@ export function typedKey(column: LiveColumn, text: Fragment): Fragment {
   }
 }
 
+/** A value of a narrower column of the same kind as this column would hold it: with as many digits. */
+export function widened(column: LiveColumn, value: Fragment): Fragment {
+  const digits = raw(String(column.fractionDigits ?? 0));
+  switch (column.type) {
+    case 'decimal':
+      return sql`CAST(${value} AS DECIMAL(${raw(String(column.precision))},${raw(String(column.scale))}))`;
+    case 'datetime':
+    case 'timestamp':
+      return sql`CAST(${value} AS DATETIME(${digits}))`;
+    case 'time':
+      return sql`CAST(${value} AS TIME(${digits}))`;
+    default:
+      return value;
+  }
+}
+
 /** The number under which MySQL stores a member of an ENUM (its place, from 1) or members of a SET (a bit each). */
 function memberNumber(column: LiveColumn, text: string): bigint {
   const members = membersOf(column);

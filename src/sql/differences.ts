@@ -1,16 +1,8 @@
 import { physicalTable } from '../model/names.js';
 import { type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { at, inRange, sameKey } from './columns.js';
-import {
-  absent,
-  as,
-  liveOnlyStays,
-  mergedValue,
-  type Scope,
-  type Shape,
-  sameUnit,
-  shapeOf,
-} from './merge.js';
+import { liveOnlyStays, mergedValue, type Scope } from './merge.js';
+import { absent, as, type Shape, sameUnit, shapeOf } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**

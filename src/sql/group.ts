@@ -8,7 +8,8 @@ import {
   writtenNames,
 } from '../model/spec.js';
 import { aliasOf, at, keyColumns, keyValue, sameKey } from './columns.js';
-import { ancestorOf, forget, incomingOf, recordRowConflict } from './merge.js';
+import { forget, recordRowConflict } from './merge.js';
+import { ancestorOf, incomingOf } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -331,33 +332,6 @@ export function emptyMerged(spec: RunSpec, table: TableSpec): Fragment {
 export function mergedIntoStage(spec: RunSpec, table: TableSpec): Fragment {
   const names = writtenNames(table);
   return sql`INSERT INTO ${physical(spec, table, 'stage')} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'm', name)))} FROM ${physical(spec, table, 'merged')} AS ${as(table, 'm')}`;
-}
-
-/**
- * What base becomes of rows that were not published: none, so that they are tried again, or, where live's row stayed
- * although the source changed it, the base row that they had before. Afterwards nothing is held back any more, so it can be
- * repeated.
- *
- * @param before the base of that run; null: it was a first publish
- */
-export function carryBase(
-  live: TableSpec,
-  generation: number,
-  before: number | null,
-  columns: string[],
-): Fragment[] {
-  const base = id(physicalTable(generation, 'baseNext', live.live));
-  const held = sql`${id(physicalTable(generation, 'heldBack', live.live))} AS ${as(live, 'h')}`;
-  const names = join(columns.map(id));
-  return [
-    sql`DELETE ${as(live, 'i')} FROM ${held} STRAIGHT_JOIN ${base} AS ${as(live, 'i')} ON ${sameKey(live, 'i', 'h')}`,
-    ...(before === null
-      ? []
-      : [
-          sql`INSERT INTO ${base} (${names}, _ss_chunk) SELECT ${join(columns.map((name) => at(live, 'a', name)))}, ${at(live, 'a', '_ss_chunk')} FROM ${held} STRAIGHT_JOIN ${id(physicalTable(before, 'baseNext', live.live))} AS ${as(live, 'a')} ON ${sameKey(live, 'a', 'h')} WHERE ${at(live, 'h', '_ss_keeps_base')} = 1`,
-        ]),
-    sql`DELETE FROM ${id(physicalTable(generation, 'heldBack', live.live))}`,
-  ];
 }
 
 /** Every table and alias that a replay under lock reads or writes for one table: LOCK TABLES wants each (1100). */

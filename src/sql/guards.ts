@@ -1,5 +1,5 @@
 import { physicalTable } from '../model/names.js';
-import type { Assertion, RunSpec, TableSpec } from '../model/spec.js';
+import { type Assertion, baseGenerationOf, type RunSpec, type TableSpec } from '../model/spec.js';
 import { aliasOf, at, same, sameKey } from './columns.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
@@ -16,7 +16,8 @@ const TEXTS = new Set('char varchar tinytext text mediumtext longtext'.split(' '
  * @returns null on a first publish: there is nothing to compare with
  */
 export function countChanges(spec: RunSpec, table: TableSpec): Fragment | null {
-  if (spec.baseGeneration === null) return null;
+  const before = baseGenerationOf(spec, table);
+  if (before === null) return null;
   const source = (generation: number, role: string) =>
     sql`${id(physicalTable(generation, 'baseNext', table.live))} AS ${raw(aliasOf(table, role))}`;
   const empty = (role: string, name: string, type: string) => {
@@ -24,12 +25,18 @@ export function countChanges(spec: RunSpec, table: TableSpec): Fragment | null {
     if (NUMBERS.has(type)) return sql`(${value} IS NULL OR ${value} = 0)`;
     return TEXTS.has(type) ? sql`(${value} IS NULL OR ${value} = '')` : sql`(${value} IS NULL)`;
   };
-  const counts = table.columns.flatMap(({ live }, index) => [
-    sql`COALESCE(SUM(NOT ${same(live, at(table, 'i', live.name), at(table, 'a', live.name))}), 0) AS ${raw(`changed${index}`)}`,
-    sql`COALESCE(SUM(${empty('i', live.name, live.type)} AND NOT ${empty('a', live.name, live.type)}), 0) AS ${raw(`emptied${index}`)}`,
-  ]);
+  const counts = table.columns.flatMap(({ live, noBase }, index) => {
+    // Another owner is the same column; of others the base says nothing that could be compared.
+    const isThere = noBase === undefined || noBase === 'otherOwner';
+    const sum = (name: string, when: Fragment) =>
+      sql`COALESCE(SUM(${isThere ? when : raw('FALSE')}), 0) AS ${raw(`${name}${index}`)}`;
+    return [
+      sum('changed', sql`NOT ${same(live, at(table, 'i', live.name), at(table, 'a', live.name))}`),
+      sum('emptied', sql`${empty('i', live.name, live.type)} AND NOT ${empty('a', live.name, live.type)}`),
+    ];
+  });
   return sql`SELECT COUNT(*) AS compared, ${join(counts)}
-FROM ${source(spec.generation, 'i')} JOIN ${source(spec.baseGeneration, 'a')} ON ${sameKey(table, 'a', 'i')}`;
+FROM ${source(spec.generation, 'i')} JOIN ${source(before, 'a')} ON ${sameKey(table, 'a', 'i')}`;
 }
 
 const PLACE = /\{([^{}]+)\}/g;

@@ -7,7 +7,21 @@ import {
   type TableSpec,
   writtenNames,
 } from '../model/spec.js';
-import { aliasOf, asText, at, inRange, type KeyText, keyColumns, keyHash, same, sameKey } from './columns.js';
+import { asText, at, inRange, type KeyText, keyColumns, keyHash, same, sameKey } from './columns.js';
+import {
+  absent,
+  as,
+  changedAtSource,
+  columnNamed,
+  editedSince,
+  firstRunDecides,
+  neverHasBase,
+  type Shape,
+  sameUnit,
+  shapeOf,
+  shownOfBase,
+  unitHasBase,
+} from './shape.js';
 import { type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
@@ -31,66 +45,6 @@ export type Scope =
       among?: Fragment;
     };
 
-export interface Shape {
-  incoming: string;
-  ancestor: string | null;
-  /** columns that a row new to live gets */
-  newColumns: string[];
-  units: MergeUnit[];
-}
-
-export function shapeOf(spec: RunSpec, table: TableSpec): Shape {
-  if (spec.kind === 'rollback') {
-    const undone = spec.undoes ?? 0;
-    const covered = new Set(table.units.flatMap((unit) => unit.columns));
-    const rest = writtenNames(table).filter((name) => !covered.has(name) && !table.key.includes(name));
-    return {
-      incoming: physicalTable(undone, 'backup', table.live),
-      ancestor: physicalTable(undone, 'firstTouch', table.live),
-      newColumns: writtenNames(table),
-      units: [
-        ...table.units.map((unit) => ({ ...unit, owner: 'merge' as const, onConflict: 'live' as const })),
-        ...rest.map((name) => ({ columns: [name], owner: 'merge' as const, onConflict: 'live' as const })),
-      ],
-    };
-  }
-  const base = spec.baseGeneration;
-  return {
-    incoming: physicalTable(spec.generation, 'baseNext', table.live),
-    ancestor: base === null ? null : physicalTable(base, 'baseNext', table.live),
-    newColumns: mappedNames(table),
-    units: table.units,
-  };
-}
-
-/** Name of the table that has the incoming rows: what the source says, or the backup. */
-export function incomingOf(spec: RunSpec, table: TableSpec): string {
-  return shapeOf(spec, table).incoming;
-}
-/** Name of the table that has the ancestors; null on a first publish. */
-export function ancestorOf(spec: RunSpec, table: TableSpec): string | null {
-  return shapeOf(spec, table).ancestor;
-}
-
-export function columnNamed(table: TableSpec, name: string): LiveColumn {
-  const found =
-    table.columns.find((column) => column.live.name === name)?.live ??
-    table.unmapped.find((column) => column.name === name);
-  if (!found) throw new Error(`column ${name} of ${table.live} is not written by the run`);
-  return found;
-}
-
-export function sameUnit(table: TableSpec, unit: MergeUnit, left: string, right: string): Fragment {
-  return join(
-    unit.columns.map((name) => same(columnNamed(table, name), at(table, left, name), at(table, right, name))),
-    ' AND ',
-  );
-}
-
-export const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
-const firstKey = (table: TableSpec) => table.key[0] ?? '';
-export const absent = (table: TableSpec, alias: string) => sql`${at(table, alias, firstKey(table))} IS NULL`;
-
 /** The merged value of one column, for a row that both sides have. */
 export function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: string): Fragment {
   const incoming = at(table, 'i', name);
@@ -98,16 +52,19 @@ export function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, na
   if (spec.kind === 'rollback') {
     return sql`CASE WHEN ${absent(table, 'a')} THEN ${incoming} WHEN ${at(table, 'a', '_ss_existed')} = 1 AND ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`;
   }
-  if (spec.baseGeneration === null) {
+  const first = spec.firstRun === 'source' ? incoming : live;
+  if (!shapeOf(spec, table).ancestor) {
     if (unit.owner !== 'merge') return unit.owner === 'source' ? incoming : live;
-    return spec.firstRun === 'source' ? incoming : live;
+    return first;
   }
-  // No base although there was a publish: both sides made the same key. Live stays as it is (conflict sameKey).
+  // No base of the row although there was a publish: both sides made the same key. Live stays as it is (conflict sameKey).
   if (unit.owner === 'live') return live;
   if (unit.owner === 'source') return sql`CASE WHEN ${absent(table, 'a')} THEN ${live} ELSE ${incoming} END`;
+  if (neverHasBase(table, unit)) return sql`CASE WHEN ${absent(table, 'a')} THEN ${live} ELSE ${first} END`;
+  const hasBase = unitHasBase(table, unit);
   return unit.onConflict === 'live'
-    ? sql`CASE WHEN ${absent(table, 'a')} THEN ${live} WHEN ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`
-    : sql`CASE WHEN ${absent(table, 'a')} THEN ${live} WHEN ${sameUnit(table, unit, 'i', 'a')} THEN ${live} ELSE ${incoming} END`;
+    ? sql`CASE WHEN ${absent(table, 'a')} THEN ${live} WHEN NOT ${hasBase} THEN ${first} WHEN ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`
+    : sql`CASE WHEN ${absent(table, 'a')} THEN ${live} WHEN NOT ${hasBase} THEN ${first} WHEN ${sameUnit(table, unit, 'i', 'a')} THEN ${live} ELSE ${incoming} END`;
 }
 
 export function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
@@ -123,17 +80,6 @@ function from(spec: RunSpec, table: TableSpec, name: string, alias: string, scop
 }
 function within(table: TableSpec, alias: string, scope: Scope): Fragment {
   return scope.kind === 'range' ? inRange(table, alias, scope.from, scope.to) : raw('TRUE');
-}
-
-/** A client changed the row since it was last published: any mapped unit differs from its ancestor. */
-function editedSince(table: TableSpec, shape: Shape): Fragment {
-  const units = shape.units.length
-    ? join(
-        shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'l', 'a')})`),
-        ' OR ',
-      )
-    : raw('FALSE');
-  return sql`(${units})`;
 }
 
 /** WHERE of a row of live that the incoming side does not have, and that stays. */
@@ -204,6 +150,16 @@ export function mergeInto(
   };
 }
 
+/** Both sides made the key since the last publish, and do not say the same of it. */
+export function madeTwice(table: TableSpec, shape: Shape): Fragment {
+  const agree = join(
+    shape.units.map((unit) => sameUnit(table, unit, 'i', 'l')),
+    ' AND ',
+    'TRUE',
+  );
+  return sql`${absent(table, 'a')} AND NOT (${agree})`;
+}
+
 /** Source rows whose key both sides made: live's row stays, and the source's gets no base, so that it is tried again. */
 export function recordHeldBack(spec: RunSpec, table: TableSpec, scope: Scope): Fragment | null {
   const shape = shapeOf(spec, table);
@@ -211,7 +167,7 @@ export function recordHeldBack(spec: RunSpec, table: TableSpec, scope: Scope): F
   return sql`INSERT INTO ${id(physicalTable(spec.generation, 'heldBack', table.live))} (${join(table.key.map(id))}, _ss_reason, _ss_keeps_base)
 SELECT ${join(table.key.map((name) => at(table, 'i', name)))}, 'sameKey', 0
 ${incomingWithLive(spec, table, shape, scope, 'JOIN')}
-WHERE ${within(table, 'i', scope)} AND ${absent(table, 'a')}`;
+WHERE ${within(table, 'i', scope)} AND ${madeTwice(table, shape)}`;
 }
 
 /** Takes keys out of stage, held-back rows and conflicts, so that they are merged afresh. */
@@ -234,20 +190,15 @@ export function forget(
 /** Conditions under which a row of a join is a conflict, by kind; the same for finding, counting and recording. */
 function conflictsOf(table: TableSpec, shape: Shape) {
   const both = sql`NOT (${absent(table, 'l')}) AND NOT (${absent(table, 'a')})`;
-  const changedAtSource = join(
-    shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'i', 'a')})`),
-    ' OR ',
-    'FALSE',
-  );
   return {
     field: shape.units
-      .filter((unit) => unit.owner === 'merge')
+      .filter((unit) => unit.owner === 'merge' && !neverHasBase(table, unit))
       .map((unit) => ({
         unit,
-        when: sql`${both} AND NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')})`,
+        when: sql`${both} AND ${unitHasBase(table, unit)} AND NOT (${sameUnit(table, unit, 'i', 'l')}) AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT (${sameUnit(table, unit, 'i', 'a')})`,
       })),
-    sameKey: sql`NOT (${absent(table, 'l')}) AND ${absent(table, 'a')}`,
-    deletedInLive: sql`${absent(table, 'l')} AND NOT (${absent(table, 'a')}) AND (${changedAtSource})`,
+    sameKey: sql`NOT (${absent(table, 'l')}) AND ${madeTwice(table, shape)}`,
+    deletedInLive: sql`${absent(table, 'l')} AND NOT (${absent(table, 'a')}) AND ${changedAtSource(table, shape)}`,
     deletedAtSource: sql`NOT (${absent(table, 'a')}) AND ${editedSince(table, shape)}`,
   };
 }
@@ -294,10 +245,11 @@ function recordConflict(
   },
 ): Fragment {
   const { kind, keyAlias, names, sides, rest, detail = raw('NULL') } = conflict;
-  const columns = names.map((name) => columnNamed(table, name));
+  const columns = (alias: string) =>
+    (alias === 'a' ? shownOfBase(table, names) : names).map((name) => columnNamed(table, name));
   const side = (alias: string) =>
     sides.includes(alias)
-      ? sql`IF(${absent(table, alias)}, NULL, ${jsonOf(table, columns, alias)})`
+      ? sql`IF(${absent(table, alias)}, NULL, ${jsonOf(table, columns(alias), alias)})`
       : raw('NULL');
   return sql`INSERT INTO ${id(control.conflict)} (pipeline, generation, live, row_key, key_hash, kind, columns_json, base_json, source_json, live_json, detail, found_at)
 SELECT ${spec.pipeline}, ${spec.generation}, ${table.live}, ${keyJson(table, keyAlias)}, ${keyHash(table, keyAlias)}, ${kind}, CAST(${JSON.stringify(names)} AS JSON), ${side('a')}, ${side('i')}, ${side('l')}, ${detail}, UTC_TIMESTAMP(6)
@@ -375,12 +327,17 @@ export function countMerge(
       ' OR ',
       'FALSE',
     );
+  const decided = shape.units.flatMap((unit) => {
+    const decides = firstRunDecides(spec, table, unit);
+    return decides ? [sql`(${decides} AND NOT (${sameUnit(table, unit, 'i', 'l')}))`] : [];
+  });
   return {
     incoming: sql`SELECT COUNT(*) AS incoming,
   COALESCE(SUM(${both}), 0) AS in_both,
   COALESCE(SUM(${absent(table, 'l')} AND ${newRowComes(spec, table, shape)}), 0) AS inserted,
   COALESCE(SUM(${both} AND (${differs('l')})), 0) AS updated,
   COALESCE(SUM(${both} AND (${differs('i')})), 0) AS kept_live,
+  COALESCE(SUM(IF(${both}, ${join(decided, ' + ', '0')}, 0)), 0) AS by_first_run,
   COALESCE(SUM(${anyIncomingConflict(spec, table, shape)}), 0) AS conflicts
 ${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}
 WHERE ${within(table, 'i', scope)}`,

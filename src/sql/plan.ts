@@ -1,7 +1,8 @@
 import { control, physicalTable } from '../model/names.js';
 import type { MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
 import { at, sameKey } from './columns.js';
-import { absent, as, incomingWithLive, keyJson, sameUnit, shapeOf } from './merge.js';
+import { incomingWithLive, keyJson, madeTwice } from './merge.js';
+import { absent, as, neverHasBase, sameUnit, shapeOf, unitHasBase } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /** What a dry run reads of stage, before stage is dropped again. */
@@ -10,7 +11,7 @@ import { type Fragment, id, join, raw, sql } from './text.js';
 export function countVerdicts(spec: RunSpec, table: TableSpec): Fragment {
   const shape = shapeOf(spec, table);
   // A row that both sides made has no verdicts by field: it is one conflict.
-  const compared = shape.ancestor ? sql`NOT (${absent(table, 'a')})` : raw('TRUE');
+  const compared = shape.ancestor ? sql`NOT (${madeTwice(table, shape)})` : raw('TRUE');
   const counts = shape.units.flatMap((unit, index) => {
     const agree = sameUnit(table, unit, 'i', 'l');
     const cases = verdicts(spec, table, unit, shape.ancestor !== null);
@@ -37,13 +38,15 @@ function verdicts(
     conflict: raw('FALSE'),
   });
   if (unit.owner !== 'merge') return always(unit.owner);
-  if (!hasBase) return always(spec.firstRun);
+  const first = always(spec.firstRun);
+  if (!hasBase || neverHasBase(table, unit)) return first;
+  const known = unitHasBase(table, unit);
   const liveIsBase = sameUnit(table, unit, 'l', 'a');
   const sourceIsBase = sameUnit(table, unit, 'i', 'a');
   return {
-    takeSource: sql`(${liveIsBase})`,
-    keepLive: sql`(${sourceIsBase})`,
-    conflict: sql`NOT (${liveIsBase}) AND NOT (${sourceIsBase})`,
+    takeSource: sql`IF(${known}, ${liveIsBase}, ${first.takeSource})`,
+    keepLive: sql`IF(${known}, ${sourceIsBase}, ${first.keepLive})`,
+    conflict: sql`${known} AND NOT (${liveIsBase}) AND NOT (${sourceIsBase})`,
   };
 }
 

@@ -4,18 +4,8 @@ import { type Decision, SETTLEABLE } from '../model/settlement.js';
 import { type LiveColumn, mappedNames, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { aliasOf, at, keyColumns, keyHash, same, sameKey } from './columns.js';
 import { incomingHas } from './group.js';
-import {
-  absent,
-  as,
-  columnNamed,
-  incomingOf,
-  incomingWithLive,
-  jsonOf,
-  mergedValue,
-  type Scope,
-  sameUnit,
-  shapeOf,
-} from './merge.js';
+import { incomingWithLive, jsonOf, mergedValue, type Scope } from './merge.js';
+import { absent, as, columnNamed, incomingOf, sameUnit, shapeOf } from './shape.js';
 import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
@@ -264,6 +254,16 @@ WHERE c.pipeline = ${spec.pipeline} AND c.state = 'open' AND c.generation < ${sp
   AND (JSON_CONTAINS(n.columns_json, c.columns_json) OR JSON_CONTAINS(c.columns_json, n.columns_json))`;
 }
 
+/** Closes what is about tables that the pipeline does not publish any more. */
+export function closeOfOthers(spec: RunSpec): Fragment[] {
+  const lives = join(spec.tables.map(({ live }) => sql`${live}`));
+  const of = sql`pipeline = ${spec.pipeline} AND live NOT IN (${lives})`;
+  return [
+    sql`UPDATE ${id(control.conflict)} SET state = 'replaced', closed_in = ${spec.generation} WHERE ${of} AND state = 'open'`,
+    sql`UPDATE ${id(control.settlement)} SET state = 'void', closed_in = ${spec.generation} WHERE ${of} AND state = 'pending'`,
+  ];
+}
+
 export function openConflicts(spec: RunSpec, table: TableSpec, after: string, rowsMax: number): Fragment {
   return sql`SELECT id FROM ${id(control.conflict)} WHERE pipeline = ${spec.pipeline} AND state = 'open' AND live = ${table.live} AND id > ${after} ORDER BY id LIMIT ${raw(String(rowsMax))}`;
 }
@@ -280,9 +280,14 @@ export function overConflicts(spec: RunSpec, table: TableSpec, conflicts: string
     ' OR ',
     'FALSE',
   );
+  const isUnit = join(
+    shape.units.map((unit) => sql`c.columns_json = CAST(${JSON.stringify(unit.columns)} AS JSON)`),
+    ' OR ',
+    'FALSE',
+  );
   const state = sql`CASE
     WHEN ${absent(table, 'i')} AND ${absent(table, 'l')} THEN 'agreed'
-    WHEN c.kind = 'field' THEN CASE WHEN NOT (${both}) THEN 'replaced' WHEN ${agree} THEN 'agreed' END
+    WHEN c.kind = 'field' THEN CASE WHEN NOT (${both}) OR NOT (${isUnit}) THEN 'replaced' WHEN ${agree} THEN 'agreed' END
     WHEN c.kind = 'deletedInLive' THEN CASE WHEN ${absent(table, 'i')} THEN 'replaced' WHEN ${both} THEN 'agreed' END
     WHEN c.kind = 'deletedAtSource' THEN CASE WHEN ${absent(table, 'l')} THEN 'replaced' WHEN ${both} THEN 'agreed' END
     WHEN c.generation < ${spec.generation} THEN 'agreed' END`;

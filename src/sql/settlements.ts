@@ -1,9 +1,17 @@
 import { control, physicalTable } from '../model/names.js';
 import { SETTLEABLE } from '../model/settlement.js';
-import type { MergeUnit, RunSpec, Side, TableSpec } from '../model/spec.js';
-import { at, keyColumns, keyHash, keyValue, sameKey } from './columns.js';
-import { as, columnNamed, jsonOf, keyJson, sameUnit } from './merge.js';
-import { type Fragment, id, join, raw, sql } from './text.js';
+import {
+  type MergeUnit,
+  mappedNames,
+  type RunSpec,
+  type Side,
+  type TableSpec,
+  writtenNames,
+} from '../model/spec.js';
+import { asText, at, keyColumns, keyHash, keyValue, sameKey, widened } from './columns.js';
+import { jsonOf, keyJson } from './merge.js';
+import { as, columnNamed, GAPS, sameUnit, shownOfBase, unitHasBase } from './shape.js';
+import { type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /** What an operator asks of conflicts and settlements, and writes; runs read it (src/sql/settle.ts). */
 
@@ -102,7 +110,7 @@ function editedRows(spec: RunSpec, table: TableSpec, unit: MergeUnit, rows: Live
       : sql`(${join(table.key.map((name) => at(table, 'l', name)))}) IN (SELECT ${join(table.key.map(id))} FROM ${id(table.live)} WHERE ${raw(rows.where)}\n)`;
   return sql`FROM ${id(table.live)} AS ${as(table, 'l')}
 JOIN ${id(physicalTable(spec.generation, 'baseNext', table.live))} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 'l')}
-WHERE ${which} AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT EXISTS (SELECT 1 FROM ${held} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', 'l')})`;
+WHERE ${which} AND ${unitHasBase(table, unit)} AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT EXISTS (SELECT 1 FROM ${held} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', 'l')})`;
 }
 function keyIs(table: TableSpec, alias: string, key: string[]): Fragment {
   return join(
@@ -143,10 +151,20 @@ SELECT ${spec.pipeline}, ${table.live}, ${keyJson(table, 'l')}, ${keyHash(table,
 ${editedRows(spec, table, unit, rows)}`;
 }
 
-/** One row of a table of live's shape, its written columns as JSON of canonical texts. */
-export function rowOf(table: TableSpec, name: string, columns: string[], key: string[]): Fragment {
-  const shown = columns.map((column) => columnNamed(table, column));
-  return sql`SELECT CAST(${jsonOf(table, shown, 'l')} AS CHAR) AS found FROM ${id(name)} AS ${as(table, 'l')} WHERE ${keyIs(table, 'l', key)}`;
+/** One row of live, its written columns as JSON of canonical texts. */
+export function rowOfLive(table: TableSpec, key: string[]): Fragment {
+  const shown = writtenNames(table).map((column) => columnNamed(table, column));
+  return sql`SELECT CAST(${jsonOf(table, shown, 'l')} AS CHAR) AS found FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${keyIs(table, 'l', key)}`;
+}
+
+/** One row of the base: the columns that it can tell of, as live's types print them, and which of them have gaps. */
+export function rowOfBase(table: TableSpec, base: number, key: string[]): Fragment {
+  const shown = shownOfBase(table, mappedNames(table)).map((column) => columnNamed(table, column));
+  const texts = shown.map(
+    (column) => sql`${literal(column.name)}, ${asText(column, widened(column, at(table, 'a', column.name)))}`,
+  );
+  const gaps = table.gaps ? sql`CAST(${at(table, 'a', GAPS)} AS CHAR)` : raw('NULL');
+  return sql`SELECT CAST(JSON_OBJECT(${join(texts)}) AS CHAR) AS found, ${gaps} AS gaps FROM ${id(physicalTable(base, 'baseNext', table.live))} AS ${as(table, 'a')} WHERE ${keyIs(table, 'a', key)}`;
 }
 
 /** Settlements of a row that no run has carried out, newest first; its key as live prints it. */

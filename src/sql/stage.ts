@@ -1,6 +1,7 @@
 import { constraintName, physicalTable } from '../model/names.js';
-import type { LiveColumn, RunSpec, TableSpec } from '../model/spec.js';
+import { type LiveColumn, leavesGaps, type RunSpec, type TableSpec } from '../model/spec.js';
 import { asText, columnDefinition, keyColumns } from './columns.js';
+import { GAPS } from './shape.js';
 import { col, type Fragment, id, join, raw, sql } from './text.js';
 
 /** DDL of the tables that a run makes. Each statement may be repeated: an activity that is retried finds its tables. */
@@ -9,14 +10,17 @@ function primaryKey(table: TableSpec): Fragment {
   return sql`PRIMARY KEY (${join(table.key.map(id))})`;
 }
 
-/** baseNext: the mapped columns as MySQL stores them, and the chunk that each row came with, for the proof. */
+/**
+ * baseNext: the mapped columns as MySQL stores them, and the chunk that each row came with, for the proof; where the mapping
+ * changed, the gaps of rows that are carried over.
+ */
 export function createBaseNext(spec: RunSpec, table: TableSpec): Fragment {
   const columns = table.columns.map((column) =>
     columnDefinition(column.live, !table.key.includes(column.live.name)),
   );
   return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'baseNext', table.live))} (
   ${join(columns, ',\n  ')},
-  _ss_chunk INT UNSIGNED NOT NULL,
+  _ss_chunk INT UNSIGNED NOT NULL,${leavesGaps(table) ? sql`\n  ${id(GAPS)} JSON NULL,` : raw('')}
   ${primaryKey(table)}
 ) ENGINE=InnoDB`;
 }

@@ -3,11 +3,11 @@ import type { ByHand, Meanwhile } from '../support/by-hand.js';
 import { type Group, identityOf } from './oracle.js';
 import { openShape, type Shape } from './shape.js';
 import { alike, type Found, Story } from './story.js';
-import { completed, drawShape, World } from './world.js';
+import { completed, drawMapping, drawShape, World } from './world.js';
 
 /**
  * A campaign: some seeds' worlds in one schema that the campaign's number draws, and run after run over them: publishes,
- * aborts and rollbacks, with clients who edit before each run and while it works, and an operator who settles conflicts.
+ * aborts and rollbacks, with mappings that change between them, with clients who edit before each run and while it works, and an operator who settles conflicts.
  * After each, MySQL must hold what the oracle says, row for row.
  */
 
@@ -56,7 +56,7 @@ class Campaign {
   constructor(
     readonly number: number,
     seeds: number[],
-    readonly shape: Shape,
+    public shape: Shape,
     readonly hand: ByHand,
   ) {
     this.#worlds = seeds.map((seed) => new World(shape, seed, seed % SEEDS_A_CAMPAIGN));
@@ -67,6 +67,7 @@ class Campaign {
   async run(): Promise<CampaignResult> {
     const result: CampaignResult = { rows: 0, runs: 0, differences: [] };
     for (let run = 1; run <= RUNS_A_CAMPAIGN && result.differences.length === 0; run += 1) {
+      if (run > 1 && this.#random.chance(0.3)) await this.#remap();
       await this.#clients();
       const at = { campaign: this.number, run };
       try {
@@ -91,6 +92,14 @@ class Campaign {
     const found = await this.#story.publish(this.#said(), this.#meanwhile());
     if (found.length === 0) await this.#settle();
     return found;
+  }
+
+  /** The operator changes the mapping, for the runs from now on. */
+  async #remap(): Promise<void> {
+    const shape = drawMapping(this.#random, this.shape);
+    await this.#story.remap(shape);
+    this.shape = shape;
+    for (const world of this.#worlds) world.shape = shape;
   }
 
   /** Clients come in at each moment of a run. */

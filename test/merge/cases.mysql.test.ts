@@ -1,16 +1,29 @@
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import type { ByHand } from '../support/by-hand.js';
-import { CASES, type Case, type Fields, rowOf, saidBySource, tableOf } from './cases.js';
+import {
+  CASES,
+  type Case,
+  type Fields,
+  isFirstPublish,
+  rowOf,
+  saidBySource,
+  tableBefore,
+  tableOf,
+} from './cases.js';
 import { type Group, identityOf, inOrder, publish, type Row } from './oracle.js';
 import {
+  catalogueOf,
+  migrationTo,
   openShape,
   parameter,
   readBase,
   readConflicts,
   readLive,
+  remappedBase,
   type Shape,
   type ShapedTable,
   sourceRows,
+  yamlOf,
 } from './shape.js';
 
 /** A case in its place: a row of a table that all cases of the same owner and policy share. */
@@ -25,7 +38,8 @@ function placed(cases: Case[]): Placed[] {
   const tables = new Map<string, ShapedTable>();
   return cases.map((one, index) => {
     const { units, onSourceDelete, onLiveDelete } = tableOf(one);
-    const alike = JSON.stringify([units, onSourceDelete, onLiveDelete]);
+    const { units: before, types, from } = tableBefore(one);
+    const alike = JSON.stringify([units, onSourceDelete, onLiveDelete, before, types, from]);
     const table = tables.get(alike) ?? tableOf(one, `doc${tables.size}`);
     tables.set(alike, table);
     return { one, table, id: index + 1 };
@@ -64,7 +78,7 @@ async function makeLive({ application }: ByHand, places: Placed[]): Promise<void
     const columns = Object.keys(table.types);
     const values = columns.map((column) => parameter(table, column, row?.[column] ?? null));
     if (!row) await application.query(`DELETE FROM ${table.name} WHERE id = ?`, [id]);
-    else if (one.base && !one.policy?.firstRun) {
+    else if (one.base && !isFirstPublish(one)) {
       // MySQL takes JSON 1 and 1.0 for equal, so that UPDATE would leave what is there.
       if (one.live?.doc !== one.base.doc)
         await application.query(`UPDATE ${table.name} SET doc = NULL WHERE id = ?`, [id]);
@@ -77,7 +91,13 @@ async function makeLive({ application }: ByHand, places: Placed[]): Promise<void
 }
 
 /** What MySQL holds after the run is what each case says, and its conflicts are the oracle's, values included. */
-async function expectCases(open: ByHand, shape: Shape, places: Placed[], generation: number): Promise<void> {
+async function expectCases(
+  open: ByHand,
+  shape: Shape,
+  places: Placed[],
+  generation: number,
+  before: Shape = shape,
+): Promise<void> {
   const [live, base] = [await readLive(open, shape), await readBase(open, shape)];
   const found = (group: Group | null, { table, id }: Placed) =>
     group?.[table.name]?.get(identityOf(table, { id: String(id) })) ?? null;
@@ -95,7 +115,13 @@ async function expectCases(open: ByHand, shape: Shape, places: Placed[], generat
   }
   const oracle = publish(shape.tables, {
     firstRun: shape.firstRun,
-    base: places[0]?.one.policy?.firstRun ? null : side(places, ({ base }) => base, saidBySource),
+    base: places.some(({ one }) => isFirstPublish(one))
+      ? null
+      : remappedBase(
+          shape,
+          side(places, ({ base: said }) => said, saidBySource),
+          before,
+        ),
     source: side(places, ({ source }) => source, saidBySource),
     live: side(places, ({ live: said }) => said, whole),
   });
@@ -104,7 +130,7 @@ async function expectCases(open: ByHand, shape: Shape, places: Placed[], generat
 
 describe('the merge, case by case, in MySQL', () => {
   it('merges with the base of the publish before', async () => {
-    const places = placed(CASES.filter(({ policy }) => !policy?.firstRun));
+    const places = placed(CASES.filter((one) => !isFirstPublish(one) && !one.changed));
     const shape = shapeOf(places, 'source');
     hand = await openShape(inject('mysqlUrl'), 'stageswap_test_cases', shape);
     const before = side(places, ({ base }) => base, saidBySource);
@@ -117,7 +143,7 @@ describe('the merge, case by case, in MySQL', () => {
   });
 
   it('merges what clients made while the run worked by the same rules', async () => {
-    const places = placed(CASES.filter(({ policy }) => !policy?.firstRun));
+    const places = placed(CASES.filter((one) => !isFirstPublish(one) && !one.changed));
     const shape = shapeOf(places, 'source');
     hand = await openShape(inject('mysqlUrl'), 'stageswap_test_cases', shape);
     await hand.publish(
@@ -133,12 +159,43 @@ describe('the merge, case by case, in MySQL', () => {
   });
 
   it.each(['source', 'live'] as const)('merges a first publish by firstRun: %s', async (firstRun) => {
-    const places = placed(CASES.filter(({ policy }) => policy?.firstRun === firstRun));
+    const places = placed(CASES.filter((one) => isFirstPublish(one) && one.policy?.firstRun === firstRun));
     const shape = shapeOf(places, firstRun);
     hand = await openShape(inject('mysqlUrl'), 'stageswap_test_cases', shape);
     await makeLive(hand, places);
     const said = side(places, ({ source }) => source, saidBySource);
     const run = await hand.publish(sourceRows(shape, said));
     await expectCases(hand, shape, places, run.generation);
+  });
+
+  describe.each(['source', 'live'] as const)('after the mapping changed, with firstRun: %s', (firstRun) => {
+    const places = placed(CASES.filter(({ policy, changed }) => changed && policy?.firstRun === firstRun));
+    const shape = shapeOf(places, firstRun);
+    const tables = new Map(places.map(({ one, table }) => [table.name, tableBefore(one, table.name)]));
+    const before: Shape = { ...shape, tables: [...tables.values()] };
+    const after = side(places, ({ source }) => source, saidBySource);
+
+    async function published(): Promise<ByHand> {
+      const open = await openShape(inject('mysqlUrl'), 'stageswap_test_cases', before);
+      hand = open;
+      const said = side(places, ({ base }) => base, saidBySource);
+      await open.publish(sourceRows(before, said));
+      for (const statement of migrationTo(shape, before)) await open.application.query(statement);
+      open.remap(yamlOf(shape), catalogueOf(shape));
+      return open;
+    }
+
+    it('firstRun decides where the base says nothing', async () => {
+      const open = await published();
+      await makeLive(open, places);
+      const run = await open.publish(sourceRows(shape, after));
+      await expectCases(open, shape, places, run.generation, before);
+    });
+
+    it('the same of what clients made while the run worked', async () => {
+      const open = await published();
+      const run = await open.publish(sourceRows(shape, after), { merged: () => makeLive(open, places) });
+      await expectCases(open, shape, places, run.generation, before);
+    });
   });
 });

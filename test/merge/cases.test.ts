@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { CASES, rowOf, saidBySource, tableOf } from './cases.js';
+import { CASES, isFirstPublish, rowOf, saidBySource, tableBefore, tableOf } from './cases.js';
 import { type Group, identityOf, publish, type Row } from './oracle.js';
+import { remappedBase, type Shape, type ShapedTable } from './shape.js';
+
+const shapeOf = (table: ShapedTable): Shape => ({ firstRun: 'source', chunkRows: 5, tables: [table] });
 
 describe('the merge, case by case, in the oracle', () => {
   it.each(CASES)('$name', (one) => {
@@ -10,7 +13,9 @@ describe('the merge, case by case, in the oracle', () => {
     });
     const { outcomes, live, base, conflicts } = publish([table], {
       firstRun: one.policy?.firstRun ?? 'source',
-      base: one.policy?.firstRun ? null : group(saidBySource(rowOf(one.base, 1))),
+      base: isFirstPublish(one)
+        ? null
+        : remappedBase(shapeOf(table), group(saidBySource(rowOf(one.base, 1))), shapeOf(tableBefore(one))),
       source: group(saidBySource(rowOf(one.source, 1))),
       live: group(rowOf(one.live, 1)),
     });

@@ -1,4 +1,4 @@
-import type { ConflictKind, FieldVerdict, Row, RowVerdict, Side, Unit, Value } from './oracle.js';
+import type { Change, ConflictKind, FieldVerdict, Row, RowVerdict, Side, Unit, Value } from './oracle.js';
 import { foldsOf, type ShapedTable, type TypeName } from './shape.js';
 
 /**
@@ -13,7 +13,7 @@ export interface Policy {
   onConflict: Side;
   onSourceDelete: 'delete' | 'keep';
   onLiveDelete: 'respect' | 'restore';
-  /** present: the first publish, so that there is no base */
+  /** present: the first publish, so that there is no base; or, with `changed`, what decides where the base does not */
   firstRun?: Side;
 }
 export const POLICY: Policy = { onConflict: 'live', onSourceDelete: 'delete', onLiveDelete: 'respect' };
@@ -25,6 +25,8 @@ export interface Case {
   live: Fields;
   owner?: Unit['owner'];
   policy?: Partial<Policy>;
+  /** columns of which the mapping changed since the last publish; `wider` is a change that leaves the base as it is */
+  changed?: Record<string, Change | 'wider'>;
   merged: Fields;
   /** of the row, or, where both sides have it, of the columns in which they are not all the same */
   verdict: RowVerdict | FieldVerdict;
@@ -454,6 +456,44 @@ const rows: Case[] = [
     nextBase: null,
   },
   {
+    name: 'both sides made the same key, and say the same of it',
+    base: null,
+    source: text('x'),
+    live: { text: 'x', note: 'mine' },
+    merged: { text: 'x', note: 'mine' },
+    verdict: 'agreed',
+    nextBase: text('x'),
+  },
+  {
+    name: 'both sides made the same key, and say the same of it but for a space at the end',
+    base: null,
+    source: { padded: 'x' },
+    live: { padded: 'x ' },
+    merged: { padded: 'x ' },
+    verdict: 'heldBack',
+    conflict: 'sameKey',
+    nextBase: null,
+  },
+  {
+    name: 'both sides made the same key, and say NULL of it',
+    base: null,
+    source: { text: null, number: null, doc: null, data: null },
+    live: { text: null, number: null, doc: null, data: null },
+    merged: { text: null, number: null, doc: null, data: null },
+    verdict: 'agreed',
+    nextBase: { text: null, number: null, doc: null, data: null },
+  },
+  {
+    name: 'both sides made the same key, and say the same of columns that the source owns',
+    owner: 'source',
+    base: null,
+    source: text('x'),
+    live: text('x'),
+    merged: text('x'),
+    verdict: 'agreed',
+    nextBase: text('x'),
+  },
+  {
     name: 'both sides made the same key, and the source would win its fields',
     base: null,
     source: text('s'),
@@ -751,6 +791,211 @@ const first: Case[] = (['source', 'live'] as const).flatMap((firstRun) => {
   ] satisfies Case[];
 });
 
+/** The mapping changed since the last publish: `firstRun` decides where the base says nothing, and the base about all else. */
+const CHANGES: Change[] = ['new', 'otherType', 'otherSource', 'otherOwner'];
+const remapped: Case[] = (['source', 'live'] as const).flatMap((firstRun) => {
+  const wins = (source: Fields, live: Fields) => (firstRun === 'source' ? source : live);
+  const verdict: FieldVerdict = firstRun === 'source' ? 'takeSource' : 'keepLive';
+  const policy = { firstRun };
+  return CHANGES.flatMap((change): Case[] => {
+    const changed = { text: change, city: change };
+    const named = (name: string) => `${change}, firstRun ${firstRun}: ${name}`;
+    /** Whether clients edited the column can be told, unless it was the application's own, or of another type. */
+    const tells = change === 'otherSource' || change === 'otherOwner';
+    return [
+      {
+        name: named('the source differs from live, which is as it was'),
+        ...{ policy, changed },
+        base: text('b'),
+        source: text('s'),
+        live: text('b'),
+        merged: wins(text('s'), text('b')),
+        verdict,
+        nextBase: text('s'),
+        symmetric: true,
+      },
+      {
+        name: named('live differs from the source, which is as it was'),
+        ...{ policy, changed },
+        base: text('b'),
+        source: text('b'),
+        live: text('l'),
+        merged: wins(text('b'), text('l')),
+        verdict,
+        nextBase: text('b'),
+        symmetric: true,
+      },
+      {
+        name: named('all three differ: it is no conflict'),
+        ...{ policy, changed },
+        base: text('b'),
+        source: text('s'),
+        live: text('l'),
+        merged: wins(text('s'), text('l')),
+        verdict,
+        nextBase: text('s'),
+        symmetric: true,
+      },
+      {
+        name: named('they agree'),
+        ...{ policy, changed },
+        base: text('b'),
+        source: text('x'),
+        live: text('x'),
+        merged: text('x'),
+        verdict: 'agreed',
+        nextBase: text('x'),
+        symmetric: true,
+      },
+      {
+        name: named('they differ in case only, and one was NULL'),
+        ...{ policy, changed },
+        base: text(null),
+        source: text('Ada'),
+        live: text('ADA'),
+        merged: wins(text('Ada'), text('ADA')),
+        verdict,
+        nextBase: text('Ada'),
+        symmetric: true,
+      },
+      {
+        name: named('a column that did not change merges by its base'),
+        ...{ policy, changed },
+        base: { text: 'x', number: '1' },
+        source: { text: 'x', number: '2' },
+        live: { text: 'x', number: '1' },
+        merged: { text: 'x', number: '2' },
+        verdict: 'takeSource',
+        nextBase: { text: 'x', number: '2' },
+        symmetric: true,
+      },
+      {
+        name: named('beside it another column is in conflict'),
+        ...{ policy, changed },
+        base: { text: 'b', number: '1' },
+        source: { text: 'x', number: '2' },
+        live: { text: 'x', number: '3' },
+        merged: { text: 'x', number: '3' },
+        verdict: 'conflict',
+        conflict: 'field',
+        nextBase: { text: 'x', number: '2' },
+      },
+      {
+        name: named('of a group with such a column all is decided at once'),
+        ...{ policy, changed },
+        base: address('Elm 1', 'Oslo', '1'),
+        source: address('Elm 2', 'Oslo', '1'),
+        live: address('Elm 1', 'Bergen', '1'),
+        merged: wins(address('Elm 2', 'Oslo', '1'), address('Elm 1', 'Bergen', '1')),
+        verdict,
+        nextBase: address('Elm 2', 'Oslo', '1'),
+        symmetric: true,
+      },
+      {
+        name: named('a column that the source owns is taken'),
+        owner: 'source',
+        ...{ policy, changed },
+        base: text('b'),
+        source: text('b'),
+        live: text('l'),
+        merged: text('b'),
+        verdict: 'takeSource',
+        nextBase: text('b'),
+      },
+      {
+        name: named('a column that live owns is kept'),
+        owner: 'live',
+        ...{ policy, changed },
+        base: text('b'),
+        source: text('s'),
+        live: text('b'),
+        merged: text('b'),
+        verdict: 'keepLive',
+        nextBase: text('s'),
+      },
+      {
+        name: named('gone at the source, and live is as it was'),
+        ...{ policy, changed },
+        base: text('b'),
+        source: null,
+        live: text('b'),
+        ...(change === 'otherType'
+          ? { merged: text('b'), verdict: 'kept', conflict: 'deletedAtSource' }
+          : { merged: null, verdict: 'deleted' }),
+        nextBase: null,
+      },
+      {
+        name: named('gone at the source, and live differs'),
+        ...{ policy, changed },
+        base: text('b'),
+        source: null,
+        live: text('l'),
+        ...(tells || change === 'otherType'
+          ? { merged: text('l'), verdict: 'kept', conflict: 'deletedAtSource' }
+          : { merged: null, verdict: 'deleted' }),
+        nextBase: null,
+      },
+      {
+        name: named('the application deleted it, the source changed it since'),
+        ...{ policy, changed },
+        base: text('b'),
+        source: text('s'),
+        live: null,
+        merged: null,
+        verdict: 'staysDeleted',
+        ...(change === 'otherOwner' && { conflict: 'deletedInLive' as const }),
+        nextBase: text('s'),
+      },
+      {
+        name: named('the application deleted it, the source changed another column since'),
+        ...{ policy, changed },
+        base: { text: 'b', number: '1' },
+        source: { text: 'b', number: '2' },
+        live: null,
+        merged: null,
+        verdict: 'staysDeleted',
+        conflict: 'deletedInLive',
+        nextBase: { text: 'b', number: '2' },
+      },
+      {
+        name: named('both sides made the same key'),
+        ...{ policy, changed },
+        base: null,
+        source: text('s'),
+        live: text('l'),
+        merged: text('l'),
+        verdict: 'heldBack',
+        conflict: 'sameKey',
+        nextBase: null,
+      },
+      {
+        name: named('new at the source'),
+        ...{ policy, changed },
+        base: null,
+        source: text('s'),
+        live: null,
+        merged: text('s'),
+        verdict: 'inserted',
+        nextBase: text('s'),
+      },
+    ];
+  });
+});
+
+/** A column that was made longer has its base still: what clients edited is not taken for old drift. */
+const wider: Case[] = (['source', 'live'] as const).map((firstRun) => ({
+  name: `made wider, firstRun ${firstRun}: the base decides`,
+  policy: { firstRun },
+  changed: { text: 'wider' },
+  base: text('b'),
+  source: text('b'),
+  live: text('longer than twenty characters'),
+  merged: text('longer than twenty characters'),
+  verdict: 'keepLive',
+  nextBase: text('b'),
+  symmetric: true,
+}));
+
 const OTHER_SIDE: Record<Side, Side> = { source: 'live', live: 'source' };
 const EXCHANGED: Partial<Record<Case['verdict'], FieldVerdict>> = {
   takeSource: 'keepLive',
@@ -775,7 +1020,10 @@ function flipped(one: Case): Case {
   };
 }
 
-const written = [...fields, ...looks, ...nulls, ...grouped, ...owners, ...own, ...rows, ...first];
+const written = [
+  ...[...fields, ...looks, ...nulls, ...grouped, ...owners, ...own, ...rows],
+  ...[...first, ...remapped, ...wider],
+];
 export const CASES: Case[] = written.flatMap((one) => (one.symmetric ? [one, flipped(one)] : [one]));
 
 /** The table that a case is about: its policy is the table's, and its owner that of every column. */
@@ -798,6 +1046,29 @@ export function tableOf(one: Case, name = 'doc'): ShapedTable {
     unique: [],
     folds: foldsOf(TYPES),
   };
+}
+
+export const isFirstPublish = ({ policy, changed }: Case) => policy?.firstRun !== undefined && !changed;
+
+/** The table as it was mapped when it was published before. */
+export function tableBefore(one: Case, name = 'doc'): ShapedTable {
+  const table = tableOf(one, name);
+  for (const [column, change] of Object.entries(one.changed ?? {})) {
+    if (change === 'wider') table.types = { ...table.types, [column]: 'short' };
+    if (change === 'otherType') table.types = { ...table.types, [column]: 'latin' };
+    if (change === 'otherSource') table.from = { ...table.from, [column]: `${column}_before` };
+    if (change === 'new') {
+      table.units = table.units
+        .map((unit) => ({ ...unit, columns: unit.columns.filter((name) => name !== column) }))
+        .filter(({ columns }) => columns.length > 0);
+      table.own = { ...table.own, [column]: null };
+    }
+    if (change === 'otherOwner') {
+      const owner = one.owner === 'live' ? 'source' : 'live';
+      table.units = table.units.map((unit) => (unit.columns.includes(column) ? { ...unit, owner } : unit));
+    }
+  }
+  return { ...table, folds: foldsOf(table.types) };
 }
 
 /** The case's row: what every row has, and what this one has. */

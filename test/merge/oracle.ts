@@ -103,6 +103,38 @@ export interface Outcome {
   conflicts: Conflict[];
 }
 
+/**
+ * Why a column has no base although its row has one: it is new to the mapping, or of another type, or taken from another
+ * column of the source, or has another owner. A row of a base says so for itself, under the column's name behind this mark.
+ */
+export type Change = 'new' | 'otherType' | 'otherSource' | 'otherOwner';
+const GAP = '?';
+const gapOf = (row: Row, column: string) => row[GAP + column] as Change | null | undefined;
+/** The base has no value of the column any more. */
+const isLost = (row: Row, column: string) => ['new', 'otherType'].includes(gapOf(row, column) ?? '');
+
+/**
+ * What a base is worth after the mapping of a table has changed.
+ *
+ * @param changes by column; columns that are not mapped any more are just not asked for
+ */
+export function remapped(table: Table, base: Rows, changes: Record<string, Change>): Rows {
+  const rows = [...base].map(([key, row]): [string, Row] => {
+    const kept: Record<string, Value> = {};
+    for (const column of mappedColumns(table)) {
+      const [value, gap] = [row[column], gapOf(row, column)];
+      const change = changes[column];
+      const lost = change === 'new' || change === 'otherType';
+      const becomes = lost || !isLost(row, column) ? (change ?? gap) : gap;
+      if (becomes) kept[GAP + column] = becomes;
+      if (value !== undefined) kept[column] = value;
+      if (isLost(kept, column)) delete kept[column];
+    }
+    return [key, kept];
+  });
+  return new Map(rows);
+}
+
 /** An operator's decision, bound to the source's and live's values that were shown. */
 export interface Settlement {
   table: string;
@@ -133,7 +165,8 @@ const folded = (table: Table, column: string, value: Value): Value =>
 
 export const sameIn = (columns: string[], left: Row, right: Row): boolean =>
   columns.every((column) => left[column] === right[column]);
-const mappedColumns = (table: Table) => [...table.key, ...table.units.flatMap((unit) => unit.columns)];
+const columnsOfUnits = (table: Table) => table.units.flatMap((unit) => unit.columns);
+const mappedColumns = (table: Table) => [...table.key, ...columnsOfUnits(table)];
 const everyColumn = (table: Table) => [...mappedColumns(table), ...Object.keys(table.own)];
 const only = (row: Row, columns: string[]): Row =>
   Object.fromEntries(columns.map((column) => [column, row[column] ?? null]));
@@ -149,8 +182,7 @@ export function mergeUnit(
   const take = { verdict: 'takeSource', from: 'source' } as const;
   const keep = { verdict: 'keepLive', from: 'live' } as const;
   if (unit.owner !== 'merge') return unit.owner === 'source' ? take : keep;
-  // A column that is new to the mapping has no base, although its row has.
-  if (base === null || unit.columns.some((column) => base[column] === undefined))
+  if (base === null || unit.columns.some((column) => gapOf(base, column)))
     return firstRun === 'source' ? take : keep;
   if (sameIn(unit.columns, live, base)) return take;
   if (sameIn(unit.columns, source, base)) return keep;
@@ -173,7 +205,9 @@ function mergeRow(run: Run, table: Table, key: string): Outcome {
   if (run.quarantined?.[table.name]?.has(key))
     return conflicting(decided('quarantined', live, base), 'badValue');
   if (source && live) {
-    if (run.base === null || base) return mergeFields(run, decided('merged', null, source));
+    const agree = table.units.every((unit) => sameIn(unit.columns, source, live));
+    // Of a table that was never published there is no base, though there may be one of others.
+    if (!run.base?.[table.name] || base || agree) return mergeFields(run, decided('merged', null, source));
     return conflicting(decided('heldBack', live, null), 'sameKey');
   }
   if (source) {
@@ -183,12 +217,18 @@ function mergeRow(run: Run, table: Table, key: string): Outcome {
       table.onLiveDelete === 'restore'
         ? decided('inserted', inserted, source)
         : decided('staysDeleted', null, source);
-    const changed = table.units.some((unit) => !sameIn(unit.columns, source, base));
+    const changed = columnsOfUnits(table).some((column) => {
+      const gap = gapOf(base, column);
+      return (!gap || gap === 'otherOwner') && source[column] !== base[column];
+    });
     return changed ? conflicting(outcome, 'deletedInLive') : outcome;
   }
   if (live) {
     if (!base) return decided('own', live, null);
-    const edited = table.units.some((unit) => !sameIn(unit.columns, live, base));
+    const edited = columnsOfUnits(table).some((column) => {
+      const gap = gapOf(base, column);
+      return gap !== 'new' && (gap === 'otherType' || live[column] !== base[column]);
+    });
     if (edited) return conflicting(decided('kept', live, null), 'deletedAtSource');
     return table.onSourceDelete === 'keep' ? decided('kept', live, null) : decided('deleted', null, null);
   }
@@ -224,7 +264,12 @@ function settled(run: Run, { table, key, source, live }: Outcome, unit: Unit): S
 }
 
 function conflicting(outcome: Outcome, kind: ConflictKind, columns = mappedColumns(outcome.table)): Outcome {
-  const side = (row: Row | null) => row && only(row, columns);
+  const side = (row: Row | null) =>
+    row &&
+    only(
+      row,
+      columns.filter((column) => !isLost(row, column)),
+    );
   outcome.conflicts.push({
     table: outcome.table.name,
     key: outcome.key,

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { SetAside } from '../support/by-hand.js';
 import { CUSTOMERS_AND_INVOICES } from './group-cases.js';
 import { type Group, identityOf, type Row, type Value } from './oracle.js';
-import { openShape, type Shape } from './shape.js';
+import { foldsOf, openShape, type Shape, type ShapedTable } from './shape.js';
 import { type Edit, Story } from './story.js';
 
 /**
@@ -163,3 +163,168 @@ describe('run after run', () => {
     expect(customers()).toEqual(['1 a Ada', '2 b Bob', '3 c Cyd']);
   });
 });
+
+/** The customers' table as another mapping has it. */
+const mapped = (
+  change: (customer: ShapedTable) => Partial<ShapedTable>,
+  more: ShapedTable[] = [],
+): Shape => ({
+  ...SHAPE,
+  tables: [{ ...CUSTOMER, ...change(CUSTOMER) }, INVOICE, ...more],
+});
+const unit = (owner: 'merge' | 'source' | 'live', ...columns: string[]) => ({
+  columns,
+  owner,
+  onConflict: 'live' as const,
+});
+const TAG_TYPES = { id: 'bigint', label: 'text' } as const;
+const TAG: ShapedTable = {
+  ...{ name: 'tag', types: TAG_TYPES, key: ['id'], units: [unit('merge', 'label')], own: {} },
+  ...{ onSourceDelete: 'delete', onLiveDelete: 'respect', references: [], unique: [] },
+  folds: foldsOf(TAG_TYPES),
+};
+
+describe.each(['source', 'live'] as const)(
+  'a mapping that changes between runs, firstRun: %s',
+  (firstRun) => {
+    const wins = (source: string, live: string) => (firstRun === 'source' ? source : live);
+    const begin = async (shape: Shape) => {
+      await story.hand.close();
+      const first = { ...shape, firstRun };
+      story = new Story(await openShape(inject('mysqlUrl'), 'stageswap_test_sequences', first), first);
+    };
+    const remap = (shape: Shape) => story.remap({ ...shape, firstRun });
+
+    it('a column that joins has no base, in each row until that was published with it', async () => {
+      await begin(mapped(() => ({ units: [unit('merge', 'email')], own: { name: null } })));
+      expect(await story.publish(group(BASE))).toEqual([]);
+      expect(customers()).toEqual(['1 a null', '2 b null', '3 c null']);
+      await story.edit([setName(1, 'Ada L.'), setName(2, 'Bob L.'), setName(3, 'Cyd L.'), setEmail(2, 'x')]);
+      await remap(SHAPE);
+      // 1 and 2 would have one e-mail, so they fall back; 3 is set aside
+      const said = group([c(1, 'x', 'Ada B.'), c(2, 'b', 'Bob B.')]);
+      expect(await story.abort(said)).toEqual([]);
+      expect(await story.publish(said, {}, [bad('customer', 3)])).toEqual([]);
+      expect(customers()).toEqual(['1 a Ada L.', '2 x Bob L.', '3 c Cyd L.']);
+      await story.edit([setEmail(2, 'y')]);
+      const fits = group([c(1, 'x', 'Ada B.'), c(2, 'b', 'Bob B.'), c(3, 'c', 'Cyd B.')]);
+      const late = () => story.edit([setName(3, 'Cyd late')]);
+      expect(await story.publish(fits, { replayed: late })).toEqual([]);
+      const after = [
+        `1 x ${wins('Ada B.', 'Ada L.')}`,
+        `2 y ${wins('Bob B.', 'Bob L.')}`,
+        `3 c ${wins('Cyd B.', 'Cyd late')}`,
+      ];
+      expect(customers()).toEqual(after);
+      expect(await story.rollBack()).toEqual([]);
+      expect(customers()).toEqual(['1 a Ada L.', '2 y Bob L.', '3 c Cyd late']);
+      expect(await story.publish(fits)).toEqual([]);
+      expect(customers()).toEqual(after);
+      await story.edit([setName(1, 'Ada since')]);
+      expect(await story.publish(group([c(1, 'x', 'Ada B.'), c(2, 'b', 'Bob newer')]))).toEqual([]);
+      // 3 is gone at the source: what live kept of it by firstRun is an edit
+      const kept = firstRun === 'live' ? ['3 c Cyd late'] : [];
+      expect(customers()).toEqual(['1 x Ada since', `2 y ${wins('Bob newer', 'Bob L.')}`, ...kept]);
+    });
+
+    it('a base that was lost with a rollback comes back with the one before it', async () => {
+      await begin(mapped(() => ({ units: [unit('merge', 'email'), unit('live', 'name')] })));
+      expect(await story.publish(group(BASE))).toEqual([]);
+      await story.edit([setName(1, 'Ada L.'), setEmail(2, 'b@client')]);
+      await remap(SHAPE);
+      expect(await story.publish(group(AT_BILLING))).toEqual([]);
+      const after = [`1 a ${wins('Ada B.', 'Ada L.')}`, `2 b@client ${wins('Bob B.', 'Bob')}`, '3 c Cyd'];
+      expect(customers()).toEqual(after);
+      await story.edit([setName(3, 'Cyd since')]);
+      expect(await story.rollBack()).toEqual([]);
+      expect(customers()).toEqual(['1 a Ada L.', '2 b@client Bob', '3 c Cyd since']);
+      // 3 was edited while live owned it: of that the base of now says nothing
+      expect(await story.publish(group(AT_BILLING))).toEqual([]);
+      expect(customers()).toEqual([...after.slice(0, 2), `3 c ${wins('Cyd', 'Cyd since')}`]);
+      await story.edit([setName(3, 'Cyd later')]);
+      expect(await story.publish(group(AT_BILLING))).toEqual([]);
+      expect(customers()).toEqual([...after.slice(0, 2), '3 c Cyd later']);
+    });
+
+    it('columns become a group, and part again: their bases stay what they were', async () => {
+      await begin(SHAPE);
+      expect(await story.publish(group(BASE))).toEqual([]);
+      await story.edit([setName(1, 'Ada L.'), setName(2, 'Bob L.')]);
+      expect(await story.publish(group(AT_BILLING))).toEqual([]);
+      expect(await story.settle(() => 'source')).toBe(2);
+      await remap(mapped(() => ({ units: [unit('merge', 'email', 'name')] })));
+      const newer = group([c(1, 'a@billing', 'Ada B.'), c(2, 'b', 'Bob B.'), c(3, 'c', 'Cyd')]);
+      story.forgetSettlements(); // of fields that are not merged by themselves any more
+      expect(await story.publish(newer)).toEqual([]);
+      expect(customers()).toEqual(['1 a Ada L.', '2 b Bob L.', '3 c Cyd']);
+      await remap(SHAPE);
+      expect(await story.publish(group(AT_BILLING))).toEqual([]);
+      expect(customers()).toEqual(['1 a Ada L.', '2 b Bob L.', '3 c Cyd']);
+    });
+
+    it('a table joins, leaves and comes back: its base is that of the last publish with it, or none', async () => {
+      const withTag = mapped(() => ({}), [TAG]);
+      const tags = (...labels: string[]): Group => ({
+        ...group(BASE),
+        tag: new Map(labels.map((label, n) => [`["${n + 1}"]`, { id: String(n + 1), label }])),
+      });
+      const label = (n: number, text: string): Edit => ({
+        ...{ text: `UPDATE tag SET label = ? WHERE id = ${n}`, values: [text] },
+        ...{ table: TAG, keys: [`["${n}"]`] },
+      });
+      const seen = async () => {
+        const [rows] = await story.hand.application.query('SELECT label FROM tag ORDER BY id');
+        return (rows as { label: string }[]).map((row) => row.label);
+      };
+      const left = async () => {
+        const [rows] = await story.hand.application.query(
+          "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE '\\_ss%\\_tag' UNION ALL SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table = 'tag' UNION ALL SELECT live FROM _stageswap_claim WHERE live = 'tag'",
+        );
+        return (rows as { name: string }[]).map(({ name }) => name).sort();
+      };
+      await begin(withTag);
+      await remap(SHAPE);
+      expect(await story.publish(group(BASE))).toEqual([]);
+      await story.hand.application.query("INSERT INTO tag VALUES (1, 'one of live'), (2, 'two')");
+      await remap(withTag);
+      expect(await story.publish(tags('one', 'two', 'three'))).toEqual([]);
+      expect(await seen()).toEqual([wins('one', 'one of live'), 'two', 'three']);
+      await story.edit([label(2, 'two of a client')]);
+      await remap(SHAPE);
+      expect(await story.publish(group(AT_BILLING))).toEqual([]);
+      expect(await left()).toEqual(['_ss2h_tag', '_ss2n_tag', 'tag']);
+      await story.hand.application.query("UPDATE tag SET label = 'three of a client' WHERE id = 3");
+      expect(await story.rollBack()).toEqual([]);
+      await remap(withTag);
+      expect(await story.publish(tags('one', 'two', 'three'))).toEqual([]);
+      expect(await seen()).toEqual([wins('one', 'one of live'), 'two of a client', 'three of a client']);
+      await remap(SHAPE);
+      expect(await story.publish(group(BASE))).toEqual([]);
+      expect(await story.publish(group(AT_BILLING))).toEqual([]);
+      expect(await left()).toEqual([]);
+      await remap(withTag);
+      expect(await story.publish(tags('one', 'two', 'three'))).toEqual([]);
+      expect(await seen()).toEqual([
+        wins('one', 'one of live'),
+        wins('two', 'two of a client'),
+        wins('three', 'three of a client'),
+      ]);
+    });
+
+    it('a column that was made longer keeps its base; one of another type has none', async () => {
+      const short = { ...CUSTOMER.types, name: 'short' as const };
+      await begin(mapped(() => ({ types: short, folds: foldsOf(short) })));
+      expect(await story.publish(group(BASE))).toEqual([]);
+      await story.edit([setName(1, 'Ada L.')]);
+      await remap(SHAPE);
+      expect(await story.publish(group(BASE))).toEqual([]);
+      expect(customers()).toEqual(['1 a Ada L.', '2 b Bob', '3 c Cyd']);
+      const latin = { ...CUSTOMER.types, name: 'latin' as const };
+      await remap(mapped(() => ({ types: latin, folds: foldsOf(latin) })));
+      // 2 is gone at the source, and nobody can tell whether a client edited it
+      const gone = group([c(1, 'a', 'Ada'), c(3, 'c', 'Cyd')]);
+      expect(await story.publish(gone)).toEqual([]);
+      expect(customers()).toEqual([`1 a ${wins('Ada', 'Ada L.')}`, '2 b Bob', '3 c Cyd']);
+    });
+  },
+);

@@ -1,11 +1,15 @@
 import type mysql from 'mysql2/promise';
 import { control, physicalTable } from '../../src/model/names.js';
+import { GAPS } from '../../src/sql/shape.js';
 import { ByHand, type SourceRows, sourceTable } from '../support/by-hand.js';
 import {
+  type Change,
   type Conflict,
   type Group,
   identityOf,
   type Row,
+  type Rows,
+  remapped,
   type Side,
   type Table,
   type Value,
@@ -36,6 +40,11 @@ export const TYPES = {
     source: 'nvarchar',
     fold: caseless,
   },
+  short: {
+    live: 'VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci',
+    source: 'nvarchar',
+    fold: caseless,
+  },
   padded: {
     live: 'VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin',
     source: 'nvarchar',
@@ -61,6 +70,48 @@ export type TypeName = keyof typeof TYPES;
 /** A table with the type of each column; the key's first, then those that are merged, then the application's own. */
 export interface ShapedTable extends Table {
   types: Record<string, TypeName>;
+  /** columns of the source of another name than live's, by live's */
+  from?: Record<string, string>;
+}
+
+/** What has changed in the mapping of a table, by column, so that the base does not decide about it. */
+export function changesOf(table: ShapedTable, then: ShapedTable): Record<string, Change> {
+  const ownerOf = ({ units }: ShapedTable, column: string) =>
+    units.find(({ columns }) => columns.includes(column))?.owner;
+  const fromOf = ({ from }: ShapedTable, column: string) => from?.[column] ?? column;
+  return Object.fromEntries(
+    mappedColumns(table).flatMap((column): [string, Change][] => {
+      if (!mappedColumns(then).includes(column)) return [[column, 'new']];
+      const [type, was] = [table.types[column], then.types[column]];
+      if (type !== was && !(was === 'short' && type === 'text')) return [[column, 'otherType']];
+      if (fromOf(table, column) !== fromOf(then, column)) return [[column, 'otherSource']];
+      return ownerOf(table, column) === ownerOf(then, column) ? [] : [[column, 'otherOwner']];
+    }),
+  );
+}
+
+/** A base after the mapping has changed: tables that are new have none. @param then the shape that it was published with */
+export function remappedBase(shape: Shape, base: Group | null, then: Shape): Group | null {
+  if (base === null) return null;
+  return Object.fromEntries(
+    shape.tables.flatMap((table): [string, Rows][] => {
+      const before = then.tables.find(({ name }) => name === table.name);
+      const rows = base[table.name];
+      return before && rows ? [[table.name, remapped(table, rows, changesOf(table, before))]] : [];
+    }),
+  );
+}
+
+/** The statements that make live's columns those of another shape. */
+export function migrationTo(shape: Shape, then: Shape): string[] {
+  return shape.tables.flatMap((table) => {
+    const before = then.tables.find(({ name }) => name === table.name);
+    return Object.keys(before?.types ?? {})
+      .filter((column) => before && typeOf(before, column) !== typeOf(table, column))
+      .map(
+        (column) => `ALTER TABLE \`${table.name}\` MODIFY \`${column}\` ${typeOf(table, column).live} NULL`,
+      );
+  });
 }
 
 export interface Shape {
@@ -110,13 +161,13 @@ export function definitionsOf(shape: Shape): string[] {
 }
 
 /** `tables` of the configuration. */
-function yamlOf(shape: Shape): string {
+export function yamlOf(shape: Shape): string {
   return shape.tables
     .map((table) => {
       const unitOf = (column: string) => table.units.find((unit) => unit.columns.includes(column));
       const columns = mappedColumns(table).map((column) => {
         const unit = unitOf(column);
-        return `      ${column}: { from: ${column}${unit ? `, owner: ${unit.owner}, onConflict: ${unit.onConflict}` : ''} }`;
+        return `      ${column}: { from: ${table.from?.[column] ?? column}${unit ? `, owner: ${unit.owner}, onConflict: ${unit.onConflict}` : ''} }`;
       });
       const groups = table.units.filter((unit) => unit.columns.length > 1).map((unit) => unit.columns);
       return [
@@ -133,9 +184,11 @@ function yamlOf(shape: Shape): string {
     .join('\n');
 }
 
-function catalogueOf(shape: Shape) {
+export function catalogueOf(shape: Shape) {
   return shape.tables.map((table) => {
-    const types = mappedColumns(table).map((column) => [column, typeOf(table, column)] as const);
+    const types = mappedColumns(table).map(
+      (column) => [table.from?.[column] ?? column, typeOf(table, column)] as const,
+    );
     const described = sourceTable(
       table.name,
       Object.fromEntries(types.map(([column, { source }]) => [column, source])),
@@ -222,11 +275,28 @@ export async function readBase(hand: ByHand, shape: Shape): Promise<Group | null
   for (const table of shape.tables) {
     const of = (kind: 'baseNext' | 'heldBack') => physicalTable(base, kind, table.name);
     const rows = await readRows(hand.application, table, mappedColumns(table), of('baseNext'));
+    await readGaps(hand.application, table, of('baseNext'), rows);
     const held = await readRows(hand.application, table, table.key, of('heldBack'));
     for (const key of held.keys()) rows.delete(key);
     read[table.name] = rows;
   }
   return read;
+}
+
+/** Adds to rows of a base what they lack of it, as the oracle marks it. */
+async function readGaps(
+  connection: mysql.Connection,
+  table: ShapedTable,
+  from: string,
+  rows: Map<string, Row>,
+): Promise<void> {
+  const [columns] = await connection.query('SHOW COLUMNS FROM ?? LIKE ?', [from, GAPS]);
+  if ((columns as unknown[]).length === 0) return;
+  const gapped = await readRows(connection, table, [...table.key, GAPS], from);
+  for (const [key, { [GAPS]: gaps }] of gapped) {
+    const row: Record<string, Value> = { ...rows.get(key) };
+    if (gaps) rows.set(key, remapped(table, new Map([[key, row]]), JSON.parse(gaps)).get(key) ?? row);
+  }
 }
 
 /** The conflicts that a run recorded. */

@@ -15,7 +15,18 @@ import {
   sameIn,
   type Table,
 } from './oracle.js';
-import { readBase, readConflicts, readLive, type Shape, sourceRows } from './shape.js';
+import {
+  catalogueOf,
+  mappedColumns,
+  migrationTo,
+  readBase,
+  readConflicts,
+  readLive,
+  remappedBase,
+  type Shape,
+  sourceRows,
+  yamlOf,
+} from './shape.js';
 
 /** A client's statement, and the rows that it names. */
 export interface Edit {
@@ -46,6 +57,8 @@ interface Undoable {
   published: Group;
   backup: Group;
   baseBefore: Group | null;
+  shapeBefore: Shape;
+  shape: Shape;
   pendingBefore: Settlement[];
   pendingAfter: Settlement[];
 }
@@ -64,10 +77,22 @@ export class Story {
   #touched: Record<string, Set<string>> = {};
   #seen: Group = {};
 
+  /** the shape that the base was published with */
+  #published: Shape;
+
   constructor(
     readonly hand: ByHand,
-    readonly shape: Shape,
-  ) {}
+    public shape: Shape,
+  ) {
+    this.#published = shape;
+  }
+
+  /** The operator changes the mapping, after the application has changed its tables. */
+  async remap(shape: Shape): Promise<void> {
+    for (const statement of migrationTo(shape, this.shape)) await this.hand.application.query(statement);
+    this.hand.remap(yamlOf(shape), catalogueOf(shape));
+    this.shape = shape;
+  }
 
   /** Is there a publish that a rollback could take back? */
   get canRollBack(): boolean {
@@ -84,31 +109,37 @@ export class Story {
     this.#seen = await readLive(this.hand, this.shape);
   }
 
-  async publish(source: Group, meanwhile: Meanwhile = {}, setAside: SetAside[] = []): Promise<Found[]> {
+  /** @param said all that billing could say; what is not mapped is not read */
+  async publish(said: Group, meanwhile: Meanwhile = {}, setAside: SetAside[] = []): Promise<Found[]> {
     const { tables, firstRun } = this.shape;
+    const source = readBy(this.shape, said);
     await this.#look();
     const spec = await this.hand.publish(sourceRows(this.shape, source), meanwhile, setAside);
-    const before = { base: this.#base, source, live: this.#seen };
+    const base = remappedBase(this.shape, this.#base, this.#published);
+    const before = { base, source, live: this.#seen };
     const quarantined = Object.fromEntries(
       tables.map(({ name }) => [
         name,
         new Set(setAside.filter(({ live }) => live === name).map(({ key }) => JSON.stringify(key))),
       ]),
     );
-    const said = publish(tables, { firstRun, ...before, settlements: this.#pending, quarantined });
+    const merged = publish(tables, { firstRun, ...before, settlements: this.#pending, quarantined });
     this.#undoable = {
       spec,
-      published: said.live,
+      published: merged.live,
       backup: this.#seen,
       baseBefore: this.#base,
+      shapeBefore: this.#published,
+      shape: this.shape,
       pendingBefore: this.#pending,
-      pendingAfter: this.#pending.filter((settlement) => stillWaits(settlement, said.outcomes)),
+      pendingAfter: this.#pending.filter((settlement) => stillWaits(settlement, merged.outcomes)),
     };
-    this.#base = said.base;
+    this.#base = merged.base;
+    this.#published = this.shape;
     this.#pending = this.#undoable.pendingAfter;
     this.#touched = {};
     const conflicts = await readConflicts(this.hand, this.shape, spec.generation);
-    return [...(await this.#compare(said.live, before)), ...compareConflicts(said.conflicts, conflicts)];
+    return [...(await this.#compare(merged.live, before)), ...compareConflicts(merged.conflicts, conflicts)];
   }
 
   /** A publish that ends before its swap: live is what clients made of it, and all else as it was. */
@@ -121,15 +152,25 @@ export class Story {
   async rollBack(meanwhile: Meanwhile = {}): Promise<Found[]> {
     const undoable = this.#undoable;
     if (!undoable) throw new Error('nothing was published that a rollback could take back');
+    const mapped = this.shape;
+    this.shape = undoable.shape; // a mapping that changed since concerns the next run
     await this.#look();
     await this.hand.rollBack(undoable.spec, meanwhile);
-    const live = rollBack(this.shape.tables, { ...undoable, live: this.#seen, touched: this.#touched });
+    const live = rollBack(undoable.shape.tables, { ...undoable, live: this.#seen, touched: this.#touched });
     this.#base = undoable.baseBefore;
+    this.#published = undoable.shapeBefore;
     // What was said since is bound to the values that were shown, and not to the run that found them.
     const since = this.#pending.filter((settlement) => !undoable.pendingAfter.includes(settlement));
     this.#pending = [...undoable.pendingBefore, ...since];
     this.#undoable = null;
-    return this.#compare(live, { base: undoable.published, source: undoable.backup, live: this.#seen });
+    const found = await this.#compare(live, {
+      base: undoable.published,
+      source: undoable.backup,
+      live: this.#seen,
+    });
+    this.shape = mapped;
+    await this.#look();
+    return found;
   }
 
   /** An operator settles conflicts of fields that the last publish found. @param choose undefined leaves one open */
@@ -146,6 +187,11 @@ export class Story {
       this.#pending = [...this.#pending, { table, key, columns, source, live, side }];
     }
     return settled;
+  }
+
+  /** Settlements whose columns are not merged as they were are void in the next run. */
+  forgetSettlements(): void {
+    this.#pending = [];
   }
 
   async #look(): Promise<void> {
@@ -171,7 +217,7 @@ export class Story {
 
   async #compare(live: Group, sides?: Sides): Promise<Found[]> {
     this.#seen = await readLive(this.hand, this.shape);
-    const base = await readBase(this.hand, this.shape);
+    const base = await readBase(this.hand, this.#published);
     const bases = this.#base && base ? this.#differences('base', this.#base, base, sides) : [];
     if ((this.#base === null) !== (base === null))
       bases.push({ kind: 'base', table: '', key: '', expected: this.#base, found: base });
@@ -179,7 +225,7 @@ export class Story {
   }
 
   #differences(kind: 'live' | 'base', expected: Group, found: Group, sides?: Sides): Found[] {
-    return this.shape.tables.flatMap(({ name }) => {
+    return Object.keys(expected).flatMap((name) => {
       const [left, right] = [expected[name] ?? new Map(), found[name] ?? new Map()];
       return [...new Set([...left.keys(), ...right.keys()])].flatMap((key) => {
         const [one, other] = [left.get(key), right.get(key)];
@@ -194,6 +240,20 @@ export class Story {
   }
 }
 
+/** What a mapping reads of what billing could say. */
+function readBy(shape: Shape, said: Group): Group {
+  return Object.fromEntries(
+    shape.tables.map((table) => {
+      const columns = mappedColumns(table);
+      const rows = [...(said[table.name] ?? [])].map(([key, row]): [string, Row] => [
+        key,
+        Object.fromEntries(columns.map((column) => [column, row[column] ?? null])),
+      ]);
+      return [table.name, new Map(rows)];
+    }),
+  );
+}
+
 /**
  * A settlement is carried out or void after a publish; but where the row was taken as live has it, and both sides still
  * say what was shown, it waits for the next.
@@ -202,6 +262,8 @@ function stillWaits(settlement: Settlement, outcomes: Outcomes): boolean {
   const outcome = outcomes[settlement.table]?.get(settlement.key);
   if (outcome?.verdict === 'quarantined') return true;
   if (outcome?.verdict !== 'fallenBack' || !outcome.source || !outcome.live) return false;
+  const names = settlement.columns.join();
+  if (!outcome.table.units.some(({ columns }) => columns.join() === names)) return false;
   return (
     sameIn(settlement.columns, settlement.source, outcome.source) &&
     sameIn(settlement.columns, settlement.live, outcome.live)
@@ -212,10 +274,18 @@ function compareConflicts(expected: Conflict[], found: Conflict[]): Found[] {
   const [left, right] = [listed(expected), listed(found)];
   return [...new Set([...left.keys(), ...right.keys()])].flatMap((place) => {
     const [one, other] = [left.get(place), right.get(place)];
-    if (alike(one, other)) return [];
+    if (alike(one, other && withoutGaps(other, one))) return [];
     const { table, key } = one ?? other ?? { table: '', key: '' };
     return [{ kind: 'conflict' as const, table, key, expected: one ?? null, found: other ?? null }];
   });
+}
+
+/** Of a row that was carried over a change of the mapping a lost value of the base is shown as NULL. */
+function withoutGaps(found: Conflict, expected: Conflict | undefined): Conflict {
+  if (!found.base || !expected?.base) return found;
+  const known = Object.keys(expected.base);
+  const base = Object.entries(found.base).filter(([name, value]) => value !== null || known.includes(name));
+  return { ...found, base: Object.fromEntries(base) };
 }
 
 /** Conflicts by table, key, kind and columns; a second of the same place keeps a place of its own. */

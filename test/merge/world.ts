@@ -21,6 +21,7 @@ const VALUES: Record<TypeName, string[]> = {
   bigint: ['0', '-1', '9007199254740992', '9007199254740993', '9223372036854775807', '-9223372036854775808'],
   int: ['0', '-1', '2147483647', '-2147483648'],
   text: ['', ' ', 'a', 'A', 'á', 'a ', 'ß', 'ss', 'e\u0301', 'é', '😀', '\\', "'", '\0', 'NULL'],
+  short: ['', 'a', 'A', 'á'],
   padded: ['', ' ', 'a', 'a ', 'a  ', 'A', '\t', '\n'],
   latin: ['', 'a', 'A', 'ä', 'é', 'ß', 'a '],
   currency: ['', 'EUR', 'eur', 'USD'],
@@ -90,6 +91,50 @@ export function drawShape(seed: number): Shape {
   };
 }
 
+/**
+ * The same tables under another mapping: a column of the application's own is mapped, or one that was mapped is the
+ * application's own now; one has another owner, or is taken from another column of the source; columns merge together, or
+ * apart. Columns of keys, references and unique indexes stay as they are.
+ */
+export function drawMapping(random: Random, shape: Shape): Shape {
+  const tables = shape.tables.map((table) => {
+    if (random.chance(0.4)) return table;
+    const fixed = new Set([...table.references.flatMap(({ columns }) => columns), ...table.unique.flat()]);
+    const apart = table.units.filter(({ columns }) => columns.some((column) => fixed.has(column)));
+    const own: Record<string, Value> = {};
+    const units: Unit[] = [];
+    const from = { ...table.from };
+    const free = [
+      ...table.units.filter((unit) => !apart.includes(unit)),
+      ...Object.keys(table.own).map((column) => ({
+        columns: [column],
+        owner: undefined,
+        onConflict: undefined,
+      })),
+    ];
+    for (const { columns, owner = 'merge' as const, onConflict = 'live' as const } of free) {
+      if (random.chance(0.15)) {
+        for (const column of columns) own[column] = column === 'note' ? 'none' : null;
+        continue;
+      }
+      const changed = { owner: random.chance(0.2) ? random.pick(OWNERS) : owner, onConflict };
+      for (const column of columns)
+        if (random.chance(0.1)) from[column] = from[column] ? column : `${column}_too`;
+      if (columns.length > 1 && random.chance(0.2))
+        for (const column of columns) units.push({ columns: [column], ...changed });
+      else units.push({ columns, ...changed });
+    }
+    const [one, other] = [random.pick(units), random.pick(units)];
+    if (one && other && one !== other && random.chance(0.3)) {
+      units.splice(units.indexOf(other), 1);
+      Object.assign(one, { columns: [...one.columns, ...other.columns] });
+    }
+    return { ...table, own, units: [...apart, ...units], from };
+  });
+  return { ...shape, tables };
+}
+const OWNERS: Unit['owner'][] = ['merge', 'merge', 'source', 'live'];
+
 const renamed = (types: Record<string, TypeName>, prefix: string) =>
   Object.fromEntries(Object.entries(types).map(([name, type]) => [prefix + name, type]));
 
@@ -158,7 +203,7 @@ export class World {
 
   /** @param place among the worlds of a schema: which keys and unique values are this one's */
   constructor(
-    readonly shape: Shape,
+    public shape: Shape,
     readonly seed: number,
     readonly place: number,
   ) {

@@ -5,10 +5,10 @@ import { parseMysqlAddress } from '../../src/config/address.js';
 import { type Config, parseConfig } from '../../src/config/load.js';
 import type { Reason } from '../../src/model/approval.js';
 import { control, physicalTable } from '../../src/model/names.js';
-import { type RunSpec, tableOf } from '../../src/model/spec.js';
+import { type RunSpec, rollbackOf, tableOf } from '../../src/model/spec.js';
 import { Session } from '../../src/mysql/connection.js';
 import { definitionOf } from '../../src/mysql/fingerprint.js';
-import { publishedGeneration } from '../../src/mysql/published.js';
+import { publishedGeneration, publishedSpec } from '../../src/mysql/published.js';
 import { readLiveTables, readServerFacts } from '../../src/mysql/schema.js';
 import { type Decision, decide } from '../../src/preflight/decide.js';
 import { assertionProblems, type Facts } from '../../src/preflight/facts.js';
@@ -63,11 +63,19 @@ export class ByHand {
     readonly schema: string,
     readonly application: mysql.Connection,
     readonly session: Session,
-    readonly config: Config,
-    readonly source: SourceTable[],
+    /** by the YAML of `tables` */
+    readonly configure: (tables: string) => Config,
+    public config: Config,
+    public source: SourceTable[],
     readonly chunkRows: number,
   ) {
-    this.#activities = createActivities({ config: () => config });
+    this.#activities = createActivities({ config: () => this.config });
+  }
+
+  /** The operator changes the mapping, and perhaps the source its tables. @param tables YAML of `tables` */
+  remap(tables: string, source: SourceTable[] = this.source): void {
+    this.config = this.configure(tables);
+    this.source = source;
   }
 
   /** Makes the schema afresh and its tables. @param tables YAML of `tables` */
@@ -94,13 +102,14 @@ export class ByHand {
     for (const definition of definitions) await application.query(definition);
     const runs = new URL(url);
     if (login) [runs.username = '', runs.password = ''] = login.split(':');
-    const config = parseConfig(
-      `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: ${lockAttemptMsMax} }\n${more}\ntables:\n${tables}`,
-      'stageswap.yaml',
-      { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
-    );
+    const configure = (mapping: string) =>
+      parseConfig(
+        `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: ${lockAttemptMsMax} }\n${more}\ntables:\n${mapping}`,
+        'stageswap.yaml',
+        { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
+      );
     const session = await Session.open(parseMysqlAddress(runs.href));
-    return new ByHand(schema, application, session, config, source, chunkRows);
+    return new ByHand(schema, application, session, configure, configure(tables), source, chunkRows);
   }
 
   async close(): Promise<void> {
@@ -122,6 +131,7 @@ export class ByHand {
       liveIsEmpty: {},
       claims: [],
       held: null,
+      published: this.#base === null ? null : await publishedSpec(this.session, 'hand'),
       metadataLocksVisible: true,
     };
   }
@@ -163,8 +173,12 @@ export class ByHand {
     const generation = this.#generation + 1;
     const fingerprints: Record<string, string> = {};
     for (const { live } of this.config.tables)
+      await this.session.run(
+        sql`INSERT IGNORE INTO ${id(control.claim)} (live, pipeline) VALUES (${live}, 'hand')`,
+      );
+    for (const { live } of this.config.tables)
       fingerprints[live] = (await definitionOf(this.session, live)).fingerprint;
-    const run = { runId: `run-${generation}`, generation, baseGeneration: this.#base, fingerprints };
+    const run = { runId: `run-${generation}`, generation, fingerprints };
     const spec = { ...freeze(this.config, await this.facts(), run), chunkRows: this.chunkRows };
     await this.#begin(spec);
     await this.#do('capture', spec);
@@ -198,17 +212,10 @@ export class ByHand {
   /** A whole rollback of a publish. */
   async rollBack(undone: RunSpec, meanwhile: Meanwhile = {}): Promise<void> {
     const generation = this.#generation + 1;
-    const tables = [];
-    for (const table of undone.tables)
-      tables.push({ ...table, fingerprint: (await definitionOf(this.session, table.live)).fingerprint });
-    const spec: RunSpec = {
-      ...undone,
-      runId: `run-${generation}`,
-      generation,
-      kind: 'rollback',
-      undoes: undone.generation,
-      tables,
-    };
+    const fingerprints: Record<string, string> = {};
+    for (const { live } of undone.tables)
+      fingerprints[live] = (await definitionOf(this.session, live)).fingerprint;
+    const spec = rollbackOf(undone, { runId: `run-${generation}`, generation, fingerprints });
     await this.#begin(spec);
     await this.#do('capture', spec);
     await at(meanwhile, 'captured');

@@ -1,0 +1,145 @@
+import { CHANGED, COMPARABLE, EDITED, type Known, knownOf } from '../model/mapping.js';
+import { physicalTable } from '../model/names.js';
+import {
+  baseGenerationOf,
+  type LiveColumn,
+  type MergeUnit,
+  mappedNames,
+  type RunSpec,
+  type TableSpec,
+  writtenNames,
+} from '../model/spec.js';
+import { aliasOf, at, same } from './columns.js';
+import { type Fragment, join, literal, raw, sql } from './text.js';
+
+/**
+ * What a merge works on: the tables in their roles, the units, and what the base can tell of each. After a change of the
+ * mapping the base may lack columns, or hold them otherwise; a row that was carried over such a change says for itself
+ * which of its columns have no base (GAPS).
+ */
+
+export interface Shape {
+  incoming: string;
+  ancestor: string | null;
+  /** columns that a row new to live gets */
+  newColumns: string[];
+  units: MergeUnit[];
+}
+
+export function shapeOf(spec: RunSpec, table: TableSpec): Shape {
+  if (spec.kind === 'rollback') {
+    const undone = spec.undoes ?? 0;
+    const covered = new Set(table.units.flatMap((unit) => unit.columns));
+    const rest = writtenNames(table).filter((name) => !covered.has(name) && !table.key.includes(name));
+    return {
+      incoming: physicalTable(undone, 'backup', table.live),
+      ancestor: physicalTable(undone, 'firstTouch', table.live),
+      newColumns: writtenNames(table),
+      units: [
+        ...table.units.map((unit) => ({ ...unit, owner: 'merge' as const, onConflict: 'live' as const })),
+        ...rest.map((name) => ({ columns: [name], owner: 'merge' as const, onConflict: 'live' as const })),
+      ],
+    };
+  }
+  const base = baseGenerationOf(spec, table);
+  return {
+    incoming: physicalTable(spec.generation, 'baseNext', table.live),
+    ancestor: base === null ? null : physicalTable(base, 'baseNext', table.live),
+    newColumns: mappedNames(table),
+    units: table.units,
+  };
+}
+
+/** Name of the table that has the incoming rows: what the source says, or the backup. */
+export function incomingOf(spec: RunSpec, table: TableSpec): string {
+  return shapeOf(spec, table).incoming;
+}
+/** Name of the table that has the ancestors; null on a first publish. */
+export function ancestorOf(spec: RunSpec, table: TableSpec): string | null {
+  return shapeOf(spec, table).ancestor;
+}
+
+export function columnNamed(table: TableSpec, name: string): LiveColumn {
+  const found =
+    table.columns.find((column) => column.live.name === name)?.live ??
+    table.unmapped.find((column) => column.name === name);
+  if (!found) throw new Error(`column ${name} of ${table.live} is not written by the run`);
+  return found;
+}
+
+export function sameUnit(table: TableSpec, unit: MergeUnit, left: string, right: string): Fragment {
+  return join(
+    unit.columns.map((name) => same(columnNamed(table, name), at(table, left, name), at(table, right, name))),
+    ' AND ',
+  );
+}
+
+export const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
+const firstKey = (table: TableSpec) => table.key[0] ?? '';
+export const absent = (table: TableSpec, alias: string) => sql`${at(table, alias, firstKey(table))} IS NULL`;
+
+/** Column of base_next, where the mapping changed: the columns without a base in a row that was carried over, with the reason. */
+export const GAPS = '_ss_gaps';
+
+const noBaseOf = (table: TableSpec, name: string) =>
+  table.columns.find((column) => column.live.name === name)?.noBase;
+/** The reason for which a row has no base of a column; NULL where it has one, and where it was not carried over. */
+const gapOf = (table: TableSpec, name: string) =>
+  sql`JSON_UNQUOTE(JSON_EXTRACT(${at(table, 'a', GAPS)}, ${literal(`$.${JSON.stringify(name)}`)}))`;
+
+/** Does the base say nothing of a unit in any row, so that not even its columns need be there? Then `firstRun` decides. */
+export function neverHasBase(table: TableSpec, unit: MergeUnit): boolean {
+  return unit.columns.some((name) => noBaseOf(table, name) !== undefined);
+}
+
+/** Does the base decide about a unit that may have one, in a row that has one? A row that was carried over tells itself. */
+export function unitHasBase(table: TableSpec, unit: MergeUnit): Fragment {
+  if (!table.gaps) return raw('TRUE');
+  const whole = join(
+    unit.columns.map((name) => sql`${gapOf(table, name)} IS NULL`),
+    ' AND ',
+  );
+  return sql`(${at(table, 'a', GAPS)} IS NULL OR (${whole}))`;
+}
+
+/** A client changed the row since it was last published: a mapped column differs from its ancestor. */
+export function editedSince(table: TableSpec, shape: Shape): Fragment {
+  return differs(table, shape, 'l', EDITED);
+}
+/** The source changed the row since it was last published. */
+export function changedAtSource(table: TableSpec, shape: Shape): Fragment {
+  return differs(table, shape, 'i', CHANGED);
+}
+
+function differs(table: TableSpec, shape: Shape, role: 'l' | 'i', known: Known): Fragment {
+  const untold = join(
+    Object.entries(known).map(([reason, told]) => sql`WHEN ${literal(reason)} THEN ${truth(told)}`),
+    ' ',
+  );
+  const conditions = shape.units
+    .flatMap((unit) => unit.columns)
+    .map((name) => {
+      const told = knownOf(noBaseOf(table, name), known);
+      if (told !== 'compare') return truth(told);
+      const compared = sql`NOT ${same(columnNamed(table, name), at(table, role, name), at(table, 'a', name))}`;
+      return table.gaps ? sql`(CASE ${gapOf(table, name)} ${untold} ELSE ${compared} END)` : compared;
+    });
+  return sql`(${join(conditions, ' OR ', 'FALSE')})`;
+}
+const truth = (told: boolean) => raw(told ? 'TRUE' : 'FALSE');
+
+/** The columns of which the base holds a value that can be shown beside the others'. */
+export function shownOfBase(table: TableSpec, names: string[]): string[] {
+  return names.filter((name) => {
+    const noBase = noBaseOf(table, name);
+    return noBase === undefined || COMPARABLE.includes(noBase);
+  });
+}
+
+/** A unit of which `firstRun` decides, in a row that both sides have and that is merged by field; null: it never does. */
+export function firstRunDecides(spec: RunSpec, table: TableSpec, unit: MergeUnit): Fragment | null {
+  if (spec.kind === 'rollback' || unit.owner !== 'merge') return null;
+  if (baseGenerationOf(spec, table) === null) return raw('TRUE');
+  if (neverHasBase(table, unit)) return sql`NOT (${absent(table, 'a')})`;
+  return table.gaps ? sql`(NOT (${absent(table, 'a')}) AND NOT ${unitHasBase(table, unit)})` : null;
+}
