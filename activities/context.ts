@@ -5,6 +5,7 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { scrubSecrets, scrubValues } from '../src/model/scrub.js';
 import type { RunSpec } from '../src/model/spec.js';
+import { type Attempt, enter } from '../src/mysql/attempts.js';
 import { errorNumber, isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
@@ -28,24 +29,39 @@ export interface RunRef {
 export const target = (config: Config) => parseMysqlAddress(config.target.url);
 export const source = (config: Config) => parseMssqlAddress(config.source.url);
 
-/** A session on the pipeline's target, closed when the work ends. One connection, never reconnected. */
+/** How an activity stands to others, see Attempt; and what its session must be. */
+type TargetOptions = Parameters<typeof Session.open>[1] & { shared?: boolean; ofEnded?: boolean };
+
+/**
+ * A session on the pipeline's target, closed when the work ends. One connection, never reconnected: of a run, it is the
+ * attempt's own, which a later attempt or a newer run ends. Edits are of no run: their ids make them repeatable.
+ */
 export async function onTarget<T>(
   dependencies: Dependencies,
-  pipeline: string,
+  of: string | RunRef,
   work: (session: Session) => Promise<T>,
-  options: Parameters<typeof Session.open>[1] = {},
+  options: TargetOptions = {},
 ): Promise<T> {
+  const pipeline = typeof of === 'string' ? of : of.pipeline;
   const session = await Session.open(target(dependencies.config(pipeline)), options);
   const signal = Context.current().cancellationSignal;
   // Cancelling an activity does not stop a running statement: closing its connection's statement does.
   const onAbort = () => void killStatement(dependencies, pipeline, session.threadId);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
+    if (typeof of !== 'string') await enter(session, attemptOf(of, options));
     return await work(session);
   } finally {
     signal.removeEventListener('abort', onAbort);
     await session.close();
   }
+}
+
+function attemptOf({ pipeline, generation }: RunRef, options: TargetOptions): Attempt {
+  const { workflowExecution, activityId, activityType, attempt } = Context.current().info;
+  const { shared = false, ofEnded = false } = options;
+  const activity = `${workflowExecution?.runId ?? ''}/${activityId}`;
+  return { pipeline, generation, activity, type: activityType, attempt, shared, ofEnded };
 }
 
 async function killStatement(dependencies: Dependencies, pipeline: string, threadId: number): Promise<void> {

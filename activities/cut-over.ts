@@ -20,7 +20,6 @@ import {
   onTarget,
   type RunRef,
   setPhase,
-  tableExists,
   target,
 } from './context.js';
 import { missingIndexes } from './group.js';
@@ -38,6 +37,8 @@ export interface CutOver {
   checkMs: number;
   drainMs: number;
   swapMs: number;
+  /** the worker died at the RENAME: heldMs is what was measured before it, so the least */
+  incomplete?: true;
 }
 
 /** So few edits are drained under the lock that it is held hardly longer than the RENAME takes. */
@@ -52,31 +53,12 @@ const CUT_OVER_WAIT_TIMEOUT_SECONDS = 20;
 
 /** Cut-over: lock → drain → swap → unlock; and the steps beside it. */
 export function cutOverActivities(dependencies: Dependencies) {
-  /** Backup: the RENAME makes it, for nothing. Here: its names are free, so that the RENAME cannot fail on them. */
-  const backup = activity(
-    async (ref: RunRef): Promise<{ backups: string[] }> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'backup');
-        const backups = spec.tables.map((table) => physicalTable(spec.generation, 'backup', table.live));
-        if (await isSwapped(session, spec)) return { backups };
-        for (const name of [...backups, markerOf(spec).to]) {
-          if (await tableExists(session, name))
-            throw new StageswapError(
-              'Refused',
-              `a table ${name} is in the way of the swap. Run stageswap repair.`,
-            );
-        }
-        return { backups };
-      }),
-  );
-
   /** The cut-over of the whole group. Repeatable: if the tables say that the RENAME was executed, it says so and is done. */
   const cutOver = activity(
     async (ref: RunRef): Promise<CutOver> =>
       onTarget(
         dependencies,
-        ref.pipeline,
+        ref,
         async (session) => {
           const spec = await loadSpec(session, ref);
           if (await isSwapped(session, spec)) return rememberedCutOver(session, ref);
@@ -112,7 +94,7 @@ export function cutOverActivities(dependencies: Dependencies) {
   /** Final sync: proves that no edit from before the swap is left in the log. */
   const finalSync = activity(
     async (ref: RunRef): Promise<{ captured: number; left: number }> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'finalSync');
         let captured = 0;
@@ -133,7 +115,7 @@ export function cutOverActivities(dependencies: Dependencies) {
       }),
   );
 
-  return { backup, cutOver, finalSync };
+  return { cutOver, finalSync };
 }
 
 async function swapUnderLock(
@@ -173,19 +155,24 @@ async function swapUnderLock(
     const written = before.isStale() || replayedUnderLock > 0;
     if (written && (await olderSnapshotLives(session))) await raiseBarrier(session, spec);
     const drained = performance.now();
-    await session.run(renameOf(spec));
-    const swapped = performance.now();
-    await session.connection.query('UNLOCK TABLES');
-    return {
+    const figures = {
       attempts: locks.attempts,
       queuedMs: round(locks.queuedMs),
-      heldMs: round(performance.now() - granted),
+      heldMs: round(drained - granted),
       checkMs: round(checked - granted),
       drainMs: round(drained - checked),
-      swapMs: round(swapped - drained),
+      swapMs: 0,
       replayedBefore: before.replayed(),
       replayedUnderLock,
     };
+    // Beside the RENAME, not before it: for whoever finds it executed, should this worker die now.
+    const noted = rememberCutOver(watchdog, spec, { ...figures, incomplete: true }).catch(() => {});
+    await session.run(renameOf(spec));
+    const swapped = performance.now();
+    await session.connection.query('UNLOCK TABLES');
+    const heldMs = round(performance.now() - granted);
+    await noted;
+    return { ...figures, heldMs, swapMs: round(swapped - drained) };
   } catch (error) {
     await session.connection.query('ROLLBACK').catch(() => {});
     await session.connection.query('UNLOCK TABLES').catch(() => {});
@@ -427,7 +414,7 @@ async function rememberCutOver(session: Session, ref: RunRef, result: CutOver): 
     sql`UPDATE ${id(control.run)} SET cut_over = ${JSON.stringify(result)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
   );
 }
-/** The figures of a cut-over that is done; where the worker died before it wrote them, they are unknown and zero. */
+/** The figures of a cut-over that is done; where the worker died at its RENAME, those of before it, or zero. */
 async function rememberedCutOver(session: Session, ref: RunRef): Promise<CutOver> {
   const rows = await session.rows<{ cut_over: string | CutOver | null }>(
     sql`SELECT cut_over FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
@@ -443,6 +430,7 @@ async function rememberedCutOver(session: Session, ref: RunRef): Promise<CutOver
       swapMs: 0,
       replayedBefore: 0,
       replayedUnderLock: 0,
+      incomplete: true,
     };
   return typeof found === 'string' ? (JSON.parse(found) as CutOver) : found;
 }

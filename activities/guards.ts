@@ -13,7 +13,7 @@ export function guardActivities(dependencies: Dependencies) {
   /** Looks at every guard. @returns those that tripped, each with its counts: the run asks before its cut-over */
   const guard = activity(
     async (ref: RunRef): Promise<Reason[]> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         if (spec.kind === 'rollback') return [];
         const tripped: Reason[] = [];

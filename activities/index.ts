@@ -1,3 +1,5 @@
+import { backupActivities } from './backup.js';
+import { cleanupActivities } from './cleanup.js';
 import type { Dependencies } from './context.js';
 import { cutOverActivities } from './cut-over.js';
 import { editActivities } from './edits.js';
@@ -6,7 +8,9 @@ import { ingestActivities } from './ingest.js';
 import { mergeActivities } from './merge.js';
 import { notifyActivities } from './notify.js';
 import { planActivities } from './plan.js';
+import { repairActivities } from './repair.js';
 import { replayActivities } from './replay.js';
+import { rollbackActivities } from './rollback.js';
 import { runActivities } from './runs.js';
 import { scheduleActivities } from './schedule.js';
 import { settlementActivities } from './settlements.js';
@@ -16,17 +20,21 @@ import { tableActivities } from './tables.js';
 export function createActivities(dependencies: Dependencies) {
   return {
     ...runActivities(dependencies),
+    ...rollbackActivities(dependencies),
     ...tableActivities(dependencies),
     ...ingestActivities(dependencies),
     ...mergeActivities(dependencies),
     ...replayActivities(dependencies),
     ...guardActivities(dependencies),
+    ...backupActivities(dependencies),
     ...cutOverActivities(dependencies),
     ...settlementActivities(dependencies),
     ...planActivities(dependencies),
     ...editActivities(dependencies),
     ...notifyActivities(dependencies),
     ...scheduleActivities(),
+    ...repairActivities(dependencies),
+    ...cleanupActivities(dependencies),
   };
 }
 export type Activities = ReturnType<typeof createActivities>;

@@ -63,7 +63,7 @@ export function ingestActivities(dependencies: Dependencies) {
   /** Opens one moment of the source: a database snapshot, or, where none can be had, the word that it must be a transaction. */
   const openMoment = activity(
     async (ref: RunRef): Promise<{ moment: Moment; because?: string }> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'ingest');
         if (spec.moment === 'fuzzy')
@@ -98,20 +98,25 @@ export function ingestActivities(dependencies: Dependencies) {
   /** Drops the database snapshots of the pipeline, this run's and those that a terminated one has left. */
   const closeMoment = activity(
     async (ref: RunRef): Promise<void> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
-        const spec = await loadSpec(session, ref);
-        if (spec.moment === 'transaction') return;
-        const address = source(dependencies.config(ref.pipeline));
-        await withSource(address, (pool) =>
-          dropSnapshots(pool, address.database, ref.pipeline, ref.generation),
-        );
-      }),
+      onTarget(
+        dependencies,
+        ref,
+        async (session) => {
+          const spec = await loadSpec(session, ref);
+          if (spec.moment === 'transaction') return;
+          const address = source(dependencies.config(ref.pipeline));
+          await withSource(address, (pool) =>
+            dropSnapshots(pool, address.database, ref.pipeline, ref.generation),
+          );
+        },
+        { ofEnded: true },
+      ),
   );
 
   /** Divides a table into chunks by walking along its key in the snapshot; first and last are open. */
   const planIngest = activity(
     async (ref: RunRef, live: string): Promise<{ chunks: number }> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         const plan = async (pool: mssql.ConnectionPool) => ({
           chunks: await planChunks(session, spec, tableOf(spec, live), pool),
@@ -131,7 +136,7 @@ export function ingestActivities(dependencies: Dependencies) {
     ): Promise<IngestProgress & { finished: boolean }> =>
       onTarget(
         dependencies,
-        ref.pipeline,
+        ref,
         async (session) => {
           const spec = await loadSpec(session, ref);
           const table = tableOf(spec, live);
@@ -160,7 +165,7 @@ export function ingestActivities(dependencies: Dependencies) {
           await session.keptAlive(load);
           return { ...(await ingestProgress(session, spec, live)), finished };
         },
-        { localInfile: true },
+        { localInfile: true, shared: true },
       ),
   );
 
@@ -169,7 +174,7 @@ export function ingestActivities(dependencies: Dependencies) {
     async (ref: RunRef): Promise<Record<string, IngestProgress>> =>
       onTarget(
         dependencies,
-        ref.pipeline,
+        ref,
         async (session) => {
           const spec = await loadSpec(session, ref);
           const first = spec.tables[0];

@@ -52,7 +52,7 @@ export async function mergeNextChunk(
 ): Promise<boolean> {
   return session.transaction(async () => {
     await holdFence(session, ref);
-    const next = await whereToGoOn(session, ref, table.live);
+    const next = await whereToGoOn(session, ref, table.live, 'merge');
     if (next === 'finished') return true;
     const boundary = await session.rows<Record<string, string>>(
       nextBoundary(table, incomingOf(spec, table), next.from, spec.chunkRows),
@@ -70,10 +70,16 @@ export async function mergeNextChunk(
   });
 }
 
-async function whereToGoOn(session: Session, ref: RunRef, live: string): Promise<Boundary | 'finished'> {
+/** Where the next chunk of a step begins, as the ledger's last row says. Part of the caller's transaction. */
+export async function whereToGoOn(
+  session: Session,
+  ref: RunRef,
+  live: string,
+  step: 'merge' | 'copy',
+): Promise<Boundary | 'finished'> {
   // FOR UPDATE: a second attempt of this activity waits here until the first has committed its chunk, or died.
   const rows = await session.rows<{ seq: number; range_to: string | string[] | null }>(
-    sql`SELECT seq, range_to FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = 'merge' ORDER BY seq DESC LIMIT 1 FOR UPDATE`,
+    sql`SELECT seq, range_to FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = ${step} ORDER BY seq DESC LIMIT 1 FOR UPDATE`,
   );
   const last = rows[0];
   if (!last) return { seq: 0, from: null };

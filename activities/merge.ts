@@ -42,7 +42,7 @@ export function mergeActivities(dependencies: Dependencies) {
    */
   const reconcile = activity(
     async (ref: RunRef, live: string): Promise<MergeCounts & { finished: boolean }> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         const table = tableOf(spec, live);
         await setPhase(session, ref, 'reconcile');
@@ -61,7 +61,7 @@ export function mergeActivities(dependencies: Dependencies) {
    */
   const settle = activity(
     async (ref: RunRef): Promise<Record<string, RowCounts>> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await settleGroup(session, spec);
         await replaySettlements(session, ref, spec);
@@ -75,7 +75,7 @@ export function mergeActivities(dependencies: Dependencies) {
   /** By live table: what the rules across the group have taken out of the merge's counts; asked before the swap. */
   const countHeldBack = activity(
     async (ref: RunRef): Promise<Record<string, HeldBackCounts>> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         const counts: Record<string, HeldBackCounts> = {};
         for (const table of spec.tables) counts[table.live] = await heldBackCounts(session, spec, table);
@@ -88,7 +88,7 @@ export function mergeActivities(dependencies: Dependencies) {
     async (
       ref: RunRef,
     ): Promise<Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }>> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'verify');
         const verified: Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }> = {};
@@ -113,7 +113,7 @@ export function mergeActivities(dependencies: Dependencies) {
    */
   const findOrphans = activity(
     async (ref: RunRef): Promise<string | null> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         for (const table of spec.tables) {
           for (const { parent, statement } of orphans(spec, table, 5)) {

@@ -13,7 +13,7 @@ export function planActivities(dependencies: Dependencies) {
   /** Writes down what stage would make of live, before it is dropped. @param counts what the run counted, by table */
   const describePlan = activity(
     async (ref: RunRef, counts: TableReport[], stops: string[], rowsMax: number): Promise<void> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         const tables: PlannedTable[] = [];
         for (const table of spec.tables) {

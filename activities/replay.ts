@@ -43,7 +43,7 @@ export function replayActivities(dependencies: Dependencies) {
   /** Replays in rounds until few edits wait. */
   const replay = activity(
     async (ref: RunRef): Promise<Replayed> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'replay');
         await replaySettlements(session, ref, spec);

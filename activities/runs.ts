@@ -1,9 +1,10 @@
 import type { Config } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
 import type { NoticeKind } from '../src/model/messages.js';
-import { control, physicalTable } from '../src/model/names.js';
+import { control, GENERATION_MAX, physicalTable } from '../src/model/names.js';
 import type { Report } from '../src/model/report.js';
-import { baseGenerationOf, type RunSpec, rollbackOf, withoutBase } from '../src/model/spec.js';
+import { baseGenerationOf, type RunSpec, withoutBase } from '../src/model/spec.js';
+import { evictUpTo, forgetAttempts } from '../src/mysql/attempts.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
 import { publishedGeneration, publishedSpec } from '../src/mysql/published.js';
@@ -13,7 +14,7 @@ import { type Facts, gatherFacts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, join, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, onTarget, type RunRef, tableExists } from './context.js';
+import { activity, type Dependencies, onTarget, type RunRef } from './context.js';
 import { runEnded } from './observe.js';
 
 export interface Begun extends RunRef {
@@ -25,6 +26,8 @@ export interface Begun extends RunRef {
   /** what has no base although live was published before, so that firstRun decides: of a table that is new no column is named */
   withoutBase?: { table: string; columns: string[] }[];
   approve: RunSpec['approve'];
+  /** live is also copied before the cut-over */
+  copies?: boolean;
   /** Temporal knows the search attributes of runs */
   searchAttributes?: boolean;
   /** what the pipeline's webhook wants to be told of */
@@ -44,10 +47,11 @@ export function runActivities(dependencies: Dependencies) {
       const facts = await gatherFacts(config);
       if (kind === 'plan') facts.held = null;
       refuseIfDecided(config, facts);
-      return onTarget(dependencies, pipeline, async (session) => {
+      return onTarget(dependencies, beginning(pipeline), async (session) => {
         for (const statement of createControlTables()) await session.run(statement);
         const known = await specOfRun(session, pipeline, runId);
         if (known) return begun(known, dependencies);
+        await evictOthers(session, pipeline);
         if ((await publishedGeneration(session, pipeline)) === 0) await session.run(createMarker(pipeline));
         const spec = await session.transaction(async () => {
           for (const table of kind === 'plan' ? [] : config.tables) {
@@ -80,67 +84,26 @@ export function runActivities(dependencies: Dependencies) {
           await insertRun(session, frozen, kind === 'plan' ? 'plan' : frozen.kind);
           return frozen;
         });
+        await shutOutOlder(session, spec);
         return begun(spec, dependencies);
       });
     },
   );
 
-  /** Begins a rollback of the latest published run; refuses where its backup or its first-touch images are gone. */
-  const beginRollback = activity(
-    async (pipeline: string, runId: string): Promise<Begun> =>
-      onTarget(dependencies, pipeline, async (session) => {
-        for (const statement of createControlTables()) await session.run(statement);
-        const known = await specOfRun(session, pipeline, runId);
-        if (known) return begun(known, dependencies);
-        const at = await publishedGeneration(session, pipeline);
-        const rows = await session.rows<{ spec: string | RunSpec }>(
-          sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND generation = ${at}`,
-        );
-        const found = rows[0]?.spec;
-        if (at === 0 || !found)
-          throw new StageswapError(
-            'NothingToRollBack',
-            `${pipeline} has published nothing that could be rolled back`,
-          );
-        const undone = typeof found === 'string' ? (JSON.parse(found) as RunSpec) : found;
-        for (const table of undone.tables) {
-          for (const kind of ['backup', 'firstTouch'] as const) {
-            if (!(await tableExists(session, physicalTable(at, kind, table.live)))) {
-              throw new StageswapError(
-                'NothingToRollBack',
-                `the ${kind} of ${table.live} from run ${at} is gone: its rollback window has closed`,
-              );
-            }
-          }
-        }
-        const spec = await session.transaction(async () => {
-          const generation = await nextGeneration(session, pipeline);
-          const fingerprints: Record<string, string> = {};
-          for (const { live } of undone.tables)
-            fingerprints[live] = (await definitionOf(session, live)).fingerprint;
-          await refuseOtherColumns(session, undone);
-          const rollback = rollbackOf(undone, { runId, generation, fingerprints });
-          await insertRun(session, rollback, rollback.kind);
-          return rollback;
-        });
-        return begun(spec, dependencies);
-      }),
-  );
-
   /** Ends a run: its report stays in MySQL. */
   const end = activity(async (ref: RunRef, report: Report): Promise<void> => {
-    await onTarget(dependencies, ref.pipeline, async (session) =>
+    const keepReport = async (session: Session) =>
       session.run(
         sql`UPDATE ${id(control.run)} SET report = ${JSON.stringify(report)}, outcome = ${report.outcome}, phase = 'ended', ended_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
-      ),
-    );
+      );
+    await onTarget(dependencies, ref, keepReport, { ofEnded: true });
     runEnded(ref.pipeline, report.outcome, report.ms);
   });
 
   /** Conflicts of a run, by live table. */
   const countConflicts = activity(
     async (ref: RunRef): Promise<Record<string, number>> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const rows = await session.rows<{ live: string; n: string }>(
           sql`SELECT live, COUNT(*) AS n FROM ${id(control.conflict)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} GROUP BY live`,
         );
@@ -148,10 +111,24 @@ export function runActivities(dependencies: Dependencies) {
       }),
   );
 
-  return { begin, beginRollback, end, countConflicts };
+  return { begin, end, countConflicts };
 }
 
-function begun(spec: RunSpec, dependencies: Dependencies): Begun {
+/** Whose session it is while the run has no generation yet. */
+export const beginning = (pipeline: string): RunRef => ({ pipeline, generation: 0 });
+
+/** A run that begins under the pipeline's workflow id is the only one: whoever else is at work there has slept, or its workflow is gone. */
+export async function evictOthers(session: Session, pipeline: string): Promise<void> {
+  await evictUpTo(session, pipeline, GENERATION_MAX);
+}
+
+/** Those who came in while the generation was being raised; from now on the generation itself keeps them out. */
+export async function shutOutOlder(session: Session, { pipeline, generation }: RunRef): Promise<void> {
+  await evictUpTo(session, pipeline, generation - 1);
+  await forgetAttempts(session, pipeline, generation);
+}
+
+export function begun(spec: RunSpec, dependencies: Dependencies): Begun {
   const { webhook } = dependencies.config(spec.pipeline);
   return {
     pipeline: spec.pipeline,
@@ -162,6 +139,7 @@ function begun(spec: RunSpec, dependencies: Dependencies): Begun {
     firstPublish: spec.kind === 'publish' && spec.baseGeneration === null,
     withoutBase: spec.kind === 'publish' ? withoutBaseIn(spec) : [],
     approve: spec.approve,
+    copies: spec.backup === 'copy',
     searchAttributes: dependencies.searchAttributes ?? false,
     ...(webhook ? { webhook: { on: webhook.on, conflictsMax: webhook.conflictsMax } } : {}),
     approvalHoursMax: spec.approvalHoursMax,
@@ -189,32 +167,6 @@ function refuseIfDecided(config: Config, facts: Facts): void {
     );
 }
 
-/**
- * A rollback writes the columns that live had when it was published. One that a migration has added since is not among
- * them, nor in the backup: its values would be gone.
- */
-async function refuseOtherColumns(session: Session, undone: RunSpec): Promise<void> {
-  const names = undone.tables.map((table) => table.live);
-  const tables = await readLiveTables(session.connection, undone.schema, names);
-  for (const table of undone.tables) {
-    const then = [...table.columns.map((column) => column.live), ...table.unmapped];
-    const now = (tables.find(({ name }) => name === table.live)?.columns ?? []).filter(
-      (column) => !column.generated,
-    );
-    const kept = (column: { name: string; columnType: string }, among: typeof then) =>
-      among.some(({ name, columnType }) => name === column.name && columnType === column.columnType);
-    const changed = [
-      ...now.filter((column) => !kept(column, then)),
-      ...then.filter((column) => !now.some(({ name }) => name === column.name)),
-    ].map(({ name }) => name);
-    if (changed.length > 0)
-      throw new StageswapError(
-        'LiveChanged',
-        `columns of ${table.live} are not those that run ${undone.generation} published: ${changed.join(', ')}. Live is untouched. Undo the migration and roll back again, or publish instead.`,
-      );
-  }
-}
-
 /** Preflight saw no other claim, but another pipeline's run may have begun at the same time: the row decides. */
 async function refuseClaimed(session: Session, pipeline: string, tables: string[]): Promise<void> {
   const claims = await session.rows<{ live: string; pipeline: string }>(
@@ -229,7 +181,7 @@ async function refuseClaimed(session: Session, pipeline: string, tables: string[
 }
 
 /** Raises the generation: waits for writers of the old one, whose fence holds the row, and shuts them out from then on. */
-async function nextGeneration(session: Session, pipeline: string): Promise<number> {
+export async function nextGeneration(session: Session, pipeline: string): Promise<number> {
   await session.run(
     sql`INSERT INTO ${id(control.pipeline)} (pipeline, generation) VALUES (${pipeline}, 1) ON DUPLICATE KEY UPDATE generation = generation + 1`,
   );
@@ -239,7 +191,11 @@ async function nextGeneration(session: Session, pipeline: string): Promise<numbe
   return Number(rows[0]?.generation);
 }
 
-async function specOfRun(session: Session, pipeline: string, runId: string): Promise<RunSpec | undefined> {
+export async function specOfRun(
+  session: Session,
+  pipeline: string,
+  runId: string,
+): Promise<RunSpec | undefined> {
   const rows = await session.rows<{ spec: string | RunSpec }>(
     sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND run_id = ${runId}`,
   );
@@ -247,7 +203,11 @@ async function specOfRun(session: Session, pipeline: string, runId: string): Pro
   return typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
 }
 
-async function insertRun(session: Session, spec: RunSpec, kind: RunSpec['kind'] | 'plan'): Promise<void> {
+export async function insertRun(
+  session: Session,
+  spec: RunSpec,
+  kind: RunSpec['kind'] | 'plan',
+): Promise<void> {
   await session.run(
     sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES (${spec.pipeline}, ${spec.generation}, ${spec.runId}, ${kind}, 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
   );

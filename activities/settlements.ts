@@ -34,7 +34,7 @@ export function settlementActivities(dependencies: Dependencies) {
    */
   const closeConflicts = activity(
     async (ref: RunRef): Promise<void> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         if (spec.kind === 'rollback') await takeBack(session, spec, spec.baseGeneration ?? 0);
         else await closeOver(session, spec);
@@ -136,7 +136,8 @@ async function idsOf(session: Session, statement: Fragment): Promise<string[]> {
   return (await session.rows<{ id: string | number }>(statement)).map((row) => String(row.id));
 }
 
-async function closeOver(session: Session, spec: RunSpec): Promise<void> {
+/** Closes, after a publish, the conflicts and settlements that are over. Needs the run's table of replay keys. */
+export async function closeOver(session: Session, spec: RunSpec): Promise<void> {
   await session.transaction(async () => {
     await session.run(closeApplied(spec));
     await session.run(closeSettled(spec));

@@ -1,6 +1,9 @@
 import { StageswapError } from '../src/model/failures.js';
+import { retained } from '../src/model/lineage.js';
 import {
+  constraintName,
   control,
+  IDENTIFIER_CHARACTERS_MAX,
   isMadeByRun,
   markerTable,
   parsePhysicalName,
@@ -8,10 +11,12 @@ import {
   type TableKind,
 } from '../src/model/names.js';
 import { baseGenerationOf, type RunSpec, type TableSpec } from '../src/model/spec.js';
+import { evictUpTo } from '../src/mysql/attempts.js';
 import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
-import { indexesOf } from '../src/mysql/fingerprint.js';
+import { checksOf, indexesOf } from '../src/mysql/fingerprint.js';
 import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
+import { pastRunsOf } from '../src/mysql/past-runs.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { withinWidth } from '../src/mysql/width.js';
 import { carryBase } from '../src/sql/base.js';
@@ -27,7 +32,7 @@ import {
   createMerged,
   createStage,
 } from '../src/sql/stage.js';
-import { id, join, sql } from '../src/sql/text.js';
+import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
 import {
   activity,
   type Dependencies,
@@ -54,6 +59,7 @@ const RUN_TABLES = [
   'work',
   'log',
   'firstTouch',
+  'copy',
 ] as const satisfies TableKind[];
 
 /** Makes, and takes away, what a run owns in the target: its tables, capture's triggers, and in the end all of it. */
@@ -61,7 +67,7 @@ export function tableActivities(dependencies: Dependencies) {
   /** Makes the run's tables; live is only read. */
   const prepare = activity(
     async (ref: RunRef): Promise<void> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'prepare');
         await takeBack(session, spec, (spec.kind === 'rollback' ? spec.undoes : spec.baseGeneration) ?? 0);
@@ -80,7 +86,7 @@ export function tableActivities(dependencies: Dependencies) {
    */
   const capture = activity(
     async (ref: RunRef): Promise<void> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'capture');
         for (const table of spec.tables) {
@@ -113,31 +119,19 @@ export function tableActivities(dependencies: Dependencies) {
   /** Compensation: everything that the run made goes, live stays as it is. After the swap it does nothing: the tables decide. */
   const undo = activity(
     async (ref: RunRef): Promise<{ undone: boolean }> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
-        const spec = await loadSpec(session, ref);
-        if (!(await shutOut(session, spec))) return { undone: false };
-        if (spec.kind === 'rollback') await session.run(releaseFromRollback(spec));
-        for (const table of spec.tables) {
-          const names = logTriggers(spec, table).map(({ name }) => name);
-          await dropTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));
-        }
-        await session.run(sql`SET SESSION foreign_key_checks = 0`);
-        for (const table of [...spec.tables].reverse()) {
-          for (const kind of RUN_TABLES) {
-            await session.run(
-              sql`DROP TABLE IF EXISTS ${id(physicalTable(spec.generation, kind, table.live))}`,
-            );
-          }
-        }
-        await session.run(
-          sql`DELETE FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
-        );
-        await session.run(
-          sql`DELETE FROM ${id(control.conflict)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
-        );
-        await session.run(takeBackRun(spec));
-        return { undone: true };
-      }),
+      onTarget(
+        dependencies,
+        ref,
+        async (session) => {
+          const spec = await loadSpec(session, ref);
+          // The steps before have ended: one of them that is still there has slept, and may hold the fence.
+          await evictUpTo(session, ref.pipeline, ref.generation);
+          if (!(await shutOut(session, spec))) return { undone: false };
+          await takeBackTables(dependencies, session, spec);
+          return { undone: true };
+        },
+        { ofEnded: true },
+      ),
   );
 
   /**
@@ -146,7 +140,7 @@ export function tableActivities(dependencies: Dependencies) {
    */
   const cleanup = activity(
     async (ref: RunRef): Promise<{ dropped: string[] }> =>
-      onTarget(dependencies, ref.pipeline, async (session) => {
+      onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'cleanup');
         const dropped: string[] = [];
@@ -154,7 +148,7 @@ export function tableActivities(dependencies: Dependencies) {
         const at = await publishedGeneration(session, ref.pipeline);
         const lives = await livesOf(session, spec);
         const made = await tablesOfRuns(session, lives);
-        const kept = await keptGenerations(session, spec, at, made);
+        const kept = retained(at, await pastRunsOf(session, ref.pipeline, at), spec.backups);
         // Triggers before the tables they write to (TRAPS "the swap").
         for (const { name, kind } of made) {
           if (kind !== 'o') continue;
@@ -188,6 +182,29 @@ async function makeTables(session: Session, spec: RunSpec, table: TableSpec): Pr
   if (spec.kind === 'publish') await session.run(createFirstTouch(spec, table));
 }
 
+/** Drops what a run made before its swap, triggers before the tables that they write to, and what it wrote down. */
+export async function takeBackTables(
+  dependencies: Dependencies,
+  session: Session,
+  spec: RunSpec,
+): Promise<void> {
+  const { pipeline, generation } = spec;
+  if (spec.kind === 'rollback') await session.run(releaseFromRollback(spec));
+  for (const table of spec.tables) {
+    const names = logTriggers(spec, table).map(({ name }) => name);
+    await dropTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));
+  }
+  await session.run(sql`SET SESSION foreign_key_checks = 0`);
+  for (const table of [...spec.tables].reverse())
+    for (const kind of RUN_TABLES)
+      await session.run(sql`DROP TABLE IF EXISTS ${id(physicalTable(generation, kind, table.live))}`);
+  for (const written of [control.chunk, control.conflict])
+    await session.run(
+      sql`DELETE FROM ${id(written)} WHERE pipeline = ${pipeline} AND generation = ${generation}`,
+    );
+  await session.run(takeBackRun(spec));
+}
+
 /**
  * Makes stage without the indexes that a bulk merge would only slow down, and of which the unique ones would refuse what
  * the rules across the group are to decide. `settle` builds them.
@@ -195,8 +212,29 @@ async function makeTables(session: Session, spec: RunSpec, table: TableSpec): Pr
 async function createBareStage(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
   const stage = physicalTable(spec.generation, 'stage', table.live);
   await session.run(createStage(spec, table));
+  await nameChecks(session, spec, table);
   await dropIndexes(session, stage);
   if (table.uniqueIndexes.length > 0) await session.run(createMerged(spec, table));
+}
+
+/**
+ * Gives stage's CHECK constraints live's names, with the generation: made LIKE live they have names of MySQL's own. Those that
+ * MySQL has named in live it names again at the RENAME.
+ */
+async function nameChecks(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  const stage = physicalTable(spec.generation, 'stage', table.live);
+  const ofLive = await checksOf(session, table.live);
+  const ofStage = await checksOf(session, stage);
+  const changes: Fragment[] = [];
+  for (const [index, { name, definition }] of ofLive.entries()) {
+    const given = ofStage[index];
+    const kept = constraintName(name, spec.generation);
+    if (given?.definition !== definition || name.startsWith(`${table.live}_chk_`)) continue;
+    if (ofStage.some((check) => check.name === kept)) continue; // an earlier attempt has named it
+    if (kept.length > IDENTIFIER_CHARACTERS_MAX) continue; // preflight has said so
+    changes.push(sql`DROP CHECK ${id(given.name)}`, sql`ADD CONSTRAINT ${id(kept)} ${raw(definition)}`);
+  }
+  if (changes.length > 0) await session.run(sql`ALTER TABLE ${id(stage)} ${join(changes)}`);
 }
 
 export async function dropIndexes(session: Session, table: string): Promise<void> {
@@ -208,7 +246,7 @@ export async function dropIndexes(session: Session, table: string): Promise<void
 }
 
 /** Gives the rows that a published run held back the base that they have from then on; a crash before it is mended by the next run. */
-async function carryBaseOf(session: Session, ref: RunRef, generation: number): Promise<void> {
+export async function carryBaseOf(session: Session, ref: RunRef, generation: number): Promise<void> {
   const published = await loadSpec(session, { pipeline: ref.pipeline, generation });
   for (const table of published.tables) {
     const heldBack = physicalTable(generation, 'heldBack', table.live);
@@ -244,34 +282,6 @@ async function tablesOfRuns(session: Session, lives: Set<string>): Promise<MadeT
     const parsed = parsePhysicalName(name);
     return parsed && lives.has(parsed.live) ? [{ name, ...parsed }] : [];
   });
-}
-
-/** `<generation><kind>` of the tables that stay: the base, the base before it, and the last N backups with the newest first-touch images. */
-async function keptGenerations(
-  session: Session,
-  spec: RunSpec,
-  at: number,
-  made: MadeTable[],
-): Promise<Set<string>> {
-  const kept = new Set<string>();
-  // What was swapped the tables say: a run whose steps after the swap failed is stored as failed, and its backup is one like any other.
-  const runs = await session.rows<{ generation: string }>(
-    sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${spec.pipeline} AND kind = 'publish' AND generation <= ${at} ORDER BY generation DESC`,
-  );
-  const swapped = new Set(made.filter(({ kind }) => kind === 'o').map(({ generation }) => generation));
-  const bases = new Set<number>([at]);
-  if (spec.kind === 'publish' && spec.baseGeneration !== null) bases.add(spec.baseGeneration);
-  for (const generation of bases) for (const kind of ['n', 'h']) kept.add(`${generation}${kind}`);
-  kept.add(`${spec.generation}o`);
-  if (spec.kind === 'publish') kept.add(`${spec.generation}t`);
-  let backups = spec.kind === 'publish' ? 1 : 0;
-  for (const run of runs) {
-    const generation = Number(run.generation);
-    if (generation === spec.generation || backups >= spec.backups || !swapped.has(generation)) continue;
-    kept.add(`${generation}o`);
-    backups += 1;
-  }
-  return kept;
 }
 
 export async function triggersOf(session: Session, table: string): Promise<string[]> {
@@ -325,10 +335,10 @@ async function shutOut(session: Session, spec: RunSpec): Promise<boolean> {
 }
 
 /** DDL on live: only with live locked, the fence held, and the generation checked; the lock is asked for in short attempts. */
-async function underLock(
+export async function underLock(
   dependencies: Dependencies,
   session: Session,
-  spec: RunSpec,
+  spec: Pick<RunSpec, 'pipeline' | 'generation' | 'cutOver'>,
   tables: string[],
   work: () => Promise<void>,
   { owned } = { owned: true },

@@ -97,7 +97,8 @@ test('what a configuration leaves out has these defaults', () => {
     assertions: [],
     cutOver: { lockAttemptMsMax: 50, attemptsMax: 200, heldMsMax: 250 },
     backups: 1,
-    retention: { conflictsDays: 365, editsDays: 90, reportsDays: 365 },
+    backup: 'rename',
+    retention: { conflictsDays: 365, editsDays: 90, reportsDays: 365, rollbackDays: 7 },
     tables: [
       {
         source: 'dbo.Customer',

@@ -453,7 +453,7 @@ describe('of a live table, a run refuses', () => {
     const { refusals, warnings } = decided(withCustomer({ checks }));
     expect(refusals).toEqual([]);
     expect(warnings.map(({ what }) => what)).toEqual([
-      'MySQL will rename CHECK constraints positive to customer_chk_<n>',
+      'CHECK constraint positive will be called positive__ss<generation>: backups keep the old name',
       'foreign key invoice_customer will be called invoice_customer__ss<generation>: backups keep the old name',
     ]);
   });

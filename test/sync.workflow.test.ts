@@ -49,6 +49,9 @@ const RUN = {
   approvalHoursMax: 72,
 };
 
+const ROLLED_BACK = { undid: 1, backup: 1, editsKept: true, stale: 0, staying: 0, editsLost: 0 };
+const REPAIRED = { done: [], left: [] };
+
 /** Activities that note their names; `change` replaces some of them. */
 function noting(notes: string[], change: Partial<Activities> = {}): Activities {
   const note =
@@ -70,6 +73,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
   const plain = {
     begin: note('begin', RUN),
     beginRollback: note('beginRollback', RUN),
+    describeRollback: note('describeRollback', ROLLED_BACK),
     prepare: note('prepare', undefined),
     openMoment: note('openMoment', { moment: 'snapshot' as const }),
     planIngest: note('planIngest', { chunks: 1 }),
@@ -87,6 +91,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
     findOrphans: note('findOrphans', null),
     countHeldBack: note('countHeldBack', {}),
     backup: note('backup', { backups: [] }),
+    copyLive: note('copyLive', { finished: true, chunksDone: 1 }),
     cutOver: note('cutOver', {
       attempts: 1,
       heldMs: 5,
@@ -104,6 +109,13 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
     cleanup: note('cleanup', { dropped: [] }),
     undo: note('undo', { undone: true }),
     end: note('end', undefined),
+    beginRepair: note('beginRepair', { begun: RUN, found: [], undecided: [] }),
+    closeWindow: note('closeWindow', { closed: null, because: 'the test' }),
+    dropUnneeded: note('dropUnneeded', { dropped: [] }),
+    repairTriggers: note('repairTriggers', REPAIRED),
+    repairRuns: note('repairRuns', REPAIRED),
+    repairTables: note('repairTables', REPAIRED),
+    repairSource: note('repairSource', REPAIRED),
     notify: async () => ({ sent: false }),
     applyEdits: async (_pipeline: string, edits: EditBatch['edits']) => {
       notes.push(...edits.map((edit) => `edit ${edit.editId}`));
@@ -115,7 +127,7 @@ function noting(notes: string[], change: Partial<Activities> = {}): Activities {
 
 async function withRun<T>(
   activities: Activities,
-  type: 'sync' | 'rollback' | 'plan',
+  type: 'sync' | 'rollback' | 'plan' | 'cleanup' | 'repair',
   work: (handle: WorkflowHandle) => Promise<T>,
 ): Promise<T> {
   const taskQueue = `test-${Math.random()}`;
@@ -633,10 +645,38 @@ describe('a run', () => {
       expect(notes.filter((note) => note === name)).toEqual([name]);
   }, 240_000);
 
+  it('is cleaned up after, and repaired, by workflows that take nothing back', async () => {
+    const notes: string[] = [];
+    const cleaned = (await withRun(noting(notes), 'cleanup', (handle) => handle.result())) as Report;
+    expect(notes.splice(0)).toEqual(['closeWindow', 'dropUnneeded']);
+    expect(cleaned).toMatchObject({ outcome: 'cleaned', cleanup: { closed: null, dropped: [] } });
+    const repaired = (await withRun(noting(notes), 'repair', (handle) => handle.result())) as Report;
+    expect(notes.splice(0)).toEqual([
+      'beginRepair',
+      'repairTriggers',
+      'repairRuns',
+      'repairTables',
+      'repairSource',
+      'end',
+    ]);
+    expect(repaired).toMatchObject({ outcome: 'repaired', repair: { found: [], done: [], left: [] } });
+  });
+
+  it('that a person must decide upon is left alone by repair, and told', async () => {
+    const notes: string[] = [];
+    const undecided = [{ what: 'two markers', cure: 'drop one' }];
+    const beginRepair = async () => ({ begun: null, found: [], undecided });
+    const run = withRun(noting(notes, { beginRepair }), 'repair', (handle) => handle.result());
+    await expect(run).rejects.toMatchObject({
+      cause: { type: 'NotRepaired', message: 'left to a person: two markers: drop one' },
+    });
+    expect(notes).toEqual([]);
+  });
+
   it('rolls back through the same cut-over', async () => {
     const notes: string[] = [];
     const report = (await withRun(noting(notes), 'rollback', (handle) => handle.result())) as Report;
-    expect(report.outcome).toBe('rolledBack');
+    expect(report).toMatchObject({ outcome: 'rolledBack', rollback: ROLLED_BACK });
     expect(notes).toEqual([
       'beginRollback',
       'prepare',
@@ -646,6 +686,7 @@ describe('a run', () => {
       'verify',
       'countConflicts',
       'guard',
+      'describeRollback',
       'replay',
       'findOrphans',
       'countHeldBack',

@@ -30,7 +30,7 @@ export type Undo = (compensation: () => Promise<unknown>) => void;
  */
 export async function governed(
   input: { pipeline: string; continued?: Continued },
-  success: 'published' | 'rolledBack' | 'planned',
+  success: 'published' | 'rolledBack' | 'planned' | 'repaired' | 'cleaned',
   finish: (state: RunState) => Promise<void>,
   steps: (state: RunState, undo: Undo) => Promise<void>,
 ): Promise<Report> {
@@ -99,7 +99,8 @@ async function tellOutcome(
 }
 
 function reasonOf(state: RunState, error: unknown): Problem {
-  if (error instanceof Aborted || isCancellation(error))
+  // An activity that is cancelled on a worker that hangs ends by its heartbeat's timeout: aborted all the same.
+  if (state.abortReason !== undefined || error instanceof Aborted || isCancellation(error))
     return { type: state.abortType, message: state.abortReason ?? 'cancelled', aborted: true };
   return problemOf(error);
 }

@@ -13,7 +13,7 @@ import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
 import type { Reason } from '../src/model/approval.js';
 import { type Notice, type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
-import type { PhaseReport, Report, TableReport } from '../src/model/report.js';
+import type { Cleaned, PhaseReport, Repair, Report, RolledBack, TableReport } from '../src/model/report.js';
 import { tell } from './notices.js';
 import { storyOf } from './story.js';
 
@@ -66,6 +66,8 @@ interface Figures {
   replayedBefore: number;
   replayedUnderLock: number;
   cutOver: Report['cutOver'];
+  /** what a rollback has found */
+  rollback?: RolledBack;
 }
 
 /** What a run knows about itself: how far it is, what steers it, its report for the end. */
@@ -76,6 +78,9 @@ export class RunState {
   abortType = 'Aborted';
   /** the tables say that the RENAME was executed: from here on only forward */
   swapped = false;
+  /** what repair has found and done */
+  repair: Repair | undefined;
+  cleanup: Cleaned | undefined;
   /** this execution is about to end: edits that came now would keep it from that for ever */
   ending = false;
   figures: Figures = {
@@ -362,6 +367,9 @@ export class RunState {
       cutOver,
       phases: this.#phases,
       ...(this.gate.approved.length > 0 ? { approved: this.gate.approved.map(({ text }) => text) } : {}),
+      ...(this.figures.rollback ? { rollback: this.figures.rollback } : {}),
+      ...(this.cleanup ? { cleanup: this.cleanup } : {}),
+      ...(this.repair ? { repair: this.repair } : {}),
       ...(problem ? { problem: problem.message, problemType: problem.type } : {}),
     };
   }

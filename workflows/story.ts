@@ -76,7 +76,7 @@ function findings({ tables, edits, cutOver }: Report): string[] {
     );
   if (cutOver.attempts > 0)
     found.push(
-      `Cut-over: live was locked for ${cutOver.heldMs.toFixed(1)} ms; ${cutOver.attempts} attempts to lock.`,
+      `Cut-over: live was locked for ${cutOver.incomplete ? 'at least ' : ''}${cutOver.heldMs.toFixed(1)} ms; ${cutOver.attempts} attempts to lock.`,
     );
   return found;
 }

@@ -1,4 +1,4 @@
-import { CancellationScope, isCancellation, log, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, isCancellation, log, patched, workflowInfo } from '@temporalio/workflow';
 import type { PlanInput, RollbackInput, SyncInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
 import { gate, lookAtGuards } from './gate.js';
@@ -58,14 +58,23 @@ export async function rollback(input: RollbackInput & { continued?: Continued })
   return governed(input, 'rolledBack', finish, async (state, undo) => {
     await state.phase('preflight', async () =>
       state.begin(
-        await preflight('find the backup').beginRollback(input.pipeline, workflowInfo().firstExecutionRunId),
+        await preflight('find the backup').beginRollback(
+          input.pipeline,
+          workflowInfo().firstExecutionRunId,
+          input.backup,
+        ),
       ),
     );
     undo(() => takeBack(state));
     await state.phase('prepare', () => step('make stage and log').prepare(state.run));
     await state.phase('capture', () => capture(state));
     await state.phase('reconcile', () => reconcile(state));
-    await state.phase('verify', () => verify(state));
+    await state.phase('verify', async () => {
+      await verify(state);
+      if (!patched('rollback-tells-edits')) return; // one that began before
+      const tell = () => step('tell what becomes of edits since the swap').describeRollback(state.run);
+      state.figures.rollback = await state.interruptible(tell);
+    });
     await publish(state);
   });
 }
@@ -78,8 +87,14 @@ async function publish(state: RunState): Promise<void> {
   });
   await state.phase('backup', async () => {
     await step('make sure that the swap can make the backup').backup(state.run);
+    if (state.run.copies) for (const table of state.run.tables) await copyLive(state, table);
   });
   await state.phase('cutOver', () => cutOver(state));
+}
+
+async function copyLive(state: RunState, table: string): Promise<void> {
+  const copy = () => step(`${table}: live → copy`).copyLive(state.run, table);
+  while (!(await state.interruptible(copy)).finished) await state.checkpoint();
 }
 
 /** final sync → cleanup: what is left after the swap, whatever ended the steps before it. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { type Progress, QUERIES, TASK_QUEUE } from '../model/messages.js';
-import { EXIT, type ExitCode, exitCodeOf, type Report } from '../model/report.js';
+import { EXIT, type ExitCode, exitCodeOf, type Report, type Started } from '../model/report.js';
 import { CommandError } from './failure.js';
 import { note, print, printJson } from './output.js';
 import { progressView } from './progress-view.js';
@@ -16,7 +16,7 @@ const OUTAGE_MS_MAX = 120_000;
 
 export interface FollowOptions {
   pipeline: string;
-  asked: 'run' | 'rollback' | 'plan';
+  asked: Started;
   json: boolean;
   /** prints the report of one that succeeded, where that is more than a report; @returns the exit code */
   show?: (report: Report) => Promise<ExitCode>;

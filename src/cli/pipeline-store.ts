@@ -1,6 +1,7 @@
 import { control } from '../model/names.js';
 import type { Plan } from '../model/plan.js';
 import type { Report } from '../model/report.js';
+import type { RollbackFindings } from '../model/rollback.js';
 import { errorNumber, type Row, type Session } from '../mysql/connection.js';
 import { createControlTables } from '../sql/control.js';
 import { type Fragment, id, sql } from '../sql/text.js';
@@ -71,6 +72,19 @@ export async function readPlan(session: Session, pipeline: string, runId: string
     sql`SELECT CAST(plan AS CHAR) AS plan FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND run_id = ${runId} AND plan IS NOT NULL`,
   );
   return row?.plan ? (JSON.parse(row.plan) as Plan) : undefined;
+}
+
+/** What a rollback found of edits since the swap; undefined: there is none by this run id. */
+export async function readRollback(
+  session: Session,
+  pipeline: string,
+  runId: string,
+): Promise<RollbackFindings | undefined> {
+  const [row] = await rowsIfAny(
+    session,
+    sql`SELECT CAST(plan AS CHAR) AS plan FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND run_id = ${runId} AND kind = 'rollback' AND plan IS NOT NULL`,
+  );
+  return row?.plan ? (JSON.parse(row.plan) as RollbackFindings) : undefined;
 }
 
 /** The latest runs, newest first. */

@@ -1,5 +1,12 @@
 import Table from 'cli-table3';
-import { momentText, type Outcome, type Report } from '../model/report.js';
+import {
+  type Cleaned,
+  momentText,
+  type Outcome,
+  type Repair,
+  type Report,
+  type RolledBack,
+} from '../model/report.js';
 import { colours } from './colours.js';
 
 /** A report as text for people: the outcome, a table of tables, edits, cut-over and phases. */
@@ -8,11 +15,14 @@ export function reportText(report: Report): string {
     `${colours.bold(report.pipeline)}  ${outcomeText(report.outcome)}  in ${duration(report.ms)}  ${colours.dim(`run ${report.runId}`)}`,
   ];
   if (report.problem) parts.push(colours.yellow(report.problem));
+  if (report.cleanup) return [...parts, cleanupText(report.cleanup)].join('\n');
+  if (report.repair) return [...parts, ...repairText(report.repair)].join('\n');
   if (report.moment) parts.push(`moment of the source: ${momentText(report)}`);
   if (report.tables.length > 0) parts.push(tablesText(report));
   for (const { table, decidedByFirstRun } of report.tables)
     if (decidedByFirstRun > 0)
       parts.push(`${table}: firstRun decided ${count(decidedByFirstRun)} values that have no base`);
+  if (report.rollback) parts.push(rollbackText(report.rollback));
   const { edits, cutOver } = report;
   parts.push(
     `edits: ${count(edits.captured)} captured, ${count(edits.replayedBefore)} replayed before the lock, ` +
@@ -20,7 +30,7 @@ export function reportText(report: Report): string {
   );
   if (cutOver.attempts > 0) {
     parts.push(
-      `cut-over: locked ${ms(cutOver.heldMs)}, pending at most ${ms(cutOver.queuedMs)}, ` +
+      `cut-over: locked ${cutOver.incomplete ? 'at least ' : ''}${ms(cutOver.heldMs)}, pending at most ${ms(cutOver.queuedMs)}, ` +
         `${cutOver.attempts} ${cutOver.attempts === 1 ? 'attempt' : 'attempts'}`,
     );
   }
@@ -28,6 +38,29 @@ export function reportText(report: Report): string {
     parts.push(`phases: ${report.phases.map((phase) => `${phase.name} ${duration(phase.ms)}`).join(' · ')}`);
   }
   return parts.join('\n');
+}
+
+function cleanupText({ closed, because, dropped }: Cleaned): string {
+  const window = closed === null ? because : `closed the rollback window of publish ${closed}: ${because}`;
+  return dropped.length === 0 ? window : `${window}\ndropped ${dropped.join(', ')}`;
+}
+
+function rollbackText({ undid, backup, editsKept, stale, staying, editsLost }: RolledBack): string {
+  if (!editsKept)
+    return colours.yellow(
+      `backup ${backup} is restored as it was: of ${count(editsLost)} rows edits since publish ${undid} are not kept`,
+    );
+  const lines = [`publish ${undid} is taken back; what clients changed since is kept`];
+  if (staying > 0) lines.push(`${count(staying)} rows that are not in the backup stay`);
+  if (stale > 0)
+    lines.push(
+      colours.yellow(`${count(stale)} fields were set back to their old values since the swap: stale forms?`),
+    );
+  return lines.join('\n');
+}
+
+function repairText({ done, left }: Repair): string[] {
+  return [...done.map((line) => `  ${line}`), ...left.map((line) => colours.yellow(`  left: ${line}`))];
 }
 
 function tablesText(report: Report): string {
@@ -60,6 +93,10 @@ export function outcomeText(outcome: Outcome): string {
       return colours.green('rolled back');
     case 'planned':
       return colours.green('planned');
+    case 'repaired':
+      return colours.green('repaired');
+    case 'cleaned':
+      return colours.green('cleaned up');
     case 'waiting':
       return colours.yellow('waits for a human');
     case 'aborted':

@@ -2,14 +2,16 @@ import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/c
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import {
+  type CleanupInput,
   type PlanInput,
+  type RepairInput,
   type RollbackInput,
   type SyncInput,
   TASK_QUEUE,
   WORKFLOWS,
   workflowIdOf,
 } from '../model/messages.js';
-import { EXIT, type ExitCode, type Report } from '../model/report.js';
+import { EXIT, type ExitCode, type Report, type Started } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';
@@ -70,9 +72,9 @@ async function alreadyRunning(client: Client, pipeline: string, cause: Error): P
 
 export interface StartOptions {
   pipeline: string;
-  asked: 'run' | 'rollback' | 'plan';
+  asked: Started;
   workflow: string;
-  input: SyncInput | RollbackInput | PlanInput;
+  input: SyncInput | RollbackInput | PlanInput | RepairInput | CleanupInput;
   json: boolean;
   wait: boolean;
   /** prints the report of one that succeeded, where that is more than a report; @returns the exit code */

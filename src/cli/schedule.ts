@@ -7,9 +7,11 @@ import {
   ScheduleOverlapPolicy,
   WorkflowNotFoundError,
 } from '@temporalio/client';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadConfig } from '../config/load.js';
 import {
+  type CleanupInput,
+  type Scheduled,
   type SyncInput,
   scheduledWorkflowIdOf,
   scheduleIdOf,
@@ -47,29 +49,34 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .command('create')
     .description('start a run at each time of a cron expression; while one runs, the next is skipped')
     .addOption(configOption())
+    .addOption(ofOption())
     .requiredOption('--cron <expression>', 'minute hour day month weekday, such as "15 2 * * *"', cron)
     .requiredOption('--time-zone <name>', 'IANA time zone of the expression, such as Europe/Berlin', timeZone)
     .addOption(jsonOption())
-    .action(async (options: { config: string; cron: string; timeZone: string; json: boolean }) => {
-      const { pipeline } = loadConfig(options.config);
-      const created = await create(pipeline, options.cron, options.timeZone);
-      if (options.json) printJson(created);
-      else
-        print(
-          `${created.scheduleId} starts runs at ${options.cron}, ${options.timeZone}; next: ${created.next ?? 'never'}`,
-        );
-      end(EXIT.done);
-    });
+    .action(
+      async (options: { config: string; of: Scheduled; cron: string; timeZone: string; json: boolean }) => {
+        const { pipeline } = loadConfig(options.config);
+        const created = await create(pipeline, options);
+        if (options.json) printJson(created);
+        else
+          print(
+            `${created.scheduleId} starts ${options.of}s at ${options.cron}, ${options.timeZone}; next: ${created.next ?? 'never'}`,
+          );
+        end(EXIT.done);
+      },
+    );
   schedule
     .command('list')
-    .description("the pipeline's schedule and its next times")
+    .description("the pipeline's schedules and their next times")
     .addOption(configOption())
     .addOption(jsonOption())
     .action(async (options: { config: string; json: boolean }) => {
       const { pipeline } = loadConfig(options.config);
-      const found = await describe(pipeline);
-      if (options.json) printJson({ pipeline, schedules: found ? [found] : [] });
-      else print(found ? scheduleText(found) : `${pipeline} has no schedule`);
+      const found = [await describe(pipeline, 'run'), await describe(pipeline, 'cleanup')].filter(
+        (schedule) => schedule !== undefined,
+      );
+      if (options.json) printJson({ pipeline, schedules: found });
+      else print(found.length > 0 ? found.map(scheduleText).join('\n') : `${pipeline} has no schedule`);
       end(EXIT.done);
     });
   for (const change of CHANGES) addChange(schedule, change, end);
@@ -77,10 +84,11 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .command('delete')
     .description('start no more runs; one that is running goes on')
     .addOption(configOption())
+    .addOption(ofOption())
     .addOption(jsonOption())
-    .action(async (options: { config: string; json: boolean }) => {
+    .action(async (options: { config: string; of: Scheduled; json: boolean }) => {
       const { pipeline } = loadConfig(options.config);
-      const scheduleId = scheduleIdOf(pipeline);
+      const scheduleId = scheduleIdOf(pipeline, options.of);
       await withTemporal(async (client) => {
         await client.schedule.getHandle(scheduleId).delete().catch(noSchedule(pipeline));
       });
@@ -124,13 +132,17 @@ function addChange(
   { name, description, done, change }: Change,
   end: (code: ExitCode) => void,
 ) {
-  const command = schedule.command(name).description(description).addOption(configOption());
+  const command = schedule
+    .command(name)
+    .description(description)
+    .addOption(configOption())
+    .addOption(ofOption());
   if (name !== 'trigger') command.option('--reason <text>', 'why, for whoever looks at it');
   command
     .addOption(jsonOption())
-    .action(async (options: { config: string; reason?: string; json: boolean }) => {
+    .action(async (options: { config: string; of: Scheduled; reason?: string; json: boolean }) => {
       const { pipeline } = loadConfig(options.config);
-      const scheduleId = scheduleIdOf(pipeline);
+      const scheduleId = scheduleIdOf(pipeline, options.of);
       await withTemporal(async (client) => {
         const handle = client.schedule.getHandle(scheduleId);
         await change(handle, options.reason ?? `${name}d by ${userInfo().username}`).catch(
@@ -143,9 +155,18 @@ function addChange(
     });
 }
 
-async function create(pipeline: string, expression: string, zone: string) {
-  const scheduleId = scheduleIdOf(pipeline);
-  const input: SyncInput = { pipeline, approveFirst: false };
+/** Which of the pipeline's schedules is meant. */
+function ofOption(): Option {
+  return new Option('--of <what>', 'what it starts').choices(['run', 'cleanup']).default('run');
+}
+
+async function create(
+  pipeline: string,
+  { of, cron: expression, timeZone: zone }: { of: Scheduled; cron: string; timeZone: string },
+) {
+  const scheduleId = scheduleIdOf(pipeline, of);
+  const refresh: SyncInput = { pipeline, approveFirst: false };
+  const cleanup: CleanupInput = { pipeline, now: false };
   return withTemporal(async (client) => {
     try {
       const handle = await client.schedule.create({
@@ -153,11 +174,11 @@ async function create(pipeline: string, expression: string, zone: string) {
         spec: { cronExpressions: [expression], timezone: zone },
         action: {
           type: 'startWorkflow',
-          workflowType: WORKFLOWS.scheduledSync,
-          workflowId: scheduledWorkflowIdOf(pipeline),
+          workflowType: of === 'run' ? WORKFLOWS.scheduledSync : WORKFLOWS.scheduledCleanup,
+          workflowId: scheduledWorkflowIdOf(pipeline, of),
           taskQueue: TASK_QUEUE,
-          args: [input],
-          staticSummary: `starts the refresh of ${pipeline}`,
+          args: [of === 'run' ? refresh : cleanup],
+          staticSummary: `starts the ${of === 'run' ? 'refresh' : 'cleanup'} of ${pipeline}`,
         },
         policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: CATCH_UP_WINDOW_MS },
         // Temporal turns the expression into ranges of its own: this is what was asked for
@@ -206,8 +227,8 @@ interface ScheduleShown {
   waitingFor: string | null;
 }
 
-async function describe(pipeline: string): Promise<ScheduleShown | undefined> {
-  const scheduleId = scheduleIdOf(pipeline);
+async function describe(pipeline: string, of: Scheduled): Promise<ScheduleShown | undefined> {
+  const scheduleId = scheduleIdOf(pipeline, of);
   return withTemporal(async (client) => {
     try {
       const found = await client.schedule.getHandle(scheduleId).describe();

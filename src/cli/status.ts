@@ -73,7 +73,8 @@ async function watch(client: Client, pipeline: string, silent: boolean): Promise
   }
 }
 
-async function readWorkflow(client: Client, pipeline: string): Promise<Status['workflow']> {
+/** The pipeline's latest workflow, or null where Temporal knows none. */
+export async function readWorkflow(client: Client, pipeline: string): Promise<Status['workflow']> {
   const id = workflowIdOf(pipeline);
   try {
     const found = await client.workflow.getHandle(id).describe();

@@ -110,7 +110,7 @@ export function workflowFailure(error: WorkflowFailedError | WorkflowUpdateFaile
       exitCode: EXIT.failed,
       type: 'Terminated',
       message:
-        'the workflow was terminated, so nothing was cleaned up. The next run takes over what it left.',
+        'the workflow was terminated, so nothing was cleaned up. Run stageswap repair; the next run takes over, too.',
     };
   }
   if (names.includes('CancelledFailure')) {

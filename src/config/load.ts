@@ -41,11 +41,12 @@ export interface Config {
   guards: { deleteShareMax: number; changeShareMax?: number; emptyShareMax?: number };
   cutOver: { lockAttemptMsMax: number; attemptsMax: number; heldMsMax: number };
   backups: number;
+  backup: 'rename' | 'copy';
   badRows: 'stop' | 'quarantine';
   badRowsMax: number;
   assertions: Assertion[];
   webhook?: { url: string; on: NoticeKind[]; conflictsMax: number };
-  retention: { conflictsDays: number; editsDays: number; reportsDays: number };
+  retention: { conflictsDays: number; editsDays: number; reportsDays: number; rollbackDays: number };
   timeZone?: string;
   tables: TableConfig[];
 }
@@ -287,6 +288,7 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
     },
     cutOver: raw.cutOver,
     backups: raw.backups,
+    backup: raw.backup,
     badRows: raw.badRows,
     badRowsMax: raw.badRowsMax,
     assertions: raw.assertions,

@@ -25,6 +25,7 @@ export const DEFAULTS = {
   attemptsMax: 200,
   heldMsMax: 250,
   backups: 1,
+  backup: 'rename' as const,
   badRows: 'stop',
   badRowsMax: 100,
   owner: 'merge',
@@ -34,6 +35,7 @@ export const DEFAULTS = {
   conflictsMax: 1_000,
   conflictsDays: 365,
   editsDays: 90,
+  rollbackDays: 7,
   reportsDays: 365,
 } as const;
 
@@ -197,7 +199,15 @@ export const configSchema = z
       .min(1)
       .max(LIMITS.backupsMax)
       .default(DEFAULTS.backups)
-      .describe('backups that are kept; the latest can be rolled back'),
+      .describe(
+        'backups that are kept: the latest can be rolled back with what clients changed since, older ones are restored as they are; each needs its base, too',
+      ),
+    backup: z
+      .enum(['rename', 'copy'])
+      .default(DEFAULTS.backup)
+      .describe(
+        'rename: the swap makes the backup of live for nothing; copy: a copy of live is written before the cut-over as well, chunk by chunk, for whoever wants one that never was live',
+      ),
     badRows: z
       .enum(['stop', 'quarantine'])
       .default(DEFAULTS.badRows)
@@ -247,6 +257,11 @@ export const configSchema = z
           .default(DEFAULTS.editsDays)
           .describe(
             'days for which the id of an edit is remembered: a later repetition would be applied again',
+          ),
+        rollbackDays: days
+          .default(DEFAULTS.rollbackDays)
+          .describe(
+            'days after which stageswap cleanup closes the rollback window of the latest publish: its triggers and first-touch images go, the backup stays',
           ),
         reportsDays: days
           .default(DEFAULTS.reportsDays)

@@ -34,6 +34,7 @@ export const FAILURES = {
     acts: 'operator',
     meaning: 'the worker that took a step has no configuration of the pipeline; another worker may have it',
   },
+  NotRepaired: { retry: false, acts: 'operator', meaning: 'repair found what a person must decide' },
   NothingToRollBack: { retry: false, acts: 'operator', meaning: 'no backup of a published run is left' },
   Unexpected: { retry: false, acts: 'developer', meaning: 'an engine refused a statement, or a bug' },
   Held: {

@@ -10,14 +10,18 @@ export function workflowIdOf(pipeline: string): string {
   return `stageswap-${pipeline}`;
 }
 
+/** What a schedule starts. */
+export type Scheduled = 'run' | 'cleanup';
+const scheduledSuffix = (of: Scheduled) => (of === 'run' ? '' : `-${of}`);
+
 /** A schedule has a name space of its own in Temporal, and may be called like the workflow it starts. */
-export function scheduleIdOf(pipeline: string): string {
-  return `stageswap-${pipeline}`;
+export function scheduleIdOf(pipeline: string, of: Scheduled = 'run'): string {
+  return `stageswap-${pipeline}${scheduledSuffix(of)}`;
 }
 
 /** The workflow that a schedule starts; Temporal appends the time to it. */
-export function scheduledWorkflowIdOf(pipeline: string): string {
-  return `stageswap-${pipeline}-scheduled`;
+export function scheduledWorkflowIdOf(pipeline: string, of: Scheduled = 'run'): string {
+  return `stageswap-${pipeline}${scheduledSuffix(of)}-scheduled`;
 }
 
 export const WORKFLOWS = {
@@ -27,6 +31,7 @@ export const WORKFLOWS = {
   cleanup: 'cleanup',
   repair: 'repair',
   scheduledSync: 'scheduledSync',
+  scheduledCleanup: 'scheduledCleanup',
 } as const;
 export type WorkflowType = keyof typeof WORKFLOWS;
 
@@ -71,6 +76,18 @@ export interface PlanInput {
 
 export interface RollbackInput {
   pipeline: string;
+  /** the name of a backup, such as 5-without-edits; absent: the latest, with what clients changed since */
+  backup?: string;
+}
+
+export interface RepairInput {
+  pipeline: string;
+}
+
+export interface CleanupInput {
+  pipeline: string;
+  /** closes the rollback window whatever its age */
+  now: boolean;
 }
 
 /** One change of one existing row. Values are text as MySQL would print them, or null: never a JavaScript number. */

@@ -8,6 +8,9 @@
 
 export const IDENTIFIER_CHARACTERS_MAX = 64;
 
+/** The highest generation for which names must fit: seven digits. */
+export const GENERATION_MAX = 9_999_999;
+
 /** One letter each, part of the physical name. */
 const TABLE_KINDS = {
   /** what the source says in this run; once published it is the base of the next */
@@ -20,6 +23,8 @@ const TABLE_KINDS = {
   replayKeys: 'k',
   /** live's predecessor, made by the swap */
   backup: 'o',
+  /** a copy of live, written before the swap where the configuration wants one */
+  copy: 'c',
   /** rows as published, stored when a client first touches them after the swap */
   firstTouch: 't',
   /** keys of source rows that were not published: live's rows, if any, stay as they are */
@@ -107,6 +112,7 @@ export const control = {
   conflict: '_stageswap_conflict',
   settlement: '_stageswap_settlement',
   edit: '_stageswap_edit',
+  attempt: '_stageswap_attempt',
 } as const;
 
 /** What the names of all database snapshots of a pipeline begin with; the generation follows. */

@@ -1,6 +1,14 @@
 /** What a run did: printed by `run --json`, and kept in MySQL for every run. Additions only; see CHANGELOG.md. */
 
-export type Outcome = 'published' | 'waiting' | 'aborted' | 'failed' | 'rolledBack' | 'planned';
+export type Outcome =
+  | 'published'
+  | 'waiting'
+  | 'aborted'
+  | 'failed'
+  | 'rolledBack'
+  | 'planned'
+  | 'repaired'
+  | 'cleaned';
 
 /** One table of a run; every number counts rows, except where it says otherwise, and `chunks` and `chunksVerified`. */
 export interface TableReport {
@@ -51,12 +59,20 @@ export interface Report {
     attempts: number;
     /** from LOCK granted to UNLOCK */
     heldMs: number;
+    /** the worker died at the RENAME: heldMs is the least that it can have been */
+    incomplete?: true;
     /** the longest time that one attempt was pending */
     queuedMs: number;
   };
   phases: PhaseReport[];
   /** what an operator approved; absent if nothing was asked */
   approved?: string[];
+  /** of a rollback */
+  rollback?: RolledBack;
+  /** of a cleanup */
+  cleanup?: Cleaned;
+  /** of a repair */
+  repair?: Repair;
   /** what went wrong, and what to do next; absent if nothing did */
   problem?: string;
   /**
@@ -64,6 +80,45 @@ export interface Report {
    * ApprovalExpired; absent if nothing failed
    */
   problemType?: string;
+}
+
+/** What cleanup did. */
+export interface Cleaned {
+  /** the publish whose rollback window was closed; null: none, and `because` says why */
+  closed: number | null;
+  because: string;
+  /** tables that nothing needs any more */
+  dropped: string[];
+}
+
+/** What repair has found, and what it does about it, or a person must. */
+export interface RepairFinding {
+  what: string;
+  cure: string;
+}
+
+/** What a rollback did, in counts; its rows and values stay in MySQL. */
+export interface RolledBack {
+  /** the published generation that was live before */
+  undid: number;
+  /** of the backup that is live again */
+  backup: number;
+  editsKept: boolean;
+  /** fields that clients have set back to the backup's value since the swap: a stale form may have done that */
+  stale: number;
+  /** rows that are not in the backup and stay, since clients made them, or built upon them */
+  staying: number;
+  /** rows that clients have touched since the swap, and whose edits are not kept */
+  editsLost: number;
+}
+
+/** What repair did: of a report with the outcome `repaired`. */
+export interface Repair {
+  found: RepairFinding[];
+  /** one sentence each */
+  done: string[];
+  /** what it could not do, and why */
+  left: string[];
 }
 
 /** Exit codes of the command line; fixed, scripts rely on them. */
@@ -86,12 +141,17 @@ export function exitCodeOfFailure(type: string | undefined): ExitCode {
     case 'NotConfigured':
     case 'NothingToRollBack':
       return EXIT.refused;
+    case 'NotRepaired':
+      return EXIT.waiting;
     case 'Unreachable':
       return EXIT.unreachable;
     default:
       return EXIT.failed;
   }
 }
+
+/** What a command starts. */
+export type Started = 'run' | 'rollback' | 'plan' | 'repair' | 'cleanup';
 
 /**
  * The exit code of a report.
@@ -100,11 +160,13 @@ export function exitCodeOfFailure(type: string | undefined): ExitCode {
  */
 export function exitCodeOf(
   report: Pick<Report, 'outcome' | 'problemType'>,
-  asked: 'run' | 'rollback' | 'plan' = 'run',
+  asked: Started = 'run',
 ): ExitCode {
   switch (report.outcome) {
     case 'published':
     case 'planned':
+    case 'repaired':
+    case 'cleaned':
       return EXIT.done;
     case 'waiting':
       return EXIT.waiting;

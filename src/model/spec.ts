@@ -106,6 +106,11 @@ export interface RunSpec {
   kind: 'publish' | 'rollback';
   /** the generation that a rollback undoes */
   undoes: number | null;
+  /**
+   * a rollback to an older backup: the generation that it belongs to. Edits since are not kept, since nothing says what was
+   * published then; absent: the latest backup, with what clients changed since
+   */
+  restores?: number;
   schema: string;
   firstRun: Side;
   moment: 'auto' | Moment;
@@ -116,6 +121,8 @@ export interface RunSpec {
   chunkRows: number;
   parallel: number;
   backups: number;
+  /** copy: live is also copied before the cut-over */
+  backup?: 'rename' | 'copy';
   guards: {
     deleteShareMax: number;
     changeShareMax?: number | undefined;

@@ -110,7 +110,7 @@ export async function pointingFromOutside(session: Session, tables: string[]): P
   return outside.map((row) => `${row.on_table}.${row.name}`);
 }
 
-/** A secondary index as SHOW CREATE TABLE prints it, which ALTER TABLE … ADD takes. */
+/** A secondary index, or a constraint, as SHOW CREATE TABLE prints it, which ALTER TABLE … ADD takes. */
 export interface IndexDefinition {
   name: string;
   definition: string;
@@ -129,4 +129,15 @@ export async function indexesOf(session: Session, table: string): Promise<IndexD
     if (!match || (counted && match[2]?.startsWith(counted))) return [];
     return [{ name: (match[1] ?? '').replaceAll('``', '`'), definition }];
   });
+}
+
+/** CHECK constraints of a table as SHOW CREATE TABLE prints them, by definition: their names are not the same in two tables. */
+export async function checksOf(session: Session, table: string): Promise<IndexDefinition[]> {
+  const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
+  const lines = (shown[0]?.['Create Table'] ?? '').split('\n').map((line) => line.trim().replace(/,$/, ''));
+  const checks = lines.flatMap((line) => {
+    const match = /^CONSTRAINT `((?:[^`]|``)+)` (CHECK \(.*)$/.exec(line);
+    return match ? [{ name: (match[1] ?? '').replaceAll('``', '`'), definition: match[2] ?? '' }] : [];
+  });
+  return checks.sort((left, right) => (left.definition < right.definition ? -1 : 1));
 }

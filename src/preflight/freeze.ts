@@ -39,6 +39,7 @@ export function freeze(
     chunkRows: config.chunkRows,
     parallel: config.parallel,
     backups: config.backups,
+    backup: config.backup,
     guards: config.guards,
     badRows: config.badRows,
     badRowsMax: config.badRowsMax,

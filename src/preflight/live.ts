@@ -2,6 +2,7 @@ import type { TableConfig } from '../config/load.js';
 import {
   CONSTRAINT_NAME_CHARACTERS_MAX,
   constraintName,
+  GENERATION_MAX,
   IDENTIFIER_CHARACTERS_MAX,
   isMadeByRun,
   LIVE_NAME_CHARACTERS_MAX,
@@ -10,9 +11,6 @@ import {
 } from '../model/names.js';
 import type { LiveForeignKey, LiveTable } from '../mysql/schema.js';
 import type { Report } from './finding.js';
-
-/** The highest generation for which names must fit: seven digits. */
-const GENERATION_MAX = 9_999_999;
 
 /** What a live table may be: its kind, its key, its names, and what hangs on it. */
 export function decideLive(
@@ -147,13 +145,17 @@ function decideNames(table: TableConfig, live: LiveTable, refuse: Report, warn: 
         'look up its name before a migration drops it',
       );
   }
-  const named = live.checks.filter((check) => !check.name.startsWith(`${table.live}_chk_`));
-  if (named.length > 0)
+  for (const { name } of live.checks) {
+    if (name.startsWith(`${table.live}_chk_`) || originalConstraintName(name) !== name) continue;
+    const kept = constraintName(name, GENERATION_MAX).length <= IDENTIFIER_CHARACTERS_MAX;
     warn(
       table.live,
-      `MySQL will rename CHECK constraints ${named.map((check) => check.name).join(', ')} to ${table.live}_chk_<n>`,
-      'look up their names before a migration drops them',
+      kept
+        ? `CHECK constraint ${name} will be called ${name}__ss<generation>: backups keep the old name`
+        : `the name of CHECK constraint ${name} is too long for a generation: MySQL will rename it to ${table.live}_chk_<n>`,
+      'look up its name before a migration drops it',
     );
+  }
   for (const column of live.columns) {
     if (column.name.startsWith('_ss_'))
       refuse(

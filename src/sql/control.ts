@@ -94,6 +94,15 @@ export function createControlTables(): Fragment[] {
        applied_at DATETIME(6) NOT NULL,
        PRIMARY KEY (pipeline, edit_id)
      )`,
+    `CREATE TABLE IF NOT EXISTS ${control.attempt} (
+       name CHAR(64) CHARACTER SET ascii PRIMARY KEY,
+       pipeline VARCHAR(40) NOT NULL,
+       generation INT UNSIGNED NOT NULL,
+       activity VARCHAR(120) NOT NULL,
+       type VARCHAR(60) NOT NULL,
+       attempt INT UNSIGNED NOT NULL,
+       KEY by_activity (pipeline, generation, activity)
+     )`,
   ].map((text) => raw(`${text} ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`));
 }
 

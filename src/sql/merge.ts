@@ -31,6 +31,7 @@ import { type Fragment, id, join, literal, raw, sql } from './text.js';
  * |---|---|---|---|
  * | publish | baseNext: the source now | the base: the source when live was last published | live |
  * | rollback | the backup | rows as published, stored at their first touch since | live |
+ * | rollback to an older backup | that backup | none: it takes the backup as it is | live |
  *
  * The merge reads only these and writes stage; it never reads stage, so merging again gives the same answer (I3).
  * INSERT … SELECT reads live without locks in READ COMMITTED (TRAPS "capture and merge"), so clients are not blocked.
@@ -49,6 +50,7 @@ export type Scope =
 export function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: string): Fragment {
   const incoming = at(table, 'i', name);
   const live = at(table, 'l', name);
+  if (spec.restores !== undefined) return incoming;
   if (spec.kind === 'rollback') {
     return sql`CASE WHEN ${absent(table, 'a')} THEN ${incoming} WHEN ${at(table, 'a', '_ss_existed')} = 1 AND ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`;
   }
@@ -84,6 +86,7 @@ function within(table: TableSpec, alias: string, scope: Scope): Fragment {
 
 /** WHERE of a row of live that the incoming side does not have, and that stays. */
 export function liveOnlyStays(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
+  if (spec.restores !== undefined) return raw('FALSE');
   if (spec.kind === 'rollback') return sql`NOT (${absent(table, 'a')})`;
   if (!shape.ancestor || table.onSourceDelete === 'keep') return raw('TRUE');
   return sql`(${absent(table, 'a')} OR ${editedSince(table, shape)})`;
@@ -91,6 +94,7 @@ export function liveOnlyStays(spec: RunSpec, table: TableSpec, shape: Shape): Fr
 
 /** WHERE of an incoming row that live does not have, and that becomes a row. */
 function newRowComes(spec: RunSpec, table: TableSpec, shape: Shape): Fragment {
+  if (spec.restores !== undefined) return raw('TRUE');
   if (spec.kind === 'rollback') return absent(table, 'a');
   if (!shape.ancestor || table.onLiveDelete === 'restore') return raw('TRUE');
   return absent(table, 'a');

@@ -324,15 +324,37 @@ export function closeVoid(spec: RunSpec, settlements: string[]): Fragment {
  *
  * @param at     the published generation
  * @param before the run that asks
+ * @param except generations that are not gone: a rollback has found its conflicts in live as it is
  */
-export function takeBackSince(pipeline: string, at: number, before: number): Fragment[] {
-  const gone = (name: string) => sql`${id(name)} > ${at} AND ${id(name)} < ${before}`;
+export function takeBackSince(
+  pipeline: string,
+  at: number,
+  before: number,
+  except: number[] = [],
+): Fragment[] {
+  const gone = goneSince(at, before, except);
   return [
     sql`UPDATE ${id(control.settlement)} SET state = 'applied', closed_in = applied_in WHERE pipeline = ${pipeline} AND state = 'pending' AND applied_in <= ${at}`,
     sql`UPDATE ${id(control.settlement)} SET state = 'pending', applied_in = NULL, closed_in = NULL WHERE pipeline = ${pipeline} AND ((${gone('applied_in')}) OR (${gone('closed_in')})) AND state IN ('pending', 'applied', 'void')`,
     sql`UPDATE ${id(control.conflict)} SET state = 'undone' WHERE pipeline = ${pipeline} AND ${gone('generation')}`,
     sql`UPDATE ${id(control.conflict)} SET state = 'open', closed_in = NULL WHERE pipeline = ${pipeline} AND generation <= ${at} AND ${gone('closed_in')}`,
   ];
+}
+
+/**
+ * Counts what `takeBackSince` would take back, a statement each of settlements and conflicts.
+ */
+export function countSince(pipeline: string, at: number, before: number, except: number[]): Fragment[] {
+  const gone = goneSince(at, before, except);
+  return [
+    sql`SELECT COUNT(*) AS n FROM ${id(control.settlement)} WHERE pipeline = ${pipeline} AND ((${gone('applied_in')}) OR (${gone('closed_in')})) AND state IN ('pending', 'applied', 'void')`,
+    sql`SELECT COUNT(*) AS n FROM ${id(control.conflict)} WHERE pipeline = ${pipeline} AND ((state <> 'undone' AND ${gone('generation')}) OR (generation <= ${at} AND ${gone('closed_in')}))`,
+  ];
+}
+
+function goneSince(at: number, before: number, except: number[]): (name: string) => Fragment {
+  const others = join([0, ...except].map((generation) => sql`${generation}`));
+  return (name) => sql`${id(name)} > ${at} AND ${id(name)} < ${before} AND ${id(name)} NOT IN (${others})`;
 }
 
 /** Compensation: what a run that ends before its swap has carried out is pending again. */

@@ -28,12 +28,12 @@ export interface Shape {
 
 export function shapeOf(spec: RunSpec, table: TableSpec): Shape {
   if (spec.kind === 'rollback') {
-    const undone = spec.undoes ?? 0;
+    const undone = spec.restores ?? spec.undoes ?? 0;
     const covered = new Set(table.units.flatMap((unit) => unit.columns));
     const rest = writtenNames(table).filter((name) => !covered.has(name) && !table.key.includes(name));
     return {
       incoming: physicalTable(undone, 'backup', table.live),
-      ancestor: physicalTable(undone, 'firstTouch', table.live),
+      ancestor: spec.restores === undefined ? physicalTable(undone, 'firstTouch', table.live) : null,
       newColumns: writtenNames(table),
       units: [
         ...table.units.map((unit) => ({ ...unit, owner: 'merge' as const, onConflict: 'live' as const })),

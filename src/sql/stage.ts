@@ -1,6 +1,6 @@
 import { constraintName, physicalTable } from '../model/names.js';
-import { type LiveColumn, leavesGaps, type RunSpec, type TableSpec } from '../model/spec.js';
-import { asText, columnDefinition, keyColumns } from './columns.js';
+import { type LiveColumn, leavesGaps, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
+import { aliasOf, asText, at, columnDefinition, inRange, type KeyText, keyColumns } from './columns.js';
 import { GAPS } from './shape.js';
 import { col, type Fragment, id, join, raw, sql } from './text.js';
 
@@ -28,6 +28,16 @@ export function createBaseNext(spec: RunSpec, table: TableSpec): Fragment {
 /** stage: live's own definition, keys and checks included, without its foreign keys. */
 export function createStage(spec: RunSpec, table: TableSpec): Fragment {
   return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'stage', table.live))} LIKE ${id(table.live)}`;
+}
+
+/** The copy of live that is written before the swap where the configuration wants one: live's definition without foreign keys. */
+export function createCopy(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'copy', table.live))} LIKE ${id(table.live)}`;
+}
+/** Copies one half-open key range of live, each range as of the moment at which it is read. */
+export function copyRange(spec: RunSpec, table: TableSpec, from: KeyText, to: KeyText): Fragment {
+  const names = writtenNames(table);
+  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'copy', table.live))} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'l', name)))} FROM ${id(table.live)} AS ${raw(aliasOf(table, 'l'))} WHERE ${inRange(table, 'l', from, to)}`;
 }
 
 /** Gives stage the group's foreign keys, to the group's other stage tables; one ALTER, or null where there are none. */

@@ -5,6 +5,8 @@ import { parseMysqlAddress } from '../../src/config/address.js';
 import { type Config, parseConfig } from '../../src/config/load.js';
 import type { Reason } from '../../src/model/approval.js';
 import { control, physicalTable } from '../../src/model/names.js';
+import type { Cleaned } from '../../src/model/report.js';
+import type { RollbackFindings } from '../../src/model/rollback.js';
 import { type RunSpec, rollbackOf, tableOf } from '../../src/model/spec.js';
 import { Session } from '../../src/mysql/connection.js';
 import { definitionOf } from '../../src/mysql/fingerprint.js';
@@ -222,6 +224,54 @@ export class ByHand {
     await this.#finish(spec, meanwhile);
   }
 
+  /**
+   * A whole rollback as the workflow does it, of the latest publish or to a backup.
+   * @param backup its name; undefined: the latest, with edits
+   * @returns what it found of edits since the swap, right before the cut-over
+   */
+  async rollBackTo(
+    backup?: string,
+    meanwhile: Partial<Record<Moment, () => Promise<unknown>>> = {},
+  ): Promise<RollbackFindings> {
+    const spec = await this.beginRollbackTo(backup);
+    await this.#do('capture', spec);
+    await at(meanwhile, 'captured');
+    const replayed = async () => {
+      await meanwhile.replayed?.();
+      await this.#run(() => this.#activities.describeRollback(spec));
+    };
+    await this.#finish(spec, { ...meanwhile, replayed });
+    const [run] = await this.session.rows<{ plan: string }>(
+      sql`SELECT CAST(plan AS CHAR) AS plan FROM ${id(control.run)} WHERE pipeline = 'hand' AND generation = ${spec.generation}`,
+    );
+    return JSON.parse(run?.plan ?? '') as RollbackFindings;
+  }
+
+  /** What the cleanup workflow does. */
+  async cleanUp(now: boolean): Promise<Cleaned> {
+    const window = await this.#run(() => this.#activities.closeWindow('hand', now));
+    return { ...window, ...(await this.#run(() => this.#activities.dropUnneeded('hand'))) };
+  }
+
+  /** A rollback up to where its tables are made. */
+  async beginRollbackTo(backup?: string): Promise<RunSpec> {
+    const runId = `run-${this.#generation + 1}`;
+    const begun = await this.#run(() => this.#activities.beginRollback('hand', runId, backup));
+    this.#generation = begun.generation;
+    const [row] = await this.session.rows<{ spec: string }>(
+      sql`SELECT CAST(spec AS CHAR) AS spec FROM ${id(control.run)} WHERE run_id = ${runId}`,
+    );
+    const spec = JSON.parse(row?.spec ?? '') as RunSpec;
+    await this.#do('prepare', spec);
+    return spec;
+  }
+
+  /** Takes a run back that was begun. */
+  async takeBack(spec: RunSpec): Promise<void> {
+    await this.#do('undo', spec);
+    this.#generation += 1;
+  }
+
   /** Looks at the guards of the run that works. @returns those that tripped */
   async guards(): Promise<Reason[]> {
     const ref = { pipeline: 'hand', generation: this.#generation };
@@ -254,6 +304,9 @@ export class ByHand {
     const orphans = await this.#run(() => this.#activities.findOrphans(spec));
     if (orphans !== null) throw new Error(orphans);
     await this.#do('backup', spec);
+    if (spec.backup === 'copy')
+      for (const { live } of spec.tables)
+        while (!(await this.#run(() => this.#activities.copyLive(spec, live))).finished);
     await this.#cutOver(spec, meanwhile);
     await this.#do('finalSync', spec);
     this.#base = (await publishedGeneration(this.session, 'hand')) || null;

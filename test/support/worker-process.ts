@@ -1,4 +1,6 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 
 /** The built command line, as a user runs it. */
@@ -43,8 +45,20 @@ export class WorkerProcess {
     await this.#process;
   }
 
+  /** Stops it in whatever it does, as a machine that hangs: its connections stay open. Ends when the kernel has stopped it. */
+  async freeze(): Promise<void> {
+    this.#process.kill('SIGSTOP');
+    const stat = `/proc/${this.pid}/stat`;
+    while (existsSync(stat) && !/\) T /.test(readFileSync(stat, 'utf8'))) await sleep(1);
+  }
+  /** It goes on where it was. */
+  thaw(): void {
+    this.#process.kill('SIGCONT');
+  }
+
   /** Lets running steps finish, with the patience that docker compose has. @returns the exit code; undefined: it was killed */
   async stop(): Promise<number | undefined> {
+    this.thaw();
     this.#process.kill('SIGTERM');
     return (await this.#process).exitCode;
   }

@@ -1,0 +1,77 @@
+import { StageswapError } from '../model/failures.js';
+import { lineFrom } from '../model/lineage.js';
+import { control, physicalTable } from '../model/names.js';
+import type { RunSpec } from '../model/spec.js';
+import { id, sql } from '../sql/text.js';
+import type { Session } from './connection.js';
+import { namesOf, pastRuns, runRowsOf } from './past-runs.js';
+import { publishedGeneration } from './published.js';
+
+/** A predecessor of live that is still there. */
+export interface Backup {
+  /** `7-with-edits`: the latest, a rollback keeps what clients changed since; `5-without-edits`: it is restored as it is */
+  name: string;
+  /** of the publish that it was live before */
+  generation: number;
+  keepsEdits: boolean;
+  /** UTC, as MySQL prints it: when that run ended; null: it is not known to have ended */
+  publishedAt: string | null;
+  spec: RunSpec;
+}
+
+const NAME = /^([1-9]\d{0,6})-(with|without)-edits$/;
+
+/** Backups of the line that is live, newest first; only those whose tables and base are all there. */
+export async function readBackups(session: Session, pipeline: string): Promise<Backup[]> {
+  const at = await publishedGeneration(session, pipeline);
+  if (at === 0) return [];
+  const rows = await runRowsOf(session, pipeline);
+  const { tables } = await namesOf(session);
+  const there = new Set(tables);
+  const line = lineFrom(at, pastRuns(rows, at, there));
+  const ended = await session.rows<{ generation: string; ended_at: string | null }>(
+    sql`SELECT generation, ended_at FROM ${id(control.run)} WHERE pipeline = ${pipeline}`,
+  );
+  return line.flatMap((generation) => {
+    const spec = rows.find((row) => row.spec.generation === generation)?.spec;
+    if (!spec) return [];
+    const has = (of: number, kind: 'backup' | 'firstTouch' | 'baseNext') =>
+      spec.tables.every((table) => there.has(physicalTable(of, kind, table.live)));
+    const base = spec.baseGeneration;
+    if (!has(generation, 'backup') || (base !== null && !has(base, 'baseNext'))) return [];
+    const endedAt = ended.find((row) => Number(row.generation) === generation)?.ended_at ?? null;
+    const called = (keepsEdits: boolean): Backup => ({
+      name: `${generation}-${keepsEdits ? 'with' : 'without'}-edits`,
+      generation,
+      keepsEdits,
+      publishedAt: endedAt,
+      spec,
+    });
+    return [...(generation === at && has(generation, 'firstTouch') ? [called(true)] : []), called(false)];
+  });
+}
+
+/**
+ * The backup that a rollback goes to.
+ *
+ * @param name as `readBackups` says it; undefined: the latest, with edits
+ * @throws {StageswapError} NothingToRollBack: there is none, or none of that name
+ */
+export function chooseBackup(pipeline: string, backups: Backup[], name: string | undefined): Backup {
+  const found = backups.find((backup) => (name === undefined ? backup.keepsEdits : backup.name === name));
+  if (found) return found;
+  const names = backups.map((backup) => backup.name).join(', ');
+  if (name !== undefined && !NAME.test(name))
+    throw new StageswapError(
+      'NothingToRollBack',
+      `${name} is no name of a backup, such as 5-without-edits. There are: ${names || 'none'}.`,
+    );
+  const rest =
+    names === '' ? 'No backup is left.' : `What is left is restored by rollback --to-backup: ${names}.`;
+  throw new StageswapError(
+    'NothingToRollBack',
+    name === undefined
+      ? `${pipeline} has published nothing that could be rolled back with the edits since: its rollback window has closed. ${rest}`
+      : `${pipeline} has no backup ${name}. ${rest}`,
+  );
+}
