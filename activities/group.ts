@@ -8,8 +8,6 @@ import {
   type Children,
   findBadRows,
   findChildrenOfSameKey,
-  findCollisions,
-  findCollisionsOfReplay,
   findOrphansToHold,
   findParentsToKeep,
   type GroupConflict,
@@ -23,6 +21,13 @@ import { countMerge } from '../src/sql/merge.js';
 import { unsettleWork } from '../src/sql/settle.js';
 import { addForeignKeys } from '../src/sql/stage.js';
 import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
+import {
+  fallsBack,
+  findCollisions,
+  findCollisionsOfReplay,
+  keysToLookUp,
+  lookUpInStage,
+} from '../src/sql/unique.js';
 import { holdFence } from './context.js';
 import { dropIndexes, hasForeignKeys } from './tables.js';
 
@@ -167,10 +172,31 @@ export async function separateReplayed(
 ): Promise<boolean> {
   for (const table of spec.tables) {
     if (!waitsInMerged(table) || !active.has(table.live)) continue;
-    const collisions = findCollisionsOfReplay(spec, table);
+    const collisions = [
+      ...findCollisionsOfReplay(spec, table),
+      ...(await collisionsLookedUp(session, spec, table)),
+    ];
     if ((await takeAsLive(session, spec, table, collisions, 'unique', 'keys', 'merged')) > 0) return true;
   }
   return false;
+}
+
+/** Statements that take the merged rows, and their counterparts in stage, which collide in an index that no join can use. */
+async function collisionsLookedUp(session: Session, spec: RunSpec, table: TableSpec): Promise<Fragment[]> {
+  const keys = keysToLookUp(spec, table);
+  if (!keys) return [];
+  const textsOf = (row: Record<string, string | null>) => table.key.map((name) => String(row[name]));
+  const collisions: Fragment[] = [];
+  for (const row of await session.rows(keys)) {
+    for (const { keep, find } of lookUpInStage(spec, table, textsOf(row))) {
+      await session.run(keep);
+      const others = await session.rows(find);
+      if (others.length === 0) continue;
+      collisions.push(fallsBack(spec, table, 'merged', textsOf(row)));
+      for (const other of others) collisions.push(fallsBack(spec, table, 'stage', textsOf(other)));
+    }
+  }
+  return collisions;
 }
 
 /** Live's indexes that stage has not. */

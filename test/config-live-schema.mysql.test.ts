@@ -68,7 +68,7 @@ test('keys keep the order of their columns', async () => {
   expect(child.primaryKey).toEqual(['id']);
   expect(child.uniqueIndexes).toEqual([
     { name: 'by_code', columns: ['code', 'amount'] },
-    { name: 'by_expression', columns: [null] },
+    { name: 'by_expression', columns: [null], parts: [{ expression: 'upper(`code`)' }] },
   ]);
 });
 

@@ -63,6 +63,9 @@ export interface ForeignKey {
   parentColumns: string[];
 }
 
+/** A part of a unique index: a whole column, or an expression over columns of the table, which it names without an alias. */
+export type UniquePart = string | { expression: string };
+
 export interface TableSpec {
   source: { schema: string; table: string };
   live: string;
@@ -77,8 +80,8 @@ export interface TableSpec {
   units: MergeUnit[];
   /** inside the group only */
   foreignKeys: ForeignKey[];
-  /** columns of each unique index over whole columns, the primary key aside */
-  uniqueIndexes: string[][];
+  /** parts of each unique index, the primary key aside */
+  uniqueIndexes: UniquePart[][];
   onSourceDelete: 'delete' | 'keep';
   onLiveDelete: 'respect' | 'restore';
   /** of live's definition at the start of the run; the swap is refused if it changed */

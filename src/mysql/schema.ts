@@ -1,4 +1,6 @@
 import type { Connection } from 'mysql2/promise';
+import { id } from '../sql/text.js';
+import { indexParts } from './index-parts.js';
 
 /** A column as information_schema describes it. Lengths as text's characters and octets, both maximal. */
 export interface LiveColumnFacts {
@@ -41,8 +43,13 @@ export interface LiveTable {
   primaryKey: string[];
   /** columns of the primary key of which only the beginning is in the key; absent if there is none */
   primaryKeyPrefixes?: string[];
-  /** without the primary key; an index over an expression has null in that place */
-  uniqueIndexes: { name: string; columns: (string | null)[] }[];
+  /** without the primary key; an index over an expression has null in that place, and the expression in `parts` */
+  uniqueIndexes: {
+    name: string;
+    columns: (string | null)[];
+    /** by place, what is not a whole column; absent if all are */
+    parts?: { expression?: string; prefix?: number }[];
+  }[];
   foreignKeys: LiveForeignKey[];
   /** every foreign key of the server that points at this table */
   referencedBy: LiveForeignKey[];
@@ -119,6 +126,7 @@ export async function readLiveTables(
       ORDER BY table_name, index_name, seq_in_index`,
     of,
   );
+  const definitions = await definitionsWithExpressions(connection, schema, indexes);
   const triggers = await select(
     connection,
     `SELECT event_object_table AS table_name, trigger_name, event_manipulation, action_timing, definer
@@ -159,7 +167,14 @@ export async function readLiveTables(
         ...prefixesOf(keys.filter((row) => text(row.index_name) === 'PRIMARY')),
         uniqueIndexes: [...new Set(keys.map((row) => text(row.index_name)))]
           .filter((index) => index !== 'PRIMARY')
-          .map((index) => ({ name: index, columns: columnsOfIndex(index) })),
+          .map((index) => ({
+            name: index,
+            columns: columnsOfIndex(index),
+            ...partsOf(
+              keys.filter((row) => text(row.index_name) === index),
+              definitions.get(name) ?? '',
+            ),
+          })),
         foreignKeys: own.filter((key) => key.table === name),
         referencedBy: pointing.filter((key) => key.referencedTable === name),
         triggers: triggers.filter(mine).map((row) => ({
@@ -186,6 +201,33 @@ export async function readLiveTables(
 function prefixesOf(primary: Row[]): Pick<LiveTable, 'primaryKeyPrefixes'> {
   const cut = primary.filter((row) => row.sub_part !== null).map((row) => text(row.column_name));
   return cut.length > 0 ? { primaryKeyPrefixes: cut } : {};
+}
+
+/** What is no whole column in an index. @param create SHOW CREATE TABLE, where an index is over an expression */
+function partsOf(index: Row[], create: string): Pick<LiveTable['uniqueIndexes'][0], 'parts'> {
+  const printed = indexParts(create, text(index[0]?.index_name));
+  const parts = index.map((row, place) => ({
+    ...(row.column_name === null ? { expression: printed[place] ?? 'NULL' } : {}),
+    ...(row.sub_part === null ? {} : { prefix: Number(row.sub_part) }),
+  }));
+  return parts.some((part) => Object.keys(part).length > 0) ? { parts } : {};
+}
+
+/** By table: SHOW CREATE TABLE of those that have a unique index over an expression. */
+async function definitionsWithExpressions(
+  connection: Connection,
+  schema: string,
+  indexes: Row[],
+): Promise<Map<string, string>> {
+  const tables = new Set(
+    indexes.filter((row) => row.column_name === null).map((row) => text(row.table_name)),
+  );
+  const definitions = new Map<string, string>();
+  for (const table of tables) {
+    const [row] = await select(connection, `SHOW CREATE TABLE ${id(schema).text}.${id(table).text}`, []);
+    definitions.set(table, text(row?.['create table']));
+  }
+  return definitions;
 }
 
 /** Names of the base tables of a schema, without those that stageswap made for itself. */

@@ -1,7 +1,8 @@
 import type { Config, TableConfig } from '../config/load.js';
 import { noBaseOf } from '../model/mapping.js';
-import type { LiveColumn, MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
+import type { LiveColumn, MergeUnit, RunSpec, TableSpec, UniquePart } from '../model/spec.js';
 import type { LiveColumnFacts, LiveTable } from '../mysql/schema.js';
+import { id } from '../sql/text.js';
 import type { SourceTable } from '../sql-server/schema.js';
 import type { Facts } from './facts.js';
 import { sourceColumnOf, sourceOf } from './source-names.js';
@@ -85,9 +86,7 @@ function freezeTable(
       parent: key.referencedTable,
       parentColumns: key.referencedColumns,
     })),
-    uniqueIndexes: live.uniqueIndexes
-      .map((index) => index.columns.filter((column) => column !== null))
-      .filter((columns, index) => columns.length === live.uniqueIndexes[index]?.columns.length),
+    uniqueIndexes: live.uniqueIndexes.map(partsOf),
     onSourceDelete: table.onSourceDelete,
     onLiveDelete: table.onLiveDelete,
     fingerprint,
@@ -105,6 +104,15 @@ function sinceThen(table: TableSpec, published: RunSpec | null): TableSpec {
     return noBase ? { ...column, noBase } : column;
   });
   return { ...table, columns, ...(then.gaps ? { gaps: then.gaps } : {}) };
+}
+
+/** Of an index over the beginning of a column that beginning is a part, in characters or, of binary columns, bytes. */
+function partsOf(index: LiveTable['uniqueIndexes'][0]): UniquePart[] {
+  return index.columns.map((column, place) => {
+    const { expression, prefix } = index.parts?.[place] ?? {};
+    if (column === null) return { expression: expression ?? 'NULL' };
+    return prefix === undefined ? column : { expression: `LEFT(${id(column).text}, ${prefix})` };
+  });
 }
 
 function liveColumn(column: LiveColumnFacts): LiveColumn {

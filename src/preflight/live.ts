@@ -34,6 +34,13 @@ export function decideLive(
     );
   decideTriggers(table, live, group.mayDefineFor, refuse, warn);
   decideKey(table, live, refuse, warn);
+  for (const index of live.uniqueIndexes)
+    if (index.parts?.some((part) => / array\)$/i.test(part.expression ?? '')))
+      refuse(
+        table.live,
+        `unique index ${index.name} is over an array, of which no comparison tells whether two rows collide`,
+        'make it an index that is not unique, or leave the table out',
+      );
   decideNames(table, live, refuse, warn);
   for (const key of live.foreignKeys) decideForeignKey(table, key, group, refuse);
   for (const key of live.referencedBy) {

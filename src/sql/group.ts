@@ -30,14 +30,14 @@ export type Children = Within | 'childrenOfKeys' | 'besideKeys';
 /** Why a source's row is not published, or a row of live stays: the kind of its conflict. */
 export type GroupConflict = 'parent' | 'orphan' | 'unique' | 'bad';
 
-const physical = (spec: RunSpec, table: TableSpec, kind: Parameters<typeof physicalTable>[1]) =>
+export const physical = (spec: RunSpec, table: TableSpec, kind: Parameters<typeof physicalTable>[1]) =>
   id(physicalTable(spec.generation, kind, table.live));
-const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
-const keyOf = (table: TableSpec, role: string) => join(table.key.map((name) => at(table, role, name)));
-const keyNames = (table: TableSpec) => join(table.key.map(id));
+export const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
+export const keyOf = (table: TableSpec, role: string) => join(table.key.map((name) => at(table, role, name)));
+export const keyNames = (table: TableSpec) => join(table.key.map(id));
 const firstOf = (table: TableSpec, role: string) => at(table, role, table.key[0] ?? '');
 
-function found(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
+export function found(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
   return sql`INSERT IGNORE INTO ${physical(spec, table, 'work')} (${keyNames(table)}) ${select}`;
 }
 
@@ -205,49 +205,8 @@ export function findBadRows(spec: RunSpec, table: TableSpec, within: Within): Fr
   );
 }
 
-function heldAs(spec: RunSpec, table: TableSpec, role: string): Fragment {
+export function heldAs(spec: RunSpec, table: TableSpec, role: string): Fragment {
   return sql`SELECT 1 FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', role)}`;
-}
-
-function equalValues(table: TableSpec, columns: string[], left: string, right: string): Fragment {
-  return join(
-    columns.map((column) => sql`${at(table, left, column)} = ${at(table, right, column)}`),
-    ' AND ',
-  );
-}
-
-/** Rows of stage, before it has its unique indexes, of which two or more have the same values in one of them. */
-export function findCollisions(spec: RunSpec, table: TableSpec): Fragment[] {
-  const stage = physical(spec, table, 'stage');
-  return table.uniqueIndexes.map((columns) => {
-    const list = join(columns.map((column) => at(table, 'g', column)));
-    const notNull = join(
-      columns.map((column) => sql`${at(table, 'g', column)} IS NOT NULL`),
-      ' AND ',
-    );
-    const doubled = sql`SELECT ${list} FROM ${stage} AS ${as(table, 'g')} WHERE ${notNull} GROUP BY ${list} HAVING COUNT(*) > 1`;
-    return found(
-      spec,
-      table,
-      sql`SELECT ${keyOf(table, 's')} FROM (${doubled}) AS ${as(table, 'd')} JOIN ${stage} AS ${as(table, 's')} ON ${equalValues(table, columns, 's', 'd')} WHERE NOT EXISTS (${heldAs(spec, table, 's')})`,
-    );
-  });
-}
-
-/** As `findCollisions`, for a replay: among its merged rows, and between them and the rows of stage beside them. */
-export function findCollisionsOfReplay(spec: RunSpec, table: TableSpec): Fragment[] {
-  const merged = physical(spec, table, 'merged');
-  const stage = physical(spec, table, 'stage');
-  return table.uniqueIndexes.flatMap((columns) => {
-    const pair = (role: string) =>
-      found(
-        spec,
-        table,
-        sql`SELECT ${keyOf(table, role)} FROM ${merged} AS ${as(table, 'm')} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${equalValues(table, columns, 's', 'm')} WHERE NOT (${sameKey(table, 's', 'm')}) AND NOT EXISTS (${heldAs(spec, table, role)})`,
-      );
-    const among = sql`SELECT ${keyOf(table, 'm')} FROM ${merged} AS ${as(table, 'm')} JOIN ${merged} AS ${as(table, 'n')} ON ${equalValues(table, columns, 'm', 'n')} WHERE NOT (${sameKey(table, 'm', 'n')}) AND NOT EXISTS (${heldAs(spec, table, 'm')})`;
-    return [pair('m'), pair('s'), found(spec, table, among)];
-  });
 }
 
 /**
