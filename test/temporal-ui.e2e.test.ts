@@ -90,7 +90,7 @@ describe('the Temporal UI', () => {
     await pipeline.stageswap('resume');
     expect(await handle.result()).toMatchObject({ outcome: 'published' });
     expect(await details()).toMatch(/preflight [\d.]+ s → prepare [\d.]+ s/);
-    expect(await details()).toMatch(/\| customer \| 300 \|/);
+    expect(await details()).toMatch(/- \*\*customer\*\*: 300 rows · \d+ new/);
   });
 
   it('is done without where the names are taken by others, and the worker says so', async () => {

@@ -37,25 +37,28 @@ function steps({ phase }: Progress, { phases }: Report): string {
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
-/** Narrow, since the UI shows it in half of its width. */
+/** A list, since the UI leaves no room between the columns of a table. */
 function tables(progress: Progress, report: Report): string {
-  const lines = [
-    '| table | rows | new | changed | gone | kept | conflicts |',
-    '|---|---:|---:|---:|---:|---:|---:|',
-  ];
-  for (const [index, table] of progress.tables.entries()) {
-    const done = report.tables[index];
-    const counts = [
-      table.rowsDone,
-      done?.inserted,
-      done?.updated,
-      done?.deleted,
-      done?.keptLive,
-      done?.conflicts,
-    ];
-    lines.push(`| ${[table.table, ...counts.map((value) => count(value ?? 0))].join(' | ')} |`);
-  }
-  return lines.join('\n');
+  return progress.tables
+    .map(({ table, rowsDone }, index) => {
+      const {
+        inserted = 0,
+        updated = 0,
+        deleted = 0,
+        keptLive = 0,
+        conflicts = 0,
+      } = report.tables[index] ?? {};
+      const counts = [
+        `${count(rowsDone)} rows`,
+        `${count(inserted)} new`,
+        `${count(updated)} changed`,
+        `${count(deleted)} gone`,
+        `${count(keptLive)} kept as clients set them`,
+        `${count(conflicts)} conflicts`,
+      ];
+      return `- **${table}**: ${counts.join(' · ')}`;
+    })
+    .join('\n');
 }
 
 /** What a person should know of, each with the command that shows more. */
