@@ -1,5 +1,5 @@
 import type { ClientEdit, EditOutcome } from '../src/model/messages.js';
-import { applyEdit } from '../src/mysql/edits.js';
+import { applyEdit, EDIT_WAIT_TIMEOUT_SECONDS } from '../src/mysql/edits.js';
 import { activity, type Dependencies, onTarget } from './context.js';
 
 /**
@@ -19,7 +19,7 @@ export function editActivities(dependencies: Dependencies) {
           for (const edit of edits) outcomes.push(await applyEdit(session, pipeline, tables, edit));
           return outcomes;
         },
-        { logged: true },
+        { logged: true, waitTimeoutSeconds: EDIT_WAIT_TIMEOUT_SECONDS },
       ),
     { everFinal: false },
   );

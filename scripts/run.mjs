@@ -31,6 +31,8 @@ const commands = {
   bench: ['--import', 'tsx', 'bench/main.ts'],
   fuzz: ['--import', 'tsx', 'test/merge/fuzz-main.ts'],
   mutants: ['--import', 'tsx', 'test/merge/mutants-main.ts'],
+  torture: ['--import', 'tsx', 'test/torture/main.ts'],
+  'torture:mutants': ['--import', 'tsx', 'test/torture/mutants-main.ts'],
   build: [],
 };
 if (!Object.hasOwn(commands, what)) {

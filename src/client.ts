@@ -5,7 +5,7 @@ import { type MysqlAddress, parseMysqlAddress } from './config/address.js';
 import { StageswapError } from './model/failures.js';
 import { type ClientEdit, type EditOutcome, UPDATES, workflowIdOf } from './model/messages.js';
 import { errorNumber, isOutOfRoom, isPassing, withSession } from './mysql/connection.js';
-import { applyEdit, type Editable } from './mysql/edits.js';
+import { applyEdit, EDIT_WAIT_TIMEOUT_SECONDS, type Editable } from './mysql/edits.js';
 import { createControlTables } from './sql/control.js';
 
 export type { ClientEdit, EditOutcome } from './model/messages.js';
@@ -218,7 +218,7 @@ export class EditClient<T extends EditableTables = EditableTables> {
         }
         return outcomes;
       },
-      { logged: true },
+      { logged: true, waitTimeoutSeconds: EDIT_WAIT_TIMEOUT_SECONDS },
     );
   }
 }

@@ -139,6 +139,14 @@ describe('an edit that MySQL does not take now', () => {
     expect(await email()).toBe(`after ${errorNumber}`);
   });
 
+  it('holds its row locked for seconds at most, where its worker freezes in the middle', async () => {
+    await server.query(
+      'CREATE TRIGGER says BEFORE UPDATE ON customer FOR EACH ROW SET NEW.email = @@SESSION.wait_timeout',
+    );
+    expect(await apply(url.href, { email: 'x' })).toMatchObject([{ outcome: 'applied' }]);
+    expect(Number(await email())).toBeLessThanOrEqual(5);
+  });
+
   it('is repeated while the login is refused', async () => {
     const wrong = new URL(url);
     wrong.username = 'nobody';

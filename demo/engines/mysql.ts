@@ -44,11 +44,12 @@ interface Program {
 /**
  * MySQL: the address in the environment, mysqld on PATH, or a private copy in the cache.
  *
- * @param options.owned one that we may kill: the address in the environment is passed over
+ * @param options.owned    one that we may kill: the address in the environment is passed over
+ * @param options.settings of a server of our own, as name=value; they go over ours
  */
 export async function startMySql(
   say: (line: string) => void,
-  options: { owned?: boolean } = {},
+  options: { owned?: boolean; settings?: string[] } = {},
 ): Promise<MySqlEngine> {
   const given = options.owned ? undefined : process.env.MYSQL_URL;
   if (given) {
@@ -112,6 +113,7 @@ export async function startMySql(
     '--innodb-buffer-pool-size=1G',
     '--loose-innodb-redo-log-capacity=1G',
     '--max-connections=500',
+    ...(options.settings ?? []).map((setting) => `--${setting}`),
   ];
   const engine = new Engine('MySQL', command, data);
   const url = `mysql://root@127.0.0.1:${port}/`;

@@ -13,12 +13,16 @@ export interface SqlServerEngine {
   stop(): Promise<void>;
 }
 
-/** SQL Server: the address in the environment, or the stand-in. */
+/**
+ * SQL Server: the address in the environment, or the stand-in.
+ *
+ * @param options.owned one of our own: the address in the environment is passed over
+ */
 export async function startSqlServer(
   say: (line: string) => void,
-  options: { databases: string[]; arguments?: string[] },
+  options: { databases: string[]; arguments?: string[]; owned?: boolean },
 ): Promise<SqlServerEngine> {
-  const given = process.env.MSSQL_URL;
+  const given = options.owned ? undefined : process.env.MSSQL_URL;
   if (given) {
     say(`SQL Server at ${new URL(given).host} (MSSQL_URL)`);
     return { url: given, standIn: false, owned: false, pid: undefined, stop: async () => {} };

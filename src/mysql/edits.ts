@@ -12,6 +12,12 @@ export interface Editable {
 }
 
 /**
+ * A session that writes edits holds rows of live locked, and must not outlive its program when that freezes or its connection
+ * dies without a word: statement follows statement in it, so that a few seconds are enough.
+ */
+export const EDIT_WAIT_TIMEOUT_SECONDS = 5;
+
+/**
  * Applies one edit to live by field, with its id, in one transaction: applied means committed. The session must be one
  * whose writes capture logs. An id that is known already changes nothing.
  *

@@ -1,11 +1,19 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
+interface Link {
+  client: Socket;
+  server: Socket;
+  /** the engine's next answer is thrown away, and the connection with it */
+  losesReply?: boolean;
+}
+
 /** A TCP proxy before an engine: the network between a worker and the engine, which a test cuts, closes or freezes. */
 export class TcpProxy {
-  readonly #links = new Set<{ client: Socket; server: Socket }>();
+  readonly #links = new Set<Link>();
   #open = true;
   #frozen = false;
   #cuts = { afterBytes: 0, left: 0 };
+  #delays = { ms: 0, left: 0 };
 
   private constructor(
     readonly server: Server,
@@ -51,6 +59,31 @@ export class TcpProxy {
     return this.#cuts.left;
   }
 
+  /**
+   * Resets a connection when the engine answers on it next: what was sent is done, and its sender is not told.
+   *
+   * @param port of the sender's end
+   * @returns whether there is such a connection
+   */
+  loseReplyTo(port: number): boolean {
+    const link = [...this.#links].find(({ client }) => client.remotePort === port);
+    if (link) link.losesReply = true;
+    return link !== undefined;
+  }
+  /** Resets one connection. @param port of the sender's end */
+  cutOne(port: number): void {
+    for (const { client, server } of this.#links) {
+      if (client.remotePort !== port) continue;
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    }
+  }
+
+  /** Holds up the next so many pieces of data, each for some milliseconds. */
+  delay(ms: number, times: number): void {
+    this.#delays = { ms, left: times };
+  }
+
   /** The engine is away: connections are reset, new ones as well. */
   close(): void {
     this.#open = false;
@@ -87,16 +120,28 @@ export class TcpProxy {
       return;
     }
     const server = connect(this.to);
-    const link = { client, server };
+    const link: Link = { client, server };
     this.#links.add(link);
+    const reset = () => {
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    };
     const pass = (from: Socket, to: Socket) => {
       let bytes = 0;
       from.on('data', (data) => {
         bytes += data.length;
+        if (link.losesReply && from === server) return reset();
         if (this.#cuts.left > 0 && bytes > this.#cuts.afterBytes) {
           this.#cuts.left -= 1;
-          client.resetAndDestroy();
-          server.resetAndDestroy();
+          return reset();
+        }
+        if (this.#delays.left > 0) {
+          this.#delays.left -= 1;
+          from.pause();
+          setTimeout(() => {
+            if (to.writable) to.write(data);
+            if (!this.#frozen) from.resume();
+          }, this.#delays.ms);
           return;
         }
         if (to.writable && !to.write(data)) from.pause();
