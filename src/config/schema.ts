@@ -191,7 +191,7 @@ export const configSchema = z
           .min(1)
           .max(600_000)
           .default(DEFAULTS.heldMsMax)
-          .describe('milliseconds locked above which a run asks first'),
+          .describe('milliseconds locked above which check warns'),
       })
       .prefault({}),
     backups: z
