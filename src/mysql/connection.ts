@@ -17,6 +17,8 @@ export class Session {
     readonly connection: Connection,
     readonly threadId: number,
     readonly waitTimeoutSeconds: number,
+    /** empty where it was opened without one */
+    readonly schema: string,
   ) {}
 
   /**
@@ -60,7 +62,12 @@ export class Session {
     }
     connection.on('error', () => {}); // the next statement reports it
     const waitTimeoutSeconds = options.waitTimeoutSeconds ?? WAIT_TIMEOUT_SECONDS;
-    const session = new Session(connection, connection.threadId ?? 0, waitTimeoutSeconds);
+    const session = new Session(
+      connection,
+      connection.threadId ?? 0,
+      waitTimeoutSeconds,
+      settings.database ?? '',
+    );
     try {
       await connection.query(
         `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = ${options.logged ? 1 : 0}, autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, sql_select_limit = ${NO_LIMIT}, max_execution_time = 0, wait_timeout = ${waitTimeoutSeconds}`,

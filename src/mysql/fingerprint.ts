@@ -24,8 +24,7 @@ export async function definitionsOf(session: Session, tables: string[]): Promise
   const storage = await storageIdsOf(session, tables);
   const definitions = new Map<string, Definition>();
   for (const table of tables) {
-    const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
-    const create = shown[0]?.['Create Table'] ?? '';
+    const create = await shown(session, table);
     const here = triggers.filter((trigger) => trigger.on_table === table);
     const ofRun = ({ name }: { name: string }) => isMadeByRun(name);
     const own = here
@@ -49,9 +48,7 @@ export async function definitionsOf(session: Session, tables: string[]): Promise
  */
 async function storageIdsOf(session: Session, tables: string[]): Promise<Map<string, string>> {
   const ids = new Map<string, string>();
-  const schema = spelledByInnodb(
-    (await session.rows<{ name: string }>(sql`SELECT DATABASE() AS name`))[0]?.name ?? '',
-  );
+  const schema = spelledByInnodb(session.schema);
   const names = new Map<string, string>(
     tables.flatMap((table) => {
       const name = spelledByInnodb(table);
@@ -81,6 +78,16 @@ function spelledByInnodb(name: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
   if (!/^[\x00-\x7f]+$/.test(name)) return undefined;
   return name.replace(/[^A-Za-z0-9_]/g, (letter) => `@${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+async function shown(session: Session, table: string): Promise<string> {
+  const rows = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
+  return rows[0]?.['Create Table'] ?? '';
+}
+
+/** Columns, indexes and constraints as SHOW CREATE TABLE prints them, a line each. */
+async function linesOf(session: Session, table: string): Promise<string[]> {
+  return (await shown(session, table)).split('\n').map((line) => line.trim().replace(/,$/, ''));
 }
 
 /** The definition of one table. */
@@ -121,8 +128,7 @@ export interface IndexDefinition {
  * AUTO_INCREMENT column needs, are not among them.
  */
 export async function indexesOf(session: Session, table: string): Promise<IndexDefinition[]> {
-  const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
-  const lines = (shown[0]?.['Create Table'] ?? '').split('\n').map((line) => line.trim().replace(/,$/, ''));
+  const lines = await linesOf(session, table);
   const counted = lines.map((line) => /^(`(?:[^`]|``)+`) .* AUTO_INCREMENT\b/.exec(line)?.[1]).find(Boolean);
   return lines.flatMap((definition) => {
     const match = /^(?:UNIQUE )?KEY `((?:[^`]|``)+)` \((.*)$/.exec(definition);
@@ -133,8 +139,7 @@ export async function indexesOf(session: Session, table: string): Promise<IndexD
 
 /** CHECK constraints of a table as SHOW CREATE TABLE prints them, by definition: their names are not the same in two tables. */
 export async function checksOf(session: Session, table: string): Promise<IndexDefinition[]> {
-  const shown = await session.rows<Record<string, string>>(sql`SHOW CREATE TABLE ${id(table)}`);
-  const lines = (shown[0]?.['Create Table'] ?? '').split('\n').map((line) => line.trim().replace(/,$/, ''));
+  const lines = await linesOf(session, table);
   const checks = lines.flatMap((line) => {
     const match = /^CONSTRAINT `((?:[^`]|``)+)` (CHECK \(.*)$/.exec(line);
     return match ? [{ name: (match[1] ?? '').replaceAll('``', '`'), definition: match[2] ?? '' }] : [];

@@ -150,11 +150,6 @@ function undecided(pipeline: string, markers: number[], runs: PastRun[]): Repair
   return [];
 }
 
-/** Whether there is nothing to repair. */
-export function isInOrder(found: Survey): boolean {
-  return findingsOf(found).length === 0 && found.undecided.length === 0;
-}
-
 /** What was found, and what repair does about it, in the order in which it does it. */
 export function findingsOf(found: Survey): RepairFinding[] {
   const findings: RepairFinding[] = [];

@@ -58,11 +58,7 @@ export function decideServer(
       `the user lacks ${missing.join(', ')} on ${schema}`,
       `GRANT ${missing.join(', ')} ON \`${schema.replaceAll('`', '``')}\`.* TO the user of the target's address`,
     );
-  if (
-    server.logBin &&
-    !server.logBinTrustFunctionCreators &&
-    !/\bSUPER\b|ALL PRIVILEGES ON \*\.\*/.test(server.grants.join('\n'))
-  )
+  if (server.logBin && !server.logBinTrustFunctionCreators && !holdsOneOf(server, 'SUPER'))
     refuse(
       WHERE,
       'the binary log is on, and this user may not create triggers then (error 1419)',
@@ -84,10 +80,13 @@ export function decideServer(
 
 /** May this user make a trigger in the name of `definer` (user@host)? */
 export function mayDefine(server: ServerFacts, definer: string): boolean {
-  return (
-    definer === server.user ||
-    /\b(SUPER|SET_USER_ID|SET_ANY_DEFINER)\b|ALL PRIVILEGES ON \*\.\*/.test(server.grants.join('\n'))
-  );
+  return definer === server.user || holdsOneOf(server, 'SUPER', 'SET_USER_ID', 'SET_ANY_DEFINER');
+}
+
+/** Has this user one of these rights, which are of the server and not of a schema? */
+function holdsOneOf(server: ServerFacts, ...rights: string[]): boolean {
+  const grants = server.grants.join('\n');
+  return new RegExp(`\\b(${rights.join('|')})\\b|ALL PRIVILEGES ON \\*\\.\\*`).test(grants);
 }
 
 function versionAtLeast(version: string, wanted: number[]): boolean {
