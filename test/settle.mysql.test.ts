@@ -5,6 +5,7 @@ import { type MergeUnit, type TableSpec, tableOf } from '../src/model/spec.js';
 import { publishedSpec } from '../src/mysql/published.js';
 import {
   type Conflict,
+  notSettleable,
   readConflicts,
   readEdits,
   resync,
@@ -384,6 +385,121 @@ describe('a conflict of a row', () => {
     await hand.publish(source(BASE.slice(1)));
     expect(await live('customer_id')).toEqual([[2], [3]]);
     expect(await states()).toEqual(['2 deletedAtSource settled']);
+  });
+});
+
+describe('a conflict of a rule across the group', () => {
+  const invoices = async () => {
+    const [rows] = await hand.application.query<mysql.RowDataPacket[]>(
+      'SELECT invoice_id FROM invoice ORDER BY 1',
+    );
+    return rows.map((row) => Number(row.invoice_id));
+  };
+  const open = async () =>
+    (await conflicts()).map(({ kind, key }) => `${kind} ${Object.values(key).join()}`).sort();
+
+  it('parent: the source takes it away once no child is left, live keeps it as its own', async () => {
+    await edit("INSERT INTO invoice VALUES (70, 1, 'own'), (71, 2, 'own')");
+    const only3 = source(BASE.slice(2));
+    await hand.publish(only3);
+    await hand.publish(only3);
+    expect(await open()).toEqual(['parent 1', 'parent 2']); // still: nobody has decided
+    await settleAs('source', { key: { customer_id: '1' } });
+    await settleAs('live', { key: { customer_id: '2' } });
+    await hand.publish(only3);
+    expect(await live('customer_id')).toEqual([[1], [2], [3]]);
+    expect(await settlements()).toEqual(['pending -', 'applied 4']);
+    await edit('DELETE FROM invoice');
+    await hand.publish(only3);
+    expect(await live('customer_id')).toEqual([[2], [3]]);
+    expect(await open()).toEqual([]);
+  });
+
+  it('unique: live keeps its values, and the other row takes what the source says', async () => {
+    await edit("UPDATE customer SET email = 'x', street = 'edited' WHERE customer_id = 2");
+    const said = source(billing({ 1: { 1: 'x', 4: '9.0000' }, 2: { 4: '8.0000' } }));
+    await hand.publish(said);
+    expect(await open()).toEqual(['unique 1', 'unique 2']);
+    await settleAs('live', { key: { customer_id: '1' } });
+    await hand.publish(said);
+    expect(await live()).toEqual([
+      [1, 'a@old', 'Elm 1', 'Oslo', '9.0000'],
+      [2, 'x', 'edited', 'Bonn', '8.0000'],
+      BASE[2],
+    ]);
+    expect(await open()).toEqual([]);
+    await hand.publish(said);
+    expect((await live('email')).flat()).toEqual(['a@old', 'x', 'c@old']);
+  });
+
+  it('unique: the source takes both rows; one alone would collide again, so it waits', async () => {
+    await edit("UPDATE customer SET email = 'x' WHERE customer_id = 2");
+    const said = source(billing({ 1: { 1: 'x' } }));
+    await hand.publish(said);
+    await settleAs('source', { key: { customer_id: '1' } });
+    await hand.publish(said);
+    expect((await live('email')).flat()).toEqual(['a@old', 'x', 'c@old']);
+    expect(await settlements()).toEqual(['pending -']);
+    await settleAs('source', { key: { customer_id: '2' } });
+    const run = await hand.publish(said);
+    expect((await live('email')).flat()).toEqual(['x', 'b@old', 'c@old']);
+    expect(await open()).toEqual([]);
+    await hand.rollBack(run);
+    expect((await live('email')).flat()).toEqual(['a@old', 'x', 'c@old']);
+    expect(await settlements()).toEqual(['pending -', 'pending -']);
+  });
+
+  it('unique: a new row comes when its value is free, or stays away for good; an orphan follows its parent', async () => {
+    await edit("UPDATE customer SET email = 'x' WHERE customer_id = 1");
+    const said = source(
+      [...BASE, [8, 'x', 'S', 'C', '8.0000'], [9, 'x ', 'S', 'C', '9.0000']],
+      [
+        [80, 8, 'of 8'],
+        [90, 9, 'of 9'],
+      ],
+    );
+    await hand.publish(said);
+    expect(await open()).toEqual(['orphan 80', 'unique 1', 'unique 8']);
+    expect(await settleAs('source', { kind: 'orphan' })).toBe(0);
+    await settleAs('live', { key: { customer_id: '8' } });
+    await hand.publish(said);
+    expect(await live('customer_id, email')).toEqual([
+      [1, 'x'],
+      [2, 'b@old'],
+      [3, 'c@old'],
+      [9, 'x '],
+    ]);
+    expect(await open()).toEqual(['orphan 80']);
+    const { spec, table } = await published();
+    expect(await resync(hand.session, spec, table, ['8'], 'test')).toBe(true);
+    await edit("UPDATE customer SET email = 'free' WHERE customer_id = 1");
+    await hand.publish(said);
+    expect(await live('customer_id, email')).toEqual([
+      ...[
+        [1, 'free'],
+        [2, 'b@old'],
+        [3, 'c@old'],
+      ],
+      ...[
+        [8, 'x'],
+        [9, 'x '],
+      ],
+    ]);
+    await hand.publish(said);
+    expect(await invoices()).toEqual([80, 90]);
+    expect(await open()).toEqual([]);
+  });
+
+  it('a bad value is not settled, and it is said what to do instead', async () => {
+    const { spec, table } = await published();
+    const bad = { key: ['1'], column: 'Email', reason: 'half of a pair' };
+    await hand.publish(source(BASE.slice(1)), {
+      captured: () => hand.session.run(setAside({ ...spec, generation: 2 }, table, bad)),
+    });
+    expect(await settleAs('source')).toBe(0);
+    expect(await notSettleable(hand.session, 'hand', {})).toEqual([
+      { kind: 'badValue', count: 1, instead: expect.stringContaining('correct it at the source') },
+    ]);
   });
 });
 

@@ -7,7 +7,7 @@ import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import type { Side } from '../model/spec.js';
 import { withSession } from '../mysql/connection.js';
-import { type Conflict, countPending, readConflicts, settle } from '../mysql/settlements.js';
+import { type Conflict, countPending, notSettleable, readConflicts, settle } from '../mysql/settlements.js';
 import { CONFLICT_COLUMNS, type ConflictFilter } from '../sql/settlements.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
@@ -21,7 +21,14 @@ import { keyText, valuesText } from './values-text.js';
 
 const HELP = `
 A settlement is bound to the values that are shown, and void if either side changes before it is carried out: by the run
-that works now, if that is before its cut-over, else by the next.
+that works now, if that is before its cut-over, else by the next. What each side means, by kind:
+  field            its value
+  sameKey          its row; from then on the row merges by field
+  unique           its row: settle the rows that collide so that their values differ; what would collide again waits
+  deletedInLive    source brings the row back, live leaves it deleted
+  deletedAtSource  source deletes the row when no other row refers to it any more, live keeps it
+  parent           likewise
+Orphans and bad values are not settled: they go away with their cause.
 
 Examples:
   stageswap conflicts --config stageswap.yaml
@@ -55,7 +62,10 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
     .option('--table <name>', 'of this live table')
     .option('--key <key>', 'of this row; needs --table')
     .option('--column <name>', 'about this column')
-    .option('--kind <kind>', 'of this kind: field, sameKey, deletedInLive, deletedAtSource, …')
+    .option(
+      '--kind <kind>',
+      'of this kind: field, sameKey, deletedInLive, deletedAtSource, parent, orphan, unique, badValue',
+    )
     .option('--where <condition>', 'that fulfil an SQL condition')
     .option('--all', 'closed ones, too', false)
     .option('--limit <rows>', 'how many are shown', positiveInteger, 50)
@@ -89,18 +99,27 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
         if (found.count > 1) await confirm(`${what}: ${count(found.count)} conflicts`, options);
         const by = userInfo().username;
         const settled = await settle(session, pipeline, filter, { side: options.settle, by });
-        if (settled === 0 && options.settle !== undefined)
+        if (options.settle === undefined) {
+          if (options.json) printJson({ pipeline, found: found.count, withdrawn: settled });
+          else print(`${count(settled)} settlements withdrawn`);
+          return;
+        }
+        const notSettled = await notSettleable(session, pipeline, filter);
+        if (settled === 0 && notSettled.length > 0)
           throw new CommandError(
             EXIT.refused,
-            'conflicts of these kinds are not settled by a word',
-            'a parent that is kept, an orphan and a value that collides go away with their cause',
+            `nothing to settle: ${notSettled.map(({ kind, count: n }) => `${count(n)} of kind ${kind}`).join(', ')}`,
+            notSettled.map(({ instead }) => instead).join('; '),
           );
-        if (options.json)
-          printJson({ pipeline, found: found.count, [options.settle ? 'settled' : 'withdrawn']: settled });
-        else if (options.settle === undefined) print(`${count(settled)} settlements withdrawn`);
+        if (options.json) printJson({ pipeline, found: found.count, settled, notSettled });
         else
           print(
-            `${count(settled)} of ${count(found.count)} conflicts settled as ${options.settle}; the next run carries that out, or the one that works now`,
+            [
+              `${count(settled)} of ${count(found.count)} conflicts settled as ${options.settle}; the next run carries that out, or the one that works now`,
+              ...notSettled.map(
+                ({ kind, count: n, instead }) => `${count(n)} of kind ${kind} not: ${instead}`,
+              ),
+            ].join('\n'),
           );
       });
       end(EXIT.done);

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { parseMysqlAddress } from '../config/address.js';
 import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
-import { type MergeUnit, tableOf } from '../model/spec.js';
+import type { MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
 import { withSession } from '../mysql/connection.js';
 import { publishedSpec } from '../mysql/published.js';
 import { type Edit, readEdits, resync, yieldTo } from '../mysql/settlements.js';
@@ -71,7 +71,7 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
         );
         await withSession(parseMysqlAddress(config.target.url), async (session) => {
           const spec = await published(session, config.pipeline);
-          const tableSpec = tableOf(spec, table);
+          const tableSpec = publishedTable(spec, table);
           const unit = unitOf(tableSpec.units, table, column);
           const found = await readEdits(session, spec, tableSpec, unit, rows, EDITS_SHOWN);
           if (found.count === 0)
@@ -118,7 +118,7 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
           const spec = await published(session, config.pipeline);
           await session.transaction(async () => {
             for (const [index, key] of wantedKeys.entries()) {
-              if (await resync(session, spec, tableOf(spec, table), key, by)) continue;
+              if (await resync(session, spec, publishedTable(spec, table), key, by)) continue;
               throw new CommandError(
                 EXIT.refused,
                 `neither ${table} nor what billing last said has a row ${keys[index]}`,
@@ -149,6 +149,13 @@ function wanted(
     'which edits?',
     'give TABLE KEY COLUMN for one, or TABLE --column NAME --where CONDITION for many',
   );
+}
+
+/** The table as it was last published. @throws {CommandError} it is new to the pipeline */
+function publishedTable(spec: RunSpec, live: string): TableSpec {
+  const table = spec.tables.find((candidate) => candidate.live === live);
+  if (table) return table;
+  throw new CommandError(EXIT.refused, `${live} has never been published`, 'run `stageswap run` first');
 }
 
 async function published(session: Parameters<typeof publishedSpec>[0], pipeline: string) {

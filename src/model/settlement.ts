@@ -2,12 +2,19 @@ import type { Side, TableSpec } from './spec.js';
 
 /** Settlements: what an operator said of single fields and rows, and what a merge makes of it. */
 
-/** A field conflict or a client's edit; a conflict of a whole row; a row that is to be taken from billing again. */
-export const SETTLEMENT_KINDS = ['field', 'sameKey', 'deletedInLive', 'deletedAtSource', 'resync'] as const;
-export type SettlementKind = (typeof SETTLEMENT_KINDS)[number];
+/** Conflicts that the merge of single rows finds. */
+export const MERGE_KINDS: readonly string[] = ['field', 'sameKey', 'deletedInLive', 'deletedAtSource'];
 
-/** Conflicts that can be settled; others go away when their cause does. */
-export const SETTLEABLE: readonly string[] = SETTLEMENT_KINDS.filter((kind) => kind !== 'resync');
+/** Conflicts that an operator can settle. */
+export const SETTLEABLE: readonly string[] = [...MERGE_KINDS, 'parent', 'unique'];
+
+/** Conflicts that go away with their cause, and what an operator can do about that. */
+export const NOT_SETTLED: Record<string, string> = {
+  orphan:
+    'an orphan waits for its parent: settle the conflict of the parent, or bring back one that the application deleted with `stageswap resync PARENT KEY`; then the next run publishes the orphan, too',
+  badValue:
+    'a bad value cannot be held by live: correct it at the source, or change the column of live; every run tries it again',
+};
 
 /** open: waits · settled: an operator decided · agreed: both sides say the same · replaced: a newer one stands for it · undone: its run was taken back */
 export type ConflictState = 'open' | 'settled' | 'agreed' | 'replaced' | 'undone';
@@ -78,20 +85,18 @@ function carryOut(
       return true;
     }
     case 'sameKey':
-      if (!both) return false;
-      table.units.forEach(({ owner }, unit) => {
-        row.sides.set(unit, owner === 'merge' ? side : owner);
-      });
-      row.decision.unhold = true;
-      return true;
+      return both && takeWhole(table, settlement, row);
     case 'deletedInLive':
       if (!inSource || inLive) return false;
       if (side === 'source') row.decision.row = 'insert';
       return true;
     case 'deletedAtSource':
+    case 'parent':
       if (inSource || !inLive) return false;
       if (side === 'source') row.decision.row = 'delete';
       return true;
+    case 'unique':
+      return takeWhole(table, settlement, row);
     case 'resync':
       if (!inSource) return false;
       if (both) table.units.forEach((_, unit) => void row.sides.set(unit, 'source'));
@@ -101,4 +106,20 @@ function carryOut(
     default:
       return false;
   }
+}
+
+/** A whole row is as one side has it, or is not there as there it is not; from now on it has a base, if the source has it. */
+function takeWhole(
+  table: TableSpec,
+  { side, inSource, inLive }: FoundSettlement,
+  row: { decision: Decision; sides: Map<number, Side> },
+): boolean {
+  row.decision.unhold = true;
+  if (inSource && inLive)
+    table.units.forEach(({ owner }, unit) => {
+      row.sides.set(unit, owner === 'merge' ? side : owner);
+    });
+  else if (inSource) row.decision.row = side === 'source' ? 'insert' : 'delete';
+  else if (inLive && side === 'source') row.decision.row = 'delete';
+  return inSource || inLive;
 }

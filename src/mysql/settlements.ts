@@ -1,11 +1,12 @@
 import { StageswapError } from '../model/failures.js';
 import { refuseBadKey } from '../model/key-text.js';
 import { control } from '../model/names.js';
-import type { ConflictState } from '../model/settlement.js';
+import { type ConflictState, NOT_SETTLED } from '../model/settlement.js';
 import type { MergeUnit, RunSpec, Side, TableSpec } from '../model/spec.js';
 import {
   type ConflictFilter,
   conflictIds,
+  conflictKinds,
   countConflicts,
   countEdits,
   type LiveRows,
@@ -81,6 +82,20 @@ function conflictOf(row: Row): Conflict {
     closedIn: row.closed_in === null ? null : Number(row.closed_in),
     settledAs: row.settled_as as Side | null,
   };
+}
+
+/** Of the conflicts that fit those that cannot be settled, by kind, with what can be done about them. */
+export async function notSettleable(
+  session: Session,
+  pipeline: string,
+  filter: ConflictFilter,
+): Promise<{ kind: string; count: number; instead: string }[]> {
+  if (!(await hasConflicts(session))) return [];
+  const rows = await reading(session, filter.where, () => session.rows(conflictKinds(pipeline, filter)));
+  return rows.flatMap(({ kind, n }) => {
+    const instead = NOT_SETTLED[kind ?? ''];
+    return instead === undefined ? [] : [{ kind: kind ?? '', count: Number(n), instead }];
+  });
 }
 
 /** Settles the conflicts that fit, as one side or, with `undefined`, takes back what was said. @returns how many */

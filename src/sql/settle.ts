@@ -1,6 +1,6 @@
 import { isBytes } from '../model/live-type.js';
 import { control, physicalTable } from '../model/names.js';
-import { type Decision, SETTLEABLE } from '../model/settlement.js';
+import { type Decision, MERGE_KINDS } from '../model/settlement.js';
 import { type LiveColumn, mappedNames, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { aliasOf, at, keyColumns, keyHash, same, sameKey } from './columns.js';
 import { incomingHas } from './group.js';
@@ -241,7 +241,7 @@ export function closeSettled(spec: RunSpec): Fragment {
   return sql`UPDATE ${id(control.conflict)} AS c JOIN ${id(control.settlement)} AS e
   ON ${e('pipeline')} = ${c('pipeline')} AND ${e('live')} = ${c('live')} AND ${e('key_hash')} = ${c('key_hash')}
 SET ${c('state')} = 'settled', ${c('closed_in')} = ${spec.generation}
-WHERE ${c('pipeline')} = ${spec.pipeline} AND ${c('state')} = 'open' AND ${e('applied_in')} <= ${spec.generation} AND ${c('generation')} <= ${e('applied_in')} AND (${e('kind')} = 'resync' OR (${shown}))`;
+WHERE ${c('pipeline')} = ${spec.pipeline} AND ${c('state')} = 'open' AND ${e('applied_in')} <= ${spec.generation} AND ${c('generation')} <= ${e('applied_in')} AND (${e('kind')} IN ('resync', 'unique') OR (${shown}))`;
 }
 
 /** Closes older conflicts for which one of this run stands. What only keeps a row from being merged does not stand for one of the merge. */
@@ -250,7 +250,7 @@ export function closeReplaced(spec: RunSpec): Fragment {
   ON n.pipeline = c.pipeline AND n.generation = ${spec.generation} AND n.live = c.live AND n.key_hash = c.key_hash
 SET c.state = 'replaced', c.closed_in = ${spec.generation}
 WHERE c.pipeline = ${spec.pipeline} AND c.state = 'open' AND c.generation < ${spec.generation}
-  AND (n.kind = c.kind OR n.kind IN (${join(SETTLEABLE.map((kind) => sql`${kind}`))}))
+  AND (n.kind = c.kind OR n.kind IN (${join(MERGE_KINDS.map((kind) => sql`${kind}`))}))
   AND (JSON_CONTAINS(n.columns_json, c.columns_json) OR JSON_CONTAINS(c.columns_json, n.columns_json))`;
 }
 
@@ -289,7 +289,7 @@ export function overConflicts(spec: RunSpec, table: TableSpec, conflicts: string
     WHEN ${absent(table, 'i')} AND ${absent(table, 'l')} THEN 'agreed'
     WHEN c.kind = 'field' THEN CASE WHEN NOT (${both}) OR NOT (${isUnit}) THEN 'replaced' WHEN ${agree} THEN 'agreed' END
     WHEN c.kind = 'deletedInLive' THEN CASE WHEN ${absent(table, 'i')} THEN 'replaced' WHEN ${both} THEN 'agreed' END
-    WHEN c.kind = 'deletedAtSource' THEN CASE WHEN ${absent(table, 'l')} THEN 'replaced' WHEN ${both} THEN 'agreed' END
+    WHEN c.kind IN ('deletedAtSource', 'parent') THEN CASE WHEN ${absent(table, 'l')} THEN 'replaced' WHEN ${both} THEN 'agreed' END
     WHEN c.generation < ${spec.generation} THEN 'agreed' END`;
   return sql`SELECT c.id AS id, ${state} AS state
 FROM ${replayKeys(spec, table)} AS ${as(table, 'k')}

@@ -70,6 +70,10 @@ JOIN ${id(control.conflict)} AS c ON c.id = found.id ORDER BY found.run DESC, fo
 export function countConflicts(pipeline: string, filter: ConflictFilter): Fragment {
   return sql`SELECT COUNT(*) AS n FROM ${conflictView(pipeline)} WHERE ${filtered(filter)}`;
 }
+/** How many there are of each kind. */
+export function conflictKinds(pipeline: string, filter: ConflictFilter): Fragment {
+  return sql`SELECT kind, COUNT(*) AS n FROM ${conflictView(pipeline)} WHERE ${filtered(filter)} GROUP BY kind ORDER BY kind`;
+}
 export function conflictIds(pipeline: string, filter: ConflictFilter): Fragment {
   return sql`SELECT id FROM ${conflictView(pipeline)} WHERE ${filtered(filter)} ORDER BY id`;
 }
