@@ -128,6 +128,16 @@ describe('an engine', () => {
     });
   });
 
+  it('whose keys reach into the range of the application is refused, by check and by a run alike', async () => {
+    const from = (key: string) =>
+      configOf(YAML.replace('live: invoice', `live: invoice\n    localKeys: { from: "${key}" }`));
+    for (const key of ['10', '-5', '9'])
+      expect(await refusals(from(key)), key).toContain(
+        `dbo.Invoice: has the key 10, in the range that localKeys gives to the application (from ${key})`,
+      );
+    for (const key of ['11', '99999999999999999999']) expect(await refusals(from(key)), key).toEqual([]);
+  });
+
   it.each([
     ['MySQL', 'MYSQL_URL'],
     ['SQL Server', 'MSSQL_URL'],

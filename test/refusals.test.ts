@@ -3,6 +3,7 @@ import { parseConfig } from '../src/config/load.js';
 import type { LiveColumnFacts, LiveForeignKey, LiveTable, ServerFacts } from '../src/mysql/schema.js';
 import { type Decision, decide } from '../src/preflight/decide.js';
 import type { Facts } from '../src/preflight/facts.js';
+import type { LocalKeyFacts } from '../src/preflight/local-keys.js';
 import { missingPrivileges, PRIVILEGES } from '../src/preflight/privileges.js';
 import type { SourceColumnFacts } from '../src/sql-server/schema.js';
 
@@ -377,6 +378,46 @@ describe('of a live table, a run refuses', () => {
     expect(warned('')).toContainEqual(sameKey);
     expect(warned('localKeys: none')).not.toContainEqual(sameKey);
     expect(warned('localKeys: { from: "1000000" }')).not.toContainEqual(sameKey);
+  });
+
+  describe('localKeys', () => {
+    const counted = [
+      liveColumn('customer_id', 'bigint', { autoIncrement: true }),
+      liveColumn('name', 'varchar'),
+    ];
+    const found = (localKeys: string, facts: LocalKeyFacts, columns = counted) => {
+      const { refusals, warnings } = decided(
+        { ...withCustomer({ columns }), localKeys: { customer: facts } },
+        (yaml) => yaml.replace('live: customer', `live: customer\n    localKeys: ${localKeys}`),
+      );
+      return { refusals: refusals.map(({ what }) => what), warnings: warnings.map(({ what }) => what) };
+    };
+    const range = '{ from: "1000000" }';
+
+    it('that the source reaches into are refused', () => {
+      expect(found(range, { sourceInRange: '1000017' }).refusals).toEqual([
+        'has the key 1000017, in the range that localKeys gives to the application (from 1000000)',
+      ]);
+    });
+    it('are warned of where live has a row of its own outside of them, or will give such a key', () => {
+      const about = (warnings: string[]) => warnings.filter((what) => /localKeys|next key/.test(what));
+      expect(about(found(range, { ownOutside: '17', next: '900' }).warnings)).toEqual([
+        expect.stringContaining('live has a row 17 that billing did not have'),
+        expect.stringContaining('the next key that live gives is 900'),
+      ]);
+      expect(about(found('none', { ownOutside: '17' }).warnings)).toEqual([
+        expect.stringContaining('live has a row 17'),
+      ]);
+    });
+    it('that hold are not spoken of', () => {
+      for (const said of [range, 'none'])
+        expect(found(said, { next: '1000000' }), said).toEqual(found('none', {}));
+    });
+    it('with a range are refused where the key is no whole number', () => {
+      const text = [liveColumn('customer_id', 'varchar'), liveColumn('name', 'varchar')];
+      expect(found(range, {}, text).refusals.join()).toContain('localKeys names a range, and no column');
+      expect(found('none', {}, text).refusals.join()).not.toContain('localKeys');
+    });
   });
 
   it('a generated column in the key', () => {

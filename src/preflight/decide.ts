@@ -6,6 +6,7 @@ import type { Facts } from './facts.js';
 import type { Finding, Report } from './finding.js';
 import { freeze } from './freeze.js';
 import { decideLive, tablesInCycle } from './live.js';
+import { decideLocalKeys } from './local-keys.js';
 import { decideMapping } from './mapping.js';
 import { type Needs, needsOf } from './needs.js';
 import { decideServer, mayDefine, unsuitableServer } from './server.js';
@@ -37,7 +38,10 @@ export function decide(config: Config, facts: Facts): Decision {
     const source = sourceOf(facts.source, table.source);
     const lives = new Set(config.tables.map((candidate) => candidate.live));
     if (!live) refuse(table.live, `${facts.schema} has no such table`, 'create it, or correct tables[].live');
-    else decideLive(table, live, { lives, schema: facts.schema, mayDefineFor }, refuse, warn);
+    else {
+      decideLive(table, live, { lives, schema: facts.schema, mayDefineFor }, refuse, warn);
+      decideLocalKeys(table, live, facts.localKeys?.[table.live] ?? {}, refuse, warn);
+    }
     if (source) decideSource(table, source, facts, refuse, warn);
     else if (facts.isView?.[table.live])
       refuse(

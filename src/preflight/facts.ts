@@ -10,6 +10,8 @@ import { id, raw, sql } from '../sql/text.js';
 import { errorNumber, quoted, type SourcePool, withSource } from '../sql-server/connection.js';
 import { beginSnapshotTransaction } from '../sql-server/moment.js';
 import { isView, readSourceTables, type SourceTable } from '../sql-server/schema.js';
+import type { LocalKeyFacts } from './local-keys.js';
+import { lowestInRange, nextKey, rowOutside } from './local-keys-facts.js';
 import { unsuitableServer } from './server.js';
 import { sourceColumnOf, sourceOf } from './source-names.js';
 
@@ -39,21 +41,40 @@ export interface Facts {
   sourceIsEmpty?: Record<string, boolean>;
   /** by live's name: the source has a view of that name, and no table */
   isView?: Record<string, boolean>;
+  /** by live's name: what localKeys says, as the two sides have it */
+  localKeys?: Record<string, LocalKeyFacts>;
   /** how the source could be read as of one moment; null: not asked */
   moments?: { snapshot: MomentFact | null; transaction: MomentFact | null };
 }
 
 export type MomentFact = { possible: true } | { possible: false; because: string };
 
-/** Asks both sides, changing nothing. @throws {StageswapError} Unreachable or Refused: a server that does not let us in */
-export async function gatherFacts(config: Config): Promise<Facts> {
+/**
+ * Asks both sides, changing nothing.
+ *
+ * @param thorough also what may take minutes where the tables are large: `check` does, a run does not
+ * @throws {StageswapError} Unreachable or Refused: a server that does not let us in
+ */
+export async function gatherFacts(config: Config, { thorough } = { thorough: false }): Promise<Facts> {
   const address = parseMysqlAddress(config.target.url);
-  const target = await withSession(address, (session) => targetFacts(config, session, address.database));
+  const target = await withSession(address, (session) =>
+    targetFacts(config, session, address.database, thorough),
+  );
   // The source is asked when no session of MySQL is left that would be idle meanwhile: it may count for minutes.
-  return unsuitableServer(target.server) ? target : { ...target, ...(await sourceFacts(config)) };
+  if (unsuitableServer(target.server)) return target;
+  const source = await sourceFacts(config, target.live);
+  const localKeys = Object.fromEntries(
+    config.tables.map(({ live }) => [live, { ...target.localKeys?.[live], ...source.localKeys[live] }]),
+  );
+  return { ...target, ...source, localKeys };
 }
 
-async function targetFacts(config: Config, session: Session, schema: string): Promise<Facts> {
+async function targetFacts(
+  config: Config,
+  session: Session,
+  schema: string,
+  thorough: boolean,
+): Promise<Facts> {
   const names = config.tables.map((table) => table.live);
   const server = await readServerFacts(session.connection);
   // Of a server that is refused whatever else is true, nothing is asked that only MySQL can answer.
@@ -85,9 +106,21 @@ async function targetFacts(config: Config, session: Session, schema: string): Pr
       () => true,
       () => false,
     );
+  const published =
+    known.length === 0 ? null : ((await ifAllowed(publishedSpec(session, config.pipeline))) ?? null);
+  const localKeys: Record<string, LocalKeyFacts> = {};
+  for (const table of config.tables) {
+    const found = live.find(({ name }) => name === table.live);
+    if (table.localKeys === undefined || !found) continue;
+    localKeys[table.live] = {
+      next: await ifAllowed(nextKey(session, found)),
+      ...(thorough && { ownOutside: await ifAllowed(rowOutside(session, table, found, published)) }),
+    };
+  }
   return {
     source: [],
     badKeys: {},
+    localKeys,
     assertionProblems: await assertionProblems(session, config, live),
     server,
     schema,
@@ -95,8 +128,7 @@ async function targetFacts(config: Config, session: Session, schema: string): Pr
     liveIsEmpty,
     claims: claims.filter((claim) => names.includes(claim.live)),
     held: pipelines?.[0]?.held_reason ?? null,
-    published:
-      known.length === 0 ? null : ((await ifAllowed(publishedSpec(session, config.pipeline))) ?? null),
+    published,
     metadataLocksVisible: await visible('performance_schema.metadata_locks'),
     innodbVisible: await visible('information_schema.innodb_trx'),
   };
@@ -138,9 +170,12 @@ function nothingAsked(server: ServerFacts, schema: string): Facts {
   return { ...nothing, server, schema, held: null, metadataLocksVisible: false };
 }
 
-type SourceFacts = Pick<Facts, 'source' | 'badKeys' | 'unreadable' | 'sourceIsEmpty' | 'isView' | 'moments'>;
+type SourceFacts = Pick<
+  Facts,
+  'source' | 'badKeys' | 'unreadable' | 'sourceIsEmpty' | 'isView' | 'localKeys' | 'moments'
+>;
 
-async function sourceFacts(config: Config): Promise<SourceFacts> {
+async function sourceFacts(config: Config, live: LiveTable[]): Promise<Required<SourceFacts>> {
   const address = parseMssqlAddress(config.source.url);
   return withSource(
     address,
@@ -155,6 +190,7 @@ async function sourceFacts(config: Config): Promise<SourceFacts> {
         unreadable: {},
         sourceIsEmpty: {},
         isView: {},
+        localKeys: {},
         moments: { snapshot: null, transaction: null },
       };
       let readable: string | undefined;
@@ -171,6 +207,8 @@ async function sourceFacts(config: Config): Promise<SourceFacts> {
         }
         readable ??= quotedName(found);
         facts.sourceIsEmpty[table.live] = empty;
+        const its = live.find(({ name }) => name === table.live);
+        facts.localKeys[table.live] = { sourceInRange: await lowestInRange(pool, table, its, found) };
         const bad = await badKeysOf(pool, table, found);
         if (bad) facts.badKeys[table.live] = bad;
       }

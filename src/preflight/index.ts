@@ -26,7 +26,7 @@ export interface Check extends Decision {
  *   where nothing else is refused
  */
 export async function check(config: Config, options: { rehearse: boolean }): Promise<Check> {
-  const facts = await gatherFacts(config);
+  const facts = await gatherFacts(config, { thorough: true });
   const decision = decide(config, facts);
   const found: Check = {
     ...decision,

@@ -33,7 +33,7 @@ export function decideLive(
       'partitions are not supported yet: ALTER TABLE … REMOVE PARTITIONING, or leave the table out',
     );
   decideTriggers(table, live, group.mayDefineFor, refuse, warn);
-  decideKey(table, live, refuse, warn);
+  decideKey(table, live, refuse);
   for (const index of live.uniqueIndexes)
     if (index.parts?.some((part) => / array\)$/i.test(part.expression ?? '')))
       refuse(
@@ -85,7 +85,7 @@ function decideTriggers(
   }
 }
 
-function decideKey(table: TableConfig, live: LiveTable, refuse: Report, warn: Report): void {
+function decideKey(table: TableConfig, live: LiveTable, refuse: Report): void {
   if (live.primaryKey.length === 0) {
     refuse(table.live, 'has no primary key', 'add one: rows are told apart by it');
     return;
@@ -108,12 +108,6 @@ function decideKey(table: TableConfig, live: LiveTable, refuse: Report, warn: Re
     const column = live.columns.find((candidate) => candidate.name === name);
     if (column?.generated)
       refuse(`${table.live}.${name}`, 'the key has a generated column', 'use stored columns as key');
-    if (column?.autoIncrement && table.localKeys === undefined)
-      warn(
-        `${table.live}.${name}`,
-        'AUTO_INCREMENT may give a row of the application the key that billing gives another (conflict sameKey)',
-        "say localKeys: none if the application inserts no row, or localKeys: { from: '…' } for a range of its own",
-      );
   }
 }
 
