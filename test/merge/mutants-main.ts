@@ -58,7 +58,7 @@ async function main(): Promise<number> {
       if (!found) survived.push(mutant.name);
       console.error(`${found ? 'found' : 'SURVIVED'}: ${mutant.name}${found ? `\n  by ${found}` : ''}`);
     }
-    const result = { planted: mutants.length, found: mutants.length - survived.length, survived };
+    const result = { planted: mutants.length, found: mutants.length - survived.length };
     if (values.json) writeFileSync(values.json, `${JSON.stringify(result)}\n`);
     console.log(JSON.stringify(result));
     return survived.length === 0 ? 0 : 1;

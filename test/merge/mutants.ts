@@ -12,6 +12,9 @@ export interface Mutant {
 const MERGE = 'src/sql/merge.ts';
 const GROUP = 'src/sql/group.ts';
 const COLUMNS = 'src/sql/columns.ts';
+const BASE = 'src/sql/base.ts';
+const SHAPE = 'src/sql/shape.ts';
+const MAPPING = 'src/model/mapping.ts';
 
 export const MUTANTS: Mutant[] = [
   {
@@ -47,9 +50,8 @@ export const MUTANTS: Mutant[] = [
   {
     name: 'the base is not promoted: the one before the last is merged with',
     file: 'src/preflight/freeze.ts',
-    find: 'baseGeneration: run.baseGeneration,',
-    replace:
-      'baseGeneration: run.baseGeneration !== null && run.baseGeneration > 1 ? run.baseGeneration - 1 : run.baseGeneration,',
+    find: 'baseGeneration: published?.generation ?? null,',
+    replace: 'baseGeneration: published && (published.generation > 1 ? published.generation - 1 : 1),',
   },
   {
     name: 'the merge reads its own output: a replay takes stage for live',
@@ -91,8 +93,8 @@ export const MUTANTS: Mutant[] = [
   {
     name: 'where both sides made one key, the source overwrites live',
     file: MERGE,
-    find: "THEN ${live} WHEN ${sameUnit(table, unit, 'i', 'a')}",
-    replace: "THEN ${incoming} WHEN ${sameUnit(table, unit, 'i', 'a')}",
+    find: "THEN ${live} WHEN NOT ${hasBase} THEN ${first} WHEN ${sameUnit(table, unit, 'i', 'a')}",
+    replace: "THEN ${incoming} WHEN NOT ${hasBase} THEN ${first} WHEN ${sameUnit(table, unit, 'i', 'a')}",
   },
   {
     name: 'the replay forgets the old key of a row whose key changed',
@@ -108,16 +110,16 @@ export const MUTANTS: Mutant[] = [
   },
   {
     name: 'held-back keys are given a base',
-    file: GROUP,
-    find: "sql`DELETE ${as(live, 'i')} FROM ${held} STRAIGHT_JOIN ${base} AS ${as(live, 'i')} ON ${sameKey(live, 'i', 'h')}`,",
+    file: BASE,
+    find: "AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')}`,\n    ...(before",
     replace:
-      "sql`DELETE ${as(live, 'i')} FROM ${held} STRAIGHT_JOIN ${base} AS ${as(live, 'i')} ON ${sameKey(live, 'i', 'h')} WHERE ${at(live, 'h', '_ss_keeps_base')} = 1`,",
+      "AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')} WHERE ${at(table, 'h', '_ss_keeps_base')} = 1`,\n    ...(before",
   },
   {
     name: 'rows that fell back lose their old base',
-    file: GROUP,
-    find: "WHERE ${at(live, 'h', '_ss_keeps_base')} = 1`,",
-    replace: "WHERE ${at(live, 'h', '_ss_keeps_base')} = 2`,",
+    file: BASE,
+    find: "WHERE ${at(table, 'h', '_ss_keeps_base')} = 1`,",
+    replace: "WHERE ${at(table, 'h', '_ss_keeps_base')} = 2`,",
   },
   {
     name: 'a parent that is gone at the source goes in spite of its children',
@@ -160,5 +162,59 @@ export const MUTANTS: Mutant[] = [
     file: 'activities/tables.ts',
     find: "const after = spec.kind === 'rollback' ? (spec.baseGeneration ?? 0) :",
     replace: "const after = spec.kind === 'rollback' ? spec.generation :",
+  },
+  {
+    name: 'rows that both sides made alike are taken for a conflict',
+    file: MERGE,
+    find: "return sql`${absent(table, 'a')} AND NOT (${agree})`;",
+    replace: "return absent(table, 'a');",
+  },
+  {
+    name: 'a column whose owner changed is taken for having a base',
+    file: MAPPING,
+    find: "return owner !== unit?.owner ? 'otherOwner' : undefined;",
+    replace: 'return undefined;',
+  },
+  {
+    name: 'a column that is taken from another one of the source is taken for having a base',
+    file: MAPPING,
+    find: "if (!sameReading(before, column)) return 'otherSource';",
+    replace: '',
+  },
+  {
+    name: 'a column that was made longer is taken for having no base',
+    file: MAPPING,
+    find: "return (now.type !== 'char' || then.type === 'char') && longer(now, then);",
+    replace: 'return false;',
+  },
+  {
+    name: 'a row whose column is of another type is taken for unedited',
+    file: MAPPING,
+    find: 'export const EDITED: Known = { new: false, otherType: true };',
+    replace: 'export const EDITED: Known = { new: false, otherType: false };',
+  },
+  {
+    name: 'a row that was carried over a change of the mapping is taken for having a base of all columns',
+    file: SHAPE,
+    find: "if (!table.gaps) return raw('TRUE');",
+    replace: "return raw('TRUE');",
+  },
+  {
+    name: 'where there is no base, the side that firstRun does not name wins',
+    file: MERGE,
+    find: "const first = spec.firstRun === 'source' ? incoming : live;",
+    replace: "const first = spec.firstRun === 'source' ? live : incoming;",
+  },
+  {
+    name: 'a group with one column that has no base is merged by the bases of the others',
+    file: SHAPE,
+    find: 'return unit.columns.some((name) => noBaseOf(table, name) !== undefined);',
+    replace: 'return unit.columns.every((name) => noBaseOf(table, name) !== undefined);',
+  },
+  {
+    name: 'a table that joins the pipeline is merged as if the last publish had found it empty',
+    file: 'src/preflight/freeze.ts',
+    find: 'if (!then) return { ...table, firstPublish: true };',
+    replace: 'if (!then) return table;',
   },
 ];

@@ -1,0 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { MUTANTS } from './mutants.js';
+
+it.each(MUTANTS)('can be planted: $name', ({ file, find, replace }) => {
+  expect(readFileSync(file, 'utf8').split(find), `${find} in ${file}`).toHaveLength(2);
+  expect(replace).not.toBe(find);
+});
