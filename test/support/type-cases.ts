@@ -67,6 +67,8 @@ export const EXACT: TypeCase[] = [
   plain('tinyint', 'TINYINT UNSIGNED', '0', '255'),
   plain('tinyint', 'TINYINT', '0', '127'),
   plain('smallint', 'SMALLINT', '-32768', '32767', '0'),
+  plain('smallint', 'SMALLINT UNSIGNED', '0', '32767'),
+  plain('int', 'SMALLINT UNSIGNED', '0', '65535'),
   plain('smallint', 'YEAR', '1901', '2155', '1999'),
   plain('int', 'INT', ...INT),
   plain('int', 'INT UNSIGNED', '0', '2147483647'),
@@ -152,6 +154,7 @@ export const EXACT: TypeCase[] = [
   quoted('date', 'DATE', ['1000-01-01'], ['9999-12-31'], ['2024-02-29']),
   quoted('date', 'DATETIME(3)', ['2024-02-29', '2024-02-29 00:00:00.000']),
   quoted('time(0)', 'TIME', ['23:59:59'], ['00:00:00']),
+  quoted('time(7)', 'TIME(6)', ['23:59:59.999999'], ['00:00:00', '00:00:00.000000']),
   quoted('time(6)', 'TIME(6)', ['23:59:59.999999'], ['00:00:00.000001']),
   quoted('smalldatetime', 'DATETIME', ['2079-06-06 23:59:00'], ['1900-01-01 00:00:00']),
   quoted(
@@ -199,6 +202,7 @@ export const EXACT: TypeCase[] = [
   text('nvarchar(20)', 'VARCHAR(20) CHARACTER SET utf16', '日本語😀'),
   text('nvarchar(20)', 'VARCHAR(20) CHARACTER SET cp932', '日本語', 'ｱｲｳ'),
   text('nvarchar(20)', 'VARCHAR(20) CHARACTER SET ascii', 'plain'),
+  text('nvarchar(max)', 'TEXT', '日'.repeat(21_845), ''),
   text('nvarchar(max)', 'MEDIUMTEXT', `${'日'.repeat(30_000)}😀`),
   text('nvarchar(max)', 'TINYTEXT CHARACTER SET latin1', 'é'.repeat(255)),
   text(
@@ -280,6 +284,11 @@ export const EXACT: TypeCase[] = [
     ],
   },
   { source: 'varbinary(8)', live: 'BINARY(2)', values: [['0x0A00', '0A00']] },
+  ...(['TINYBLOB', 'BLOB', 'MEDIUMBLOB'] as const).map((live) => ({
+    source: 'varbinary(max)',
+    live,
+    values: [`${'00FF0A1F5C'.repeat(51)}`, '', '6100'].map((hex): [string, string] => [`0x${hex}`, hex]),
+  })),
   {
     source: 'varbinary(max)',
     live: 'LONGBLOB',
