@@ -2,7 +2,7 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
-import { keyColumns, nextBoundary } from '../src/sql/columns.js';
+import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import { copyRange, createCopy } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
 import {
@@ -16,7 +16,6 @@ import {
   setPhase,
   tableExists,
 } from './context.js';
-import { whereToGoOn } from './merge-chunk.js';
 import { markerOf } from './tables.js';
 
 const WORK_MS_MAX = 20_000;
@@ -63,6 +62,25 @@ export function backupActivities(dependencies: Dependencies) {
   return { backup, copyLive };
 }
 
+/** Where the next chunk begins, as the ledger's last row says. */
+async function whereToGoOn(
+  session: Session,
+  ref: RunRef,
+  live: string,
+): Promise<{ seq: number; from: KeyText } | 'finished'> {
+  // FOR UPDATE: a second attempt of this activity waits here until the first has committed its chunk, or died.
+  const rows = await session.rows<{ seq: number; range_to: string | string[] | null }>(
+    sql`SELECT seq, range_to FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = 'copy' ORDER BY seq DESC LIMIT 1 FOR UPDATE`,
+  );
+  const last = rows[0];
+  if (!last) return { seq: 0, from: null };
+  if (last.range_to === null) return 'finished';
+  return {
+    seq: Number(last.seq) + 1,
+    from: typeof last.range_to === 'string' ? (JSON.parse(last.range_to) as string[]) : last.range_to,
+  };
+}
+
 async function copyNextChunk(
   session: Session,
   ref: RunRef,
@@ -70,7 +88,7 @@ async function copyNextChunk(
   table: TableSpec,
 ): Promise<{ finished: boolean; seq: number }> {
   await holdFence(session, ref);
-  const next = await whereToGoOn(session, ref, table.live, 'copy');
+  const next = await whereToGoOn(session, ref, table.live);
   if (next === 'finished') return { finished: true, seq: 0 };
   const boundary = await session.rows<Record<string, string>>(
     nextBoundary(table, table.live, next.from, spec.chunkRows),

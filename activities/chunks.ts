@@ -82,7 +82,8 @@ export async function pendingChunks(session: Session, spec: RunSpec, live: strin
   );
   return rows.map(chunkOf);
 }
-function chunkOf(row: { seq: number; range_from: unknown; range_to: unknown }): ChunkRow {
+/** A row of the ledger, its limits parsed. */
+export function chunkOf(row: { seq: number; range_from: unknown; range_to: unknown }): ChunkRow {
   return { seq: Number(row.seq), range_from: keyOf(row.range_from), range_to: keyOf(row.range_to) };
 }
 function keyOf(value: unknown): KeyText {

@@ -4,6 +4,7 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import { carryTriggers } from '../src/mysql/application-triggers.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { type IndexDefinition, indexesOf } from '../src/mysql/fingerprint.js';
+import { touchTriggers } from '../src/sql/capture.js';
 import {
   type Children,
   findBadRows,
@@ -29,13 +30,13 @@ import {
   lookUpInStage,
 } from '../src/sql/unique.js';
 import { holdFence } from './context.js';
-import { dropIndexes, hasForeignKeys } from './tables.js';
+import { dropIndexes, hasForeignKeys, triggersOf } from './tables.js';
 
 const DUPLICATE_ENTRY = 1062;
 
 /**
- * The rules across the group over all of stage, then its indexes, foreign keys and the application's triggers. Repeatable:
- * rules find nothing twice, and what is built is passed over.
+ * The rules across the group over all of stage, then its indexes, foreign keys and triggers, the application's and those of the
+ * rollback window. Repeatable: rules find nothing twice, and what is built is passed over.
  *
  * @throws {StageswapError} Collision: values of a unique index collide and no row can be told to fall back
  */
@@ -50,7 +51,15 @@ export async function settleGroup(session: Session, spec: RunSpec): Promise<void
     const stage = physicalTable(spec.generation, 'stage', table.live);
     if (keys && !(await hasForeignKeys(session, stage))) await session.run(keys);
     await carryTriggers(session, table.live, stage, spec.generation);
+    if (spec.kind === 'publish') await createTouchTriggers(session, spec, table);
   }
+}
+
+/** The triggers of the rollback window: on stage before the swap, but after the merge, which would fire them for every row. */
+async function createTouchTriggers(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  const present = await triggersOf(session, physicalTable(spec.generation, 'stage', table.live));
+  for (const trigger of touchTriggers(spec, table))
+    if (!present.includes(trigger.name)) await session.run(trigger.create);
 }
 
 /** Live keeps its version of rows that were set aside, whatever the merge made of their absence. */

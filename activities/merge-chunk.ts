@@ -1,8 +1,9 @@
-import { control, physicalTable } from '../src/model/names.js';
+import { control } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { inRange, type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
+  amongWork,
   countSides,
   findDifferences,
   findGone,
@@ -18,15 +19,12 @@ import {
   recordHeldBack,
 } from '../src/sql/merge.js';
 import { incomingOf } from '../src/sql/shape.js';
-import { id, join, raw, sql } from '../src/sql/text.js';
+import { id, raw, sql } from '../src/sql/text.js';
 import { holdFence, type RunRef } from './context.js';
+import { isMergePlanned, type MergeChunk, ofMerge, takeMergeChunk, writeMergePlan } from './merge-ledger.js';
+import { onlyOneAtATime } from './replay.js';
 
-/** One chunk of reconcile: a range of the target's key order is merged into stage. */
-
-interface Boundary {
-  seq: number;
-  from: KeyText;
-}
+/** Reconcile, chunk by chunk: ranges of the target's key order are merged into stage, several at a time. */
 
 /** What the merge of a chunk does, in rows; `incoming` are those that the source, or the backup, has. */
 interface ChunkCounts {
@@ -39,55 +37,52 @@ interface ChunkCounts {
   deleted: number;
 }
 
-/**
- * Merges the chunk behind the last one that is done, with its ledger row in one transaction.
- *
- * @returns whether it was the last
- */
-export async function mergeNextChunk(
+/** Divides a table into ranges along the target's key order, once a run; the first and the last are open. */
+export async function planMerge(
   session: Session,
   ref: RunRef,
   spec: RunSpec,
   table: TableSpec,
-): Promise<boolean> {
-  return session.transaction(async () => {
+): Promise<void> {
+  if (await isMergePlanned(session, spec, table.live)) return;
+  await session.transaction(async () => {
     await holdFence(session, ref);
-    const next = await whereToGoOn(session, ref, table.live, 'merge');
-    if (next === 'finished') return true;
-    const boundary = await session.rows<Record<string, string>>(
-      nextBoundary(table, incomingOf(spec, table), next.from, spec.chunkRows),
-    );
-    const first = boundary[0];
-    const to = first ? keyColumns(table).map((column) => String(first[column.name])) : null;
-    const range: Range = { kind: 'range', from: next.from, to };
+    await onlyOneAtATime(session, ref);
+    if (await isMergePlanned(session, spec, table.live)) return; // by an activity beside this one
+    const chunks: MergeChunk[] = [];
+    let from: KeyText = null;
+    do {
+      const rows: Record<string, string>[] = await session.rows(
+        nextBoundary(table, incomingOf(spec, table), from, spec.chunkRows),
+      );
+      const first = rows[0];
+      const to: KeyText = first ? keyColumns(table).map((column) => String(first[column.name])) : null;
+      chunks.push({ seq: chunks.length, from, to });
+      from = to;
+    } while (from);
+    await writeMergePlan(session, spec, table.live, chunks);
+  });
+}
+
+/** Merges one chunk, with its ledger row in one transaction. */
+export async function mergeChunk(
+  session: Session,
+  ref: RunRef,
+  spec: RunSpec,
+  table: TableSpec,
+  chunk: MergeChunk,
+): Promise<void> {
+  await session.transaction(async () => {
+    await holdFence(session, ref);
+    if (!(await takeMergeChunk(session, spec, table.live, chunk))) return;
+    const range: Range = { kind: 'range', from: chunk.from, to: chunk.to };
     const { incoming, ...counts } = (await liveHasRows(session, table, range))
       ? await mergeDifferences(session, spec, table, range)
       : await mergeIntoEmpty(session, spec, table, range);
     await session.run(
-      sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to, done, row_count, counts) VALUES (${ref.pipeline}, ${ref.generation}, ${table.live}, 'merge', ${next.seq}, ${next.from && JSON.stringify(next.from)}, ${to && JSON.stringify(to)}, 1, ${incoming}, ${JSON.stringify(counts)})`,
+      sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${incoming}, counts = ${JSON.stringify(counts)} WHERE ${ofMerge(spec, table.live, chunk)}`,
     );
-    return to === null;
   });
-}
-
-/** Where the next chunk of a step begins, as the ledger's last row says. Part of the caller's transaction. */
-export async function whereToGoOn(
-  session: Session,
-  ref: RunRef,
-  live: string,
-  step: 'merge' | 'copy',
-): Promise<Boundary | 'finished'> {
-  // FOR UPDATE: a second attempt of this activity waits here until the first has committed its chunk, or died.
-  const rows = await session.rows<{ seq: number; range_to: string | string[] | null }>(
-    sql`SELECT seq, range_to FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = ${step} ORDER BY seq DESC LIMIT 1 FOR UPDATE`,
-  );
-  const last = rows[0];
-  if (!last) return { seq: 0, from: null };
-  if (last.range_to === null) return 'finished';
-  return {
-    seq: Number(last.seq) + 1,
-    from: typeof last.range_to === 'string' ? (JSON.parse(last.range_to) as string[]) : last.range_to,
-  };
 }
 
 async function liveHasRows(session: Session, table: TableSpec, { from, to }: Range): Promise<boolean> {
@@ -104,7 +99,6 @@ async function mergeDifferences(
   table: TableSpec,
   range: Range,
 ): Promise<ChunkCounts> {
-  await empty(session, spec, table, 'replayKeys');
   const differing = await session.run(findDifferences(spec, table, range));
   const sides = (await session.rows<Record<string, string>>(countSides(spec, table, range)))[0] ?? {};
   const gone = mayHaveGone(spec, table, sides) ? await session.run(findGone(spec, table, range)) : 0;
@@ -120,7 +114,7 @@ async function mergeDifferences(
     await session.run(mergeLive(spec, table, range));
     return counts;
   }
-  const keys = { kind: 'keys' } as const;
+  const keys = { kind: 'keys', within: range } as const;
   const count = countMerge(spec, table, keys);
   const incoming = (await session.rows<Record<string, string>>(count.incoming))[0] ?? {};
   const liveOnly =
@@ -131,7 +125,7 @@ async function mergeDifferences(
   if (Number(incoming.incoming) > Number(incoming.in_both))
     await session.run(mergeInto(spec, table, keys, 'stage').incomingOnly);
   if (Number(incoming.conflicts) + Number(liveOnly.conflicts) > 0)
-    await recordConflictsOf(session, spec, table);
+    await recordConflictsOf(session, spec, table, range);
   return {
     ...counts,
     inserted: Number(incoming.inserted),
@@ -156,9 +150,8 @@ async function mergeIntoEmpty(
   if (Number(incoming.in_both) > 0) await session.run(merge.both);
   if (Number(incoming.incoming) > Number(incoming.in_both)) await session.run(merge.incomingOnly);
   if (Number(incoming.conflicts) > 0) {
-    await empty(session, spec, table, 'replayKeys');
     await session.run(findDifferences(spec, table, range));
-    await recordConflictsOf(session, spec, table);
+    await recordConflictsOf(session, spec, table, range);
   }
   return {
     incoming: Number(incoming.incoming),
@@ -170,26 +163,17 @@ async function mergeIntoEmpty(
   };
 }
 
-/** Records the conflicts among the replay keys, which in the end are those of conflicts alone. */
-async function recordConflictsOf(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
-  const keys = { kind: 'keys' } as const;
-  await empty(session, spec, table, 'work');
-  for (const statement of collectConflictKeys(spec, table, keys)) await session.run(statement);
-  await empty(session, spec, table, 'replayKeys');
-  const names = join(table.key.map(id));
-  const named = (kind: 'replayKeys' | 'work') => id(physicalTable(spec.generation, kind, table.live));
-  await session.run(sql`INSERT INTO ${named('replayKeys')} (${names}) SELECT ${names} FROM ${named('work')}`);
-  await empty(session, spec, table, 'work');
-  const held = recordHeldBack(spec, table, keys);
-  if (held) await session.run(held);
-  for (const statement of recordConflicts(spec, table, keys)) await session.run(statement);
-}
-
-async function empty(
+/** Records the conflicts among the keys of a range; their own keys are collected first, since they are few. */
+async function recordConflictsOf(
   session: Session,
   spec: RunSpec,
   table: TableSpec,
-  kind: 'replayKeys' | 'work',
+  range: Range,
 ): Promise<void> {
-  await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, kind, table.live))}`);
+  const keys = { kind: 'keys', within: range } as const;
+  for (const statement of collectConflictKeys(spec, table, keys)) await session.run(statement);
+  const among = amongWork(spec, table);
+  const held = recordHeldBack(spec, table, { ...keys, among });
+  if (held) await session.run(held);
+  for (const statement of recordConflicts(spec, table, { ...keys, among })) await session.run(statement);
 }

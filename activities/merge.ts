@@ -15,7 +15,8 @@ import {
   setPhase,
 } from './context.js';
 import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
-import { mergeNextChunk } from './merge-chunk.js';
+import { mergeChunk, planMerge } from './merge-chunk.js';
+import { type MergeChunk, mergeChunks } from './merge-ledger.js';
 import { replaySettlements } from './replay.js';
 
 const WORK_MS_MAX = 20_000;
@@ -37,21 +38,36 @@ export interface MergeCounts extends RowCounts {
 /** Reconcile, verify and replay: everything that computes stage. */
 export function mergeActivities(dependencies: Dependencies) {
   /**
-   * Merges chunk after chunk along the target's own key order, each with its ledger row in one transaction; the ledger's
-   * last row says where the next chunk begins.
+   * Merges the chunks of one slot that are not yet done, along the target's own key order, for at most some seconds. Ranges are
+   * disjoint, so that slots work side by side and no two merges of one key overlap.
    */
   const reconcile = activity(
-    async (ref: RunRef, live: string): Promise<MergeCounts & { finished: boolean }> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        const table = tableOf(spec, live);
-        await setPhase(session, ref, 'reconcile');
-        const until = Date.now() + WORK_MS_MAX;
-        let finished = false;
-        while (!finished && Date.now() < until)
-          finished = await againAfterRace(() => mergeNextChunk(session, ref, spec, table));
-        return { ...(await mergeCounts(session, ref, live)), finished };
-      }),
+    async (
+      ref: RunRef,
+      live: string,
+      slot?: number,
+      slots?: number,
+    ): Promise<MergeCounts & { finished: boolean }> =>
+      onTarget(
+        dependencies,
+        ref,
+        async (session) => {
+          const spec = await loadSpec(session, ref);
+          const table = tableOf(spec, live);
+          await setPhase(session, ref, 'reconcile');
+          await planMerge(session, ref, spec, table);
+          const until = Date.now() + WORK_MS_MAX;
+          let finished = true;
+          for (const chunk of await mergeChunks(session, spec, live, 'pending')) {
+            if (chunk.seq % (slots ?? 1) !== (slot ?? 0)) continue;
+            finished = Date.now() < until;
+            if (!finished) break;
+            await againAfterRace(() => mergeChunk(session, ref, spec, table, chunk));
+          }
+          return { ...(await mergeCounts(session, ref, live)), finished };
+        },
+        { shared: true },
+      ),
   );
 
   /**
@@ -95,7 +111,7 @@ export function mergeActivities(dependencies: Dependencies) {
         for (const table of spec.tables) {
           const proof =
             spec.kind === 'publish'
-              ? await proveTable(session, spec, table)
+              ? await proveTable(dependencies, session, spec, table)
               : { chunks: 0, chunksVerified: 0 };
           const staged = await session.rows<{ n: string }>(
             sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'stage', table.live))}`,
@@ -144,7 +160,7 @@ async function countsWithSettled(session: Session, spec: RunSpec, table: TableSp
 
 export async function mergeCounts(session: Session, ref: RunRef, live: string): Promise<MergeCounts> {
   const rows = await session.rows<{ row_count: string; counts: string | Record<string, number> | null }>(
-    sql`SELECT row_count, counts FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = 'merge'`,
+    sql`SELECT row_count, counts FROM ${id(control.chunk)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} AND live = ${live} AND step = 'merge' AND done = 1`,
   );
   const total: MergeCounts = {
     inserted: 0,
@@ -170,36 +186,71 @@ export async function mergeCounts(session: Session, ref: RunRef, live: string): 
   return total;
 }
 
+interface Proof {
+  seq: string;
+  row_count: string;
+  checksum_sum: string | null;
+  checksum_xor: string | null;
+}
+
+/**
+ * What MySQL stored, by the chunk that it was sent with. Parts of the table are read side by side: their ranges cover it, and the sums
+ * of a chunk do not depend on the order of its rows.
+ */
+async function storedChunks(
+  dependencies: Dependencies,
+  spec: RunSpec,
+  table: TableSpec,
+  ranges: MergeChunk[],
+): Promise<Map<number, { rows: bigint; sum: bigint; xor: bigint }>> {
+  const count = Math.max(1, Math.min(spec.parallel, ranges.length));
+  const beginOf = (part: number) => ranges[Math.floor((part * ranges.length) / count)]?.from ?? null;
+  const parts = Array.from({ length: count }, (_, part) => ({ from: beginOf(part), to: beginOf(part + 1) }));
+  const proofs = await Promise.all(
+    parts.map((part) =>
+      onTarget(dependencies, spec.pipeline, (session) =>
+        session.rows<Proof>(proofOfBaseNext(spec, table, part)),
+      ),
+    ),
+  );
+  const stored = new Map<number, { rows: bigint; sum: bigint; xor: bigint }>();
+  for (const { seq, row_count, checksum_sum, checksum_xor } of proofs.flat()) {
+    const before = stored.get(Number(seq)) ?? { rows: 0n, sum: 0n, xor: 0n };
+    stored.set(Number(seq), {
+      rows: before.rows + BigInt(row_count),
+      sum: before.sum + BigInt(checksum_sum ?? 0),
+      xor: before.xor ^ BigInt(checksum_xor ?? 0),
+    });
+  }
+  return stored;
+}
+
 async function proveTable(
+  dependencies: Dependencies,
   session: Session,
   spec: RunSpec,
   table: TableSpec,
 ): Promise<{ chunks: number; chunksVerified: number }> {
-  type Proof = { seq: string; row_count: string; checksum_sum: string | null; checksum_xor: string | null };
   const sent = await session.rows<Proof & { done: number }>(
     sql`SELECT seq, done, row_count, checksum_sum, checksum_xor FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
   );
   if (sent.length === 0)
     throw new StageswapError('ProofFailed', `${table.live}: no chunk was read, so nothing is proved`);
-  const stored = new Map(
-    (await session.rows<Proof>(proofOfBaseNext(spec, table))).map((proof) => [Number(proof.seq), proof]),
-  );
-  let chunksVerified = 0;
+  const ranges = await mergeChunks(session, spec, table.live, 'all');
+  const stored = await storedChunks(dependencies, spec, table, ranges);
   for (const chunk of sent) {
-    const found = stored.get(Number(chunk.seq));
-    const same = (left: unknown, right: unknown) => BigInt(String(left ?? 0)) === BigInt(String(right ?? 0));
+    const found = stored.get(Number(chunk.seq)) ?? { rows: 0n, sum: 0n, xor: 0n };
     if (
       Number(chunk.done) !== 1 ||
-      !same(chunk.row_count, found?.row_count) ||
-      !same(chunk.checksum_sum, found?.checksum_sum) ||
-      !same(chunk.checksum_xor, found?.checksum_xor)
+      BigInt(chunk.row_count) !== found.rows ||
+      BigInt(chunk.checksum_sum ?? 0) !== found.sum ||
+      BigInt(chunk.checksum_xor ?? 0) !== found.xor
     ) {
       throw new StageswapError(
         'ProofFailed',
-        `${table.live}, chunk ${chunk.seq}: sent ${chunk.row_count} rows (sum ${chunk.checksum_sum}), MySQL stored ${found?.row_count ?? 0} (sum ${found?.checksum_sum ?? 0}). A value was stored as another one; live is untouched.`,
+        `${table.live}, chunk ${chunk.seq}: sent ${chunk.row_count} rows (sum ${chunk.checksum_sum}), MySQL stored ${found.rows} (sum ${found.sum}). A value was stored as another one; live is untouched.`,
       );
     }
-    chunksVerified += 1;
   }
-  return { chunks: sent.length, chunksVerified };
+  return { chunks: sent.length, chunksVerified: sent.length };
 }

@@ -115,7 +115,7 @@ async function forgetKeys(session: Session, spec: RunSpec): Promise<void> {
 }
 
 /** A second attempt of a replay waits until the first has committed or died: two merges of one key must never overlap. */
-async function onlyOneAtATime(session: Session, ref: RunRef): Promise<void> {
+export async function onlyOneAtATime(session: Session, ref: RunRef): Promise<void> {
   await session.rows(
     sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} FOR UPDATE`,
   );

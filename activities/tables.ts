@@ -20,7 +20,7 @@ import { pastRunsOf } from '../src/mysql/past-runs.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { withinWidth } from '../src/mysql/width.js';
 import { carryBase } from '../src/sql/base.js';
-import { logTriggers, touchTriggers } from '../src/sql/capture.js';
+import { logTriggers } from '../src/sql/capture.js';
 import { fence, releaseFromRollback } from '../src/sql/control.js';
 import { takeBackRun } from '../src/sql/settle.js';
 import {
@@ -105,13 +105,6 @@ export function tableActivities(dependencies: Dependencies) {
               }
             },
           );
-          const stage = physicalTable(spec.generation, 'stage', table.live);
-          if (spec.kind === 'publish') {
-            const present = await triggersOf(session, stage);
-            for (const trigger of touchTriggers(spec, table)) {
-              if (!present.includes(trigger.name)) await session.run(trigger.create);
-            }
-          }
         }
       }),
   );

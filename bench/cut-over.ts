@@ -293,6 +293,7 @@ class Group {
     await this.#fill('baseNext', ', 0');
     await this.#take('stage', 'backup', this.#generation - 1);
     await this.#do('capture');
+    await this.#do('settle');
     const both = await p50();
     await this.#publish();
     return [without, captured, touched, both];
@@ -304,6 +305,7 @@ class Group {
     await this.#take('stage', 'backup', this.#generation - 1);
     await this.#take('baseNext', 'baseNext', this.#generation - 2);
     await this.#do('capture');
+    await this.#do('settle');
     await this.#do('replay');
     await this.#do('backup');
     const from = sharedNow();

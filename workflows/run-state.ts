@@ -179,6 +179,11 @@ export class RunState {
     report.quarantined = held.quarantined;
   }
 
+  /** Chunks into which ingest has divided a table; 0 where nothing was read. */
+  chunks(live: string): number {
+    return this.#tables.get(live)?.progress.chunks ?? 0;
+  }
+
   /** What the run did so far, by table. */
   tables(): TableReport[] {
     return [...this.#tables.values()].map(({ report }) => report);

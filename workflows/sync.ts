@@ -162,17 +162,35 @@ async function ingestTable(state: RunState, table: string): Promise<void> {
   const plan = () => step(`divide ${table} into chunks`).planIngest(run, table);
   const { chunks } = await state.interruptible(plan);
   state.table(table, { phase: 'ingest', chunks });
-  const slots = Math.min(run.parallel, chunks);
-  const ingestSlot = async (_: unknown, slot: number) => {
+  const ingestSlot = async (slot: number, slots: number) => {
     const read = () => step(`${table}: source → base`).ingestChunks(run, table, slot, slots);
-    for (let finished = false; !finished && !state.historyIsLong(); ) {
-      const done = await state.interruptible(read);
-      state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
-      finished = done.finished;
+    const done = await state.interruptible(read);
+    state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
+    return done.finished;
+  };
+  await inSlots(state, chunks, ingestSlot);
+}
+
+/** Works in as many activities at a time as `parallel` says, each again until it has finished or the history is long. */
+async function inSlots(
+  state: RunState,
+  chunks: number,
+  work: (slot: number, slots: number) => Promise<boolean>,
+): Promise<void> {
+  const slots = Math.max(1, Math.min(state.run.parallel, chunks));
+  let unfinished = 0;
+  const untilFinished = async (slot: number) => {
+    while (!(await work(slot, slots))) {
+      if (!state.historyIsLong()) continue;
+      unfinished += 1;
+      return;
     }
   };
-  await allOrNone(() => Array.from({ length: slots }, ingestSlot));
-  await state.checkpoint();
+  do {
+    unfinished = 0;
+    await allOrNone(() => Array.from({ length: slots }, (_, slot) => untilFinished(slot)));
+    await state.checkpoint();
+  } while (unfinished > 0);
 }
 
 /** Where one fails the others are cancelled and awaited, so that nothing is under way when the run is taken back. */
@@ -196,13 +214,14 @@ async function capture(state: RunState): Promise<void> {
 
 async function reconcile(state: RunState): Promise<void> {
   for (const table of state.run.tables) {
-    const merge = () => step(`${table}: merge live and base → stage`).reconcile(state.run, table);
-    for (let done = false; !done; ) {
+    const mergeSlot = async (slot: number, slots: number) => {
+      const merge = () =>
+        step(`${table}: merge live and base → stage`).reconcile(state.run, table, slot, slots);
       const { finished, rows, chunksDone, ...counts } = await state.interruptible(merge);
       state.table(table, { phase: 'reconcile', rowsDone: rows, chunksDone }, counts);
-      done = finished;
-      await state.checkpoint();
-    }
+      return finished;
+    };
+    await inSlots(state, state.chunks(table) || state.run.parallel, mergeSlot);
   }
   // Last comes what the merge of single rows cannot see.
   const complete = () => step('rules across the group, indexes, foreign keys').settle(state.run);

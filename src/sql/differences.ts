@@ -58,7 +58,7 @@ export function countSides(spec: RunSpec, table: TableSpec, range: Range): Fragm
     return sql`SELECT ${rows(shape.incoming, 'i')} AS incoming, 0 AS ancestors, 0 AS without_ancestor`;
   return sql`SELECT ${rows(shape.incoming, 'i')} AS incoming, ${rows(shape.ancestor ?? '', 'a')} AS ancestors,
   (SELECT COUNT(*) FROM ${keys(spec, table)} AS ${as(table, 'k')} JOIN ${id(shape.incoming)} AS ${as(table, 'n')} ON ${sameKey(table, 'n', 'k')}
-   LEFT JOIN ${id(shape.ancestor ?? '')} AS ${as(table, 'p')} ON ${sameKey(table, 'p', 'k')} WHERE ${absent(table, 'p')}) AS without_ancestor`;
+   LEFT JOIN ${id(shape.ancestor ?? '')} AS ${as(table, 'p')} ON ${sameKey(table, 'p', 'k')} WHERE ${within(table, 'k', range)} AND ${absent(table, 'p')}) AS without_ancestor`;
 }
 
 /**
@@ -105,4 +105,9 @@ SELECT ${join(values)}
 FROM ${id(table.live)} AS ${as(table, 'l')}
 LEFT JOIN ${keys(spec, table)} AS ${as(table, 'k')} ON ${sameKey(table, 'k', 'l')}${beside(shape.incoming, 'i')}${shape.ancestor ? beside(shape.ancestor, 'a') : raw('')}
 WHERE ${within(table, 'l', range)} AND (${absent(table, 'k')} OR NOT (${absent(table, 'i')}) OR ${liveOnlyStays(spec, table, shape)})`;
+}
+
+/** Narrows replay keys to those that were collected as work. */
+export function amongWork(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`${id(physicalTable(spec.generation, 'work', table.live))} AS ${as(table, 'w')} ON ${sameKey(table, 'w', 'k')}`;
 }

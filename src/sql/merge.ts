@@ -42,6 +42,8 @@ export type Scope =
   | { kind: 'range'; from: KeyText; to: KeyText }
   | {
       kind: 'keys';
+      /** of these only the keys in a range: others are being merged beside them */
+      within?: { from: KeyText; to: KeyText };
       /** what further narrows the keys: a table with its ON, joined right behind them */
       among?: Fragment;
     };
@@ -81,7 +83,8 @@ function from(spec: RunSpec, table: TableSpec, name: string, alias: string, scop
     : sql`FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))} AS ${as(table, 'k')}${scope.among ? sql` STRAIGHT_JOIN ${scope.among}` : raw('')} STRAIGHT_JOIN ${id(name)} AS ${as(table, alias)} ON ${sameKey(table, alias, 'k')}`;
 }
 function within(table: TableSpec, alias: string, scope: Scope): Fragment {
-  return scope.kind === 'range' ? inRange(table, alias, scope.from, scope.to) : raw('TRUE');
+  if (scope.kind === 'range') return inRange(table, alias, scope.from, scope.to);
+  return scope.within ? inRange(table, 'k', scope.within.from, scope.within.to) : raw('TRUE');
 }
 
 /** WHERE of a row of live that the incoming side does not have, and that stays. */

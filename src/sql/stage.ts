@@ -110,14 +110,18 @@ export function createFirstTouch(spec: RunSpec, table: TableSpec): Fragment {
 ) ENGINE=InnoDB`;
 }
 
-/** What MySQL says that it stored, per chunk: rows, and two order-independent sums over the row's checksum. */
-export function proofOfBaseNext(spec: RunSpec, table: TableSpec): Fragment {
+/** What MySQL says that it stored in a range of keys, per chunk: rows, and two order-independent sums over the row's checksum. */
+export function proofOfBaseNext(
+  spec: RunSpec,
+  table: TableSpec,
+  { from, to }: { from: KeyText; to: KeyText },
+): Fragment {
   const fields = table.columns.map(
-    ({ live }) => sql`COALESCE(${asText(live, col('i', live.name))}, ${raw("_utf8mb4 x'1e'")})`,
+    ({ live }) => sql`COALESCE(${asText(live, at(table, 'i', live.name))}, ${raw("_utf8mb4 x'1e'")})`,
   );
   const crc = sql`CRC32(CONCAT_WS(_utf8mb4 x'1f', ${join(fields)}))`;
   return sql`SELECT _ss_chunk AS seq, COUNT(*) AS row_count, SUM(crc) AS checksum_sum, BIT_XOR(crc) AS checksum_xor
-FROM (SELECT i._ss_chunk, ${crc} AS crc FROM ${id(physicalTable(spec.generation, 'baseNext', table.live))} AS i) AS rows_of_chunk
+FROM (SELECT _ss_chunk, ${crc} AS crc FROM ${id(physicalTable(spec.generation, 'baseNext', table.live))} AS ${raw(aliasOf(table, 'i'))} WHERE ${inRange(table, 'i', from, to)}) AS rows_of_chunk
 GROUP BY _ss_chunk`;
 }
 
