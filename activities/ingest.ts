@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type mssql from 'mssql';
+import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
 import { StageswapError } from '../src/model/failures.js';
 import {
   control,
@@ -8,6 +9,7 @@ import {
   snapshotDatabase,
   snapshotDatabasePrefix,
 } from '../src/model/names.js';
+import type { Pace } from '../src/model/pace.js';
 import { type Moment, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
@@ -34,6 +36,7 @@ import {
   setPhase,
   source,
 } from './context.js';
+import { PacedSink, paceOf, waitForTarget } from './gentle.js';
 import { chunkStored } from './observe.js';
 
 const WORK_MS_MAX = 20_000;
@@ -42,6 +45,8 @@ export interface IngestProgress {
   rows: number;
   chunksDone: number;
   chunks: number;
+  /** what this activity cost both sides */
+  cost?: Cost;
 }
 
 /** Ingest: the source's rows, as of one moment, in chunks along the key, into baseNext; each chunk exactly once. */
@@ -145,6 +150,8 @@ export function ingestActivities(dependencies: Dependencies) {
             (chunk) => chunk.seq % slots === slot,
           );
           let finished = true;
+          let cost = noCost();
+          const pace = paceOf(spec, slots);
           const load = () =>
             withSource(
               source(dependencies.config(ref.pipeline)),
@@ -154,7 +161,7 @@ export function ingestActivities(dependencies: Dependencies) {
                     finished = false;
                     return;
                   }
-                  await loadChunk(session, pool, spec, table, chunk);
+                  cost = sumOfCosts(cost, await loadChunk(session, pool, spec, table, chunk, pace));
                 }
                 const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
                 if (chunksDone === chunks)
@@ -163,7 +170,7 @@ export function ingestActivities(dependencies: Dependencies) {
               { database: snapshotOf(spec) },
             );
           await session.keptAlive(load);
-          return { ...(await ingestProgress(session, spec, live)), finished };
+          return { ...(await ingestProgress(session, spec, live)), finished, cost };
         },
         { localInfile: true, shared: true },
       ),
@@ -190,15 +197,20 @@ export function ingestActivities(dependencies: Dependencies) {
                   pool,
                   `SELECT TOP (1) ${key} FROM ${quotedTable(first)}`,
                 );
+                const pace = paceOf(spec, 1);
                 try {
                   for (const table of spec.tables) {
+                    let cost = noCost();
                     await planChunks(session, spec, table, transaction);
                     for (const chunk of await pendingChunks(session, spec, table.live)) {
-                      await loadChunk(session, transaction, spec, table, chunk);
+                      cost = sumOfCosts(
+                        cost,
+                        await loadChunk(session, transaction, spec, table, chunk, pace),
+                      );
                     }
                     const done = await ingestProgress(session, spec, table.live);
                     await proveWhole(transaction, table, done.rows + (await badRowsOf(session, spec, table)));
-                    progress[table.live] = done;
+                    progress[table.live] = { ...done, cost };
                   }
                 } finally {
                   await transaction.rollback().catch(() => {});
@@ -243,23 +255,39 @@ async function loadChunk(
   spec: RunSpec,
   table: TableSpec,
   chunk: ChunkRow,
-): Promise<void> {
+  pace: Pace | undefined,
+): Promise<Cost> {
   const aside = spec.badRows === 'quarantine' ? new Quarantine(table, spec.badRowsMax) : undefined;
   const into = physicalTable(spec.generation, 'baseNext', table.live);
   const { range_from: from, range_to: to } = chunk;
   const { cancellationSignal: signal } = Context.current();
   for (;;) {
     const rows = new RowStream();
+    const cost = noCost();
     try {
-      await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, rows, aside));
+      cost.target.waitedMs += await waitForTarget(session, spec);
+      const sink = new PacedSink(rows, pace);
+      const attempt = { rows, sink, aside, cost };
+      await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, attempt));
+      cost.source.rows += rows.sent.rows;
+      cost.source.waitedMs += sink.waitedMs;
+      cost.target.bytes += rows.sent.bytes;
       const { pipeline, generation } = spec;
       chunkStored({ pipeline, generation, table: table.live, chunk: chunk.seq }, rows.sent);
-      return;
+      return cost;
     } catch (error) {
       const named = await withKeys(session, { table, into, from, to, rows, reader, signal }, error);
       if (!aside?.takes(named)) throw named;
     }
   }
+}
+
+/** One attempt to load a chunk: its rows on their way, those that are set aside, and what it costs. */
+interface LoadAttempt {
+  rows: RowStream;
+  sink: PacedSink;
+  aside: Quarantine | undefined;
+  cost: Cost;
 }
 
 async function loadChunkOnce(
@@ -268,8 +296,7 @@ async function loadChunkOnce(
   spec: RunSpec,
   table: TableSpec,
   chunk: ChunkRow,
-  rows: RowStream,
-  aside: Quarantine | undefined,
+  { rows, sink, aside, cost }: LoadAttempt,
 ): Promise<void> {
   const signal = Context.current().cancellationSignal;
   const into = physicalTable(spec.generation, 'baseNext', table.live);
@@ -280,6 +307,7 @@ async function loadChunkOnce(
   );
   if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
   const loadFailed = new AbortController();
+  const startedAt = performance.now();
   const loading = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows).catch(
     (error: Error) => {
       rows.fail(error);
@@ -290,7 +318,8 @@ async function loadChunkOnce(
   loading.catch(() => {}); // where reading failed first, nobody waits for it
   try {
     const until = AbortSignal.any([signal, loadFailed.signal]);
-    await readRange(reader, table, chunk.range_from, chunk.range_to, rows, until, aside);
+    await readRange(reader, table, chunk.range_from, chunk.range_to, sink, until, aside);
+    cost.source.readMs += performance.now() - startedAt;
   } catch (error) {
     if (error instanceof BadRows) {
       // The part that was stored goes with the transaction; the session stays, for another try without these rows.
@@ -304,6 +333,7 @@ async function loadChunkOnce(
   }
   rows.end();
   await loading;
+  cost.target.loadMs += performance.now() - startedAt;
   for (const row of aside?.rows ?? []) await session.run(setAside(spec, table, row));
   await refuseTooMany(session, spec, table);
   await session.run(

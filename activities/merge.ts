@@ -1,3 +1,4 @@
+import { type Cost, noCost } from '../src/model/cost.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
@@ -14,6 +15,7 @@ import {
   type RunRef,
   setPhase,
 } from './context.js';
+import { waitForTarget } from './gentle.js';
 import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
 import { mergeChunk, planMerge } from './merge-chunk.js';
 import { type MergeChunk, mergeChunks } from './merge-ledger.js';
@@ -47,7 +49,7 @@ export function mergeActivities(dependencies: Dependencies) {
       live: string,
       slot?: number,
       slots?: number,
-    ): Promise<MergeCounts & { finished: boolean }> =>
+    ): Promise<MergeCounts & { finished: boolean; cost?: Cost }> =>
       onTarget(
         dependencies,
         ref,
@@ -58,13 +60,17 @@ export function mergeActivities(dependencies: Dependencies) {
           await planMerge(session, ref, spec, table);
           const until = Date.now() + WORK_MS_MAX;
           let finished = true;
+          const cost = noCost();
           for (const chunk of await mergeChunks(session, spec, live, 'pending')) {
             if (chunk.seq % (slots ?? 1) !== (slot ?? 0)) continue;
             finished = Date.now() < until;
             if (!finished) break;
+            cost.target.waitedMs += await waitForTarget(session, spec);
+            const startedAt = performance.now();
             await againAfterRace(() => mergeChunk(session, ref, spec, table, chunk));
+            cost.target.mergeMs += performance.now() - startedAt;
           }
-          return { ...(await mergeCounts(session, ref, live)), finished };
+          return { ...(await mergeCounts(session, ref, live)), finished, cost };
         },
         { shared: true },
       ),

@@ -127,6 +127,7 @@ ${tables
     ingest: (of: Run) => run(activities.ingestTransaction, of),
     stage: async (of: Run): Promise<void> => {
       for (const { live } of tables) while (!(await run(activities.reconcile, of, live)).finished);
+      await run(activities.settle, of);
       for (const { live } of tables) await run(activities.verify, of, live);
     },
     capture: (of: Run) => run(activities.capture, of),

@@ -12,6 +12,7 @@ import {
 import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
 import type { Reason } from '../src/model/approval.js';
+import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
 import { type Notice, type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
 import type { Cleaned, PhaseReport, Repair, Report, RolledBack, TableReport } from '../src/model/report.js';
 import { tell } from './notices.js';
@@ -68,6 +69,7 @@ interface Figures {
   cutOver: Report['cutOver'];
   /** what a rollback has found */
   rollback?: RolledBack;
+  cost: Cost;
 }
 
 /** What a run knows about itself: how far it is, what steers it, its report for the end. */
@@ -91,6 +93,7 @@ export class RunState {
     replayedBefore: 0,
     replayedUnderLock: 0,
     cutOver: { attempts: 0, heldMs: 0, queuedMs: 0 },
+    cost: noCost(),
   };
   #waitsFor: { human: string; expiresAt: string } | undefined;
   /** the phase that the search attributes say */
@@ -119,7 +122,7 @@ export class RunState {
     if (!continued) return;
     this.paused = continued.paused;
     this.gate = continued.gate;
-    this.figures = continued.figures;
+    this.figures = { ...this.figures, ...continued.figures };
     this.#run = continued.run;
     this.#done = continued.done;
     this.#told = continued.told;
@@ -166,6 +169,10 @@ export class RunState {
     Object.assign(known.progress, progress);
     Object.assign(known.report, report);
     this.#tell();
+  }
+
+  addCost(cost: Cost): void {
+    this.figures.cost = sumOfCosts(this.figures.cost, cost);
   }
 
   /** Takes out of a table's counts what the rules across the group took back; edits made meanwhile may make them less. */
@@ -354,6 +361,7 @@ export class RunState {
       ...(this.gate.skipped === 0 ? {} : { scheduledRunsSkipped: this.gate.skipped }),
       paused: this.paused,
       generation: this.#run?.generation ?? 0,
+      cost: this.figures.cost,
     };
   }
 
@@ -375,6 +383,7 @@ export class RunState {
       ...(this.figures.rollback ? { rollback: this.figures.rollback } : {}),
       ...(this.cleanup ? { cleanup: this.cleanup } : {}),
       ...(this.repair ? { repair: this.repair } : {}),
+      cost: this.figures.cost,
       ...(problem ? { problem: problem.message, problemType: problem.type } : {}),
     };
   }

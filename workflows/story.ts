@@ -62,7 +62,7 @@ function tables(progress: Progress, report: Report): string {
 }
 
 /** What a person should know of, each with the command that shows more. */
-function findings({ tables, edits, cutOver }: Report): string[] {
+function findings({ tables, edits, cutOver, cost }: Report): string[] {
   const sum = (field: 'conflicts' | 'quarantined') => tables.reduce((total, row) => total + row[field], 0);
   const found: string[] = [];
   if (sum('conflicts') > 0)
@@ -76,6 +76,10 @@ function findings({ tables, edits, cutOver }: Report): string[] {
   if (edits.captured + edits.replayedBefore + edits.handedIn > 0)
     found.push(
       `Edits meanwhile: ${count(edits.replayedBefore)} replayed, ${count(edits.handedIn)} handed in through Temporal.`,
+    );
+  if (cost && cost.source.waitedMs + cost.target.waitedMs > 0)
+    found.push(
+      `Stood back for the live systems: ${seconds(cost.source.waitedMs)} for source.rowsPerSecondMax, ${seconds(cost.target.waitedMs)} for target.threadsRunningMax.`,
     );
   if (cutOver.attempts > 0)
     found.push(

@@ -151,7 +151,8 @@ async function ingest(state: RunState, undo: Undo): Promise<void> {
 async function ingestTransaction(state: RunState): Promise<void> {
   const read = () => step('read the group in one transaction').ingestTransaction(state.run);
   for (const [table, done] of Object.entries(await state.interruptible(read))) {
-    const { rows, chunksDone, chunks } = done;
+    const { rows, chunksDone, chunks, cost } = done;
+    if (cost) state.addCost(cost);
     state.table(table, { phase: 'ingest', rowsDone: rows, chunksDone, chunks }, { rowsRead: rows });
   }
 }
@@ -165,6 +166,7 @@ async function ingestTable(state: RunState, table: string): Promise<void> {
   const ingestSlot = async (slot: number, slots: number) => {
     const read = () => step(`${table}: source → base`).ingestChunks(run, table, slot, slots);
     const done = await state.interruptible(read);
+    if (done.cost) state.addCost(done.cost);
     state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
     return done.finished;
   };
@@ -217,7 +219,8 @@ async function reconcile(state: RunState): Promise<void> {
     const mergeSlot = async (slot: number, slots: number) => {
       const merge = () =>
         step(`${table}: merge live and base → stage`).reconcile(state.run, table, slot, slots);
-      const { finished, rows, chunksDone, ...counts } = await state.interruptible(merge);
+      const { finished, rows, chunksDone, cost, ...counts } = await state.interruptible(merge);
+      if (cost) state.addCost(cost);
       state.table(table, { phase: 'reconcile', rowsDone: rows, chunksDone }, counts);
       return finished;
     };

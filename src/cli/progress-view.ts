@@ -2,7 +2,7 @@ import { createLogUpdate } from 'log-update';
 
 import type { Progress, TableProgress } from '../model/messages.js';
 import { colours } from './colours.js';
-import { count, duration } from './report-text.js';
+import { count, duration, stoodBackText } from './report-text.js';
 
 /** Shows progress on standard error, so that standard output holds the report alone. */
 export interface ProgressView {
@@ -78,6 +78,8 @@ export function screen(progress: Progress, speeds: ReadonlyMap<string, Speed> = 
       `  ${table.table.padEnd(width)}  ${table.phase.padEnd(10)}  ${bar(table)}  ${rowsText(table)}${speedText(speeds.get(table.table))}`,
     );
   }
+  const stoodBack = stoodBackText(progress.cost);
+  if (stoodBack) lines.push(colours.dim(stoodBack));
   if (progress.waitingFor) lines.push(colours.yellow(`waits for: ${progress.waitingFor}`));
   if (progress.scheduledRunsSkipped)
     lines.push(`left out by the schedule because of this run: ${progress.scheduledRunsSkipped}`);

@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import type { Cost } from '../model/cost.js';
 import {
   type Cleaned,
   momentText,
@@ -34,6 +35,7 @@ export function reportText(report: Report): string {
         `${cutOver.attempts} ${cutOver.attempts === 1 ? 'attempt' : 'attempts'}`,
     );
   }
+  if (report.cost) parts.push(costText(report.cost));
   if (report.phases.length > 0) {
     parts.push(`phases: ${report.phases.map((phase) => `${phase.name} ${duration(phase.ms)}`).join(' · ')}`);
   }
@@ -61,6 +63,24 @@ function rollbackText({ undid, backup, editsKept, stale, staying, editsLost }: R
 
 function repairText({ done, left }: Repair): string[] {
   return [...done.map((line) => `  ${line}`), ...left.map((line) => colours.yellow(`  left: ${line}`))];
+}
+
+/** What the run took from each side; reports of older runs do not say. */
+function costText({ source, target }: Cost): string {
+  const stoodBack = stoodBackText({ source, target });
+  return (
+    `cost: source read for ${duration(source.readMs)}; target loaded ${count(target.bytes)} bytes in ${duration(target.loadMs)}, ` +
+    `merged for ${duration(target.mergeMs)}${stoodBack ? `; ${stoodBack}` : ''}`
+  );
+}
+
+/** How long a run stood back for the live systems, as configured; empty if it did not. */
+export function stoodBackText(cost: Cost | undefined): string {
+  const parts = [
+    ...(cost?.source.waitedMs ? [`${duration(cost.source.waitedMs)} for source.rowsPerSecondMax`] : []),
+    ...(cost?.target.waitedMs ? [`${duration(cost.target.waitedMs)} for target.threadsRunningMax`] : []),
+  ];
+  return parts.length > 0 ? `stood back ${parts.join(' and ')}` : '';
 }
 
 function tablesText(report: Report): string {

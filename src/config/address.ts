@@ -13,6 +13,8 @@ export interface MssqlAddress {
   encrypt: boolean;
   /** accepts a certificate that no known authority signed */
   trustServerCertificate: boolean;
+  /** ApplicationIntent=ReadOnly: an availability group may answer by a readable secondary */
+  readOnlyIntent?: boolean;
 }
 
 export interface MysqlAddress {
@@ -42,17 +44,27 @@ const MYSQL_FORM = 'mysql://user:password@host:3306/schema';
 /**
  * Parses a SQL Server address.
  *
- * @param text mssql://user:password@host:port/database?encrypt=true&trustServerCertificate=false
+ * @param text mssql://user:password@host:port/database?encrypt=true&trustServerCertificate=false&applicationIntent=ReadOnly
  * @throws {AddressError} not of that form
  */
 export function parseMssqlAddress(text: string): MssqlAddress {
   const url = parse(text, 'mssql', MSSQL_FORM);
-  const options = optionsOf(url, ['encrypt', 'trustServerCertificate']);
+  const options = optionsOf(url, ['encrypt', 'trustServerCertificate', 'applicationIntent']);
   return {
     ...partsOf(url, 1433, MSSQL_FORM),
     encrypt: flag(options, 'encrypt', true),
     trustServerCertificate: flag(options, 'trustServerCertificate', false),
+    ...(isReadOnly(options.get('applicationIntent')) ? { readOnlyIntent: true } : {}),
   };
+}
+
+function isReadOnly(intent = 'ReadWrite'): boolean {
+  if (!/^Read(Only|Write)$/i.test(intent))
+    throw new AddressError(
+      `applicationIntent=${intent} is not known`,
+      'use applicationIntent=ReadOnly or applicationIntent=ReadWrite',
+    );
+  return /^ReadOnly$/i.test(intent);
 }
 
 /**

@@ -31,8 +31,8 @@ export interface TableConfig {
 /** One pipeline, as loaded: references resolved, defaults filled in, frozen. Holds secrets: never goes into history. */
 export interface Config {
   pipeline: string;
-  source: { url: string; moment: Moment };
-  target: { url: string };
+  source: { url: string; moment: Moment; rowsPerSecondMax?: number };
+  target: { url: string; threadsRunningMax?: number };
   firstRun: Side;
   approve: 'never' | 'firstPublish' | 'always';
   approvalHoursMax: number;
@@ -274,8 +274,17 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
   const { guards } = raw;
   return {
     pipeline: raw.pipeline,
-    source: { url: sourceUrl ?? '', moment: raw.source.moment },
-    target: { url: targetUrl ?? '' },
+    source: {
+      url: sourceUrl ?? '',
+      moment: raw.source.moment,
+      ...(raw.source.rowsPerSecondMax === undefined ? {} : { rowsPerSecondMax: raw.source.rowsPerSecondMax }),
+    },
+    target: {
+      url: targetUrl ?? '',
+      ...(raw.target.threadsRunningMax === undefined
+        ? {}
+        : { threadsRunningMax: raw.target.threadsRunningMax }),
+    },
     firstRun: raw.firstRun,
     approve: raw.approve,
     approvalHoursMax: raw.approvalHoursMax,

@@ -128,12 +128,24 @@ export const configSchema = z
         .enum(['auto', 'snapshot', 'transaction', 'fuzzy'])
         .default(DEFAULTS.moment)
         .describe('how the group is read as of one moment'),
+      rowsPerSecondMax: z
+        .int()
+        .min(1)
+        .optional()
+        .describe('rows that all readers together may read in a second; absent: as fast as it goes'),
     }),
     target: z.strictObject({
       url: z
         .string()
         .min(1)
         .describe('mysql://user:password@host:port/schema, by reference to the environment'),
+      threadsRunningMax: z
+        .int()
+        .min(1)
+        .optional()
+        .describe(
+          'no chunk is begun while more threads than these work (Threads_running); absent: never waits',
+        ),
     }),
     firstRun: z
       .enum(['source', 'live'])
@@ -159,7 +171,7 @@ export const configSchema = z
       .min(1)
       .max(LIMITS.parallelMax)
       .default(DEFAULTS.parallel)
-      .describe('readers of the source at a time'),
+      .describe('readers of the source, and merges in MySQL, at a time'),
     guards: z
       .strictObject({
         deleteShareMax: share

@@ -1,4 +1,5 @@
 import type { Reason } from './approval.js';
+import type { Cost } from './cost.js';
 import type { Report } from './report.js';
 
 /** What passes through Temporal: names and shapes. Types and constants only, so that workflows can import it. */
@@ -148,4 +149,6 @@ export interface Progress {
   report?: Report;
   paused: boolean;
   generation: number;
+  /** so far, with what the run stood back for each side */
+  cost?: Cost;
 }

@@ -1,3 +1,5 @@
+import type { Cost } from './cost.js';
+
 /** What a run did: printed by `run --json`, and kept in MySQL for every run. Additions only; see CHANGELOG.md. */
 
 export type Outcome =
@@ -73,6 +75,8 @@ export interface Report {
   cleanup?: Cleaned;
   /** of a repair */
   repair?: Repair;
+  /** what the run cost the source and the target; reports of older runs do not say */
+  cost?: Cost;
   /** what went wrong, and what to do next; absent if nothing did */
   problem?: string;
   /**

@@ -123,6 +123,10 @@ export interface RunSpec {
   approvalHoursMax: number;
   chunkRows: number;
   parallel: number;
+  /** rows that all readers of the source together may read in a second */
+  rowsPerSecondMax?: number;
+  /** no chunk is begun while more threads than these work at the target */
+  threadsRunningMax?: number;
   backups: number;
   /** copy: live is also copied before the cut-over */
   backup?: 'rename' | 'copy';

@@ -39,6 +39,12 @@ export function freeze(
     approvalHoursMax: config.approvalHoursMax,
     chunkRows: config.chunkRows,
     parallel: config.parallel,
+    ...(config.source.rowsPerSecondMax === undefined
+      ? {}
+      : { rowsPerSecondMax: config.source.rowsPerSecondMax }),
+    ...(config.target.threadsRunningMax === undefined
+      ? {}
+      : { threadsRunningMax: config.target.threadsRunningMax }),
     backups: config.backups,
     backup: config.backup,
     guards: config.guards,

@@ -7,33 +7,44 @@ export type SourcePool = mssql.ConnectionPool;
 
 const REFUSED_LOGIN = new Set(['ELOGIN']);
 
+/** What the driver is told of an address. */
+export function settingsOf(
+  address: MssqlAddress,
+  { database = address.database, connectionsMax = 2 }: { database?: string; connectionsMax?: number } = {},
+): mssql.config {
+  return {
+    server: address.host,
+    port: address.port,
+    user: address.user,
+    password: address.password,
+    database,
+    connectionTimeout: 15_000,
+    requestTimeout: 0,
+    pool: { max: connectionsMax, min: 0 },
+    options: {
+      encrypt: address.encrypt,
+      trustServerCertificate: address.trustServerCertificate,
+      readOnlyIntent: address.readOnlyIntent ?? false,
+      useUTC: true,
+      appName: 'stageswap',
+    },
+  };
+}
+
 /**
  * Opens a pool on one database of the source. Bulk reads have no timeout of their own (requestTimeout 0): the activity's
- * heartbeat watches them. Dates are read as UTC.
+ * heartbeat watches them. Dates are read as UTC. In a deadlock it is us whom the source should choose to end.
  */
 export async function openSource(
   address: MssqlAddress,
   options: { database?: string; connectionsMax?: number } = {},
 ): Promise<mssql.ConnectionPool> {
-  const pool = new mssql.ConnectionPool({
-    server: address.host,
-    port: address.port,
-    user: address.user,
-    password: address.password,
-    database: options.database ?? address.database,
-    connectionTimeout: 15_000,
-    requestTimeout: 0,
-    pool: { max: options.connectionsMax ?? 2, min: 0 },
-    options: {
-      encrypt: address.encrypt,
-      trustServerCertificate: address.trustServerCertificate,
-      useUTC: true,
-      appName: 'stageswap',
-    },
-  });
+  const pool = new mssql.ConnectionPool(settingsOf(address, options));
   pool.on('error', () => {}); // the next request reports it
   try {
-    return await pool.connect();
+    await pool.connect();
+    await giveWayInDeadlocks(pool);
+    return pool;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     if (REFUSED_LOGIN.has((error as { code?: string }).code ?? '')) {
@@ -48,6 +59,15 @@ export async function openSource(
       `SQL Server at ${address.host}:${address.port} does not answer: ${message} Start it, or correct the source's address.`,
       { cause: error },
     );
+  }
+}
+
+/** An engine that does not know the statement is read all the same: reading takes hardly a lock. */
+async function giveWayInDeadlocks(pool: mssql.ConnectionPool): Promise<void> {
+  try {
+    await pool.request().batch('SET DEADLOCK_PRIORITY LOW');
+  } catch (error) {
+    if (isPassing(error)) throw error;
   }
 }
 

@@ -30,11 +30,11 @@ export const LIVE_TABLES = [
 export function configurationOf(
   pipeline: string,
   prefix: string,
-  options: { moment: string; chunkRows: number },
+  options: { moment: string; chunkRows: number; rowsPerSecondMax?: number | undefined },
 ): string {
   return `
 pipeline: ${pipeline}
-source: { url: "\${MSSQL_URL}", moment: ${options.moment} }
+source: { url: "\${MSSQL_URL}", moment: ${options.moment}${options.rowsPerSecondMax ? `, rowsPerSecondMax: ${options.rowsPerSecondMax}` : ''} }
 target: { url: "\${MYSQL_URL}" }
 firstRun: source
 approve: never

@@ -27,6 +27,7 @@ export interface PipelineOptions {
   /** the pipeline's way to an engine, where it is another than the test's and the clients' */
   through?: { mysql?: (url: string) => string; mssql?: (url: string) => string };
   chunkRows?: number;
+  rowsPerSecondMax?: number;
 }
 
 export interface Ended {
@@ -60,8 +61,8 @@ export class PipelineUnderTest {
     this.billing = new Billing(source, prefix, size, seed);
     this.clients = new ClientProgram({ url, seed, owns: this.billing.clientsOwn });
     this.#folder = mkdtempSync(join(tmpdir(), 'ssw-pipeline-'));
-    const { moment = 'auto', chunkRows = 1_000, through } = options;
-    writeFileSync(this.file, configurationOf(options.name, prefix, { moment, chunkRows }));
+    const { moment = 'auto', chunkRows = 1_000, rowsPerSecondMax, through } = options;
+    writeFileSync(this.file, configurationOf(options.name, prefix, { moment, chunkRows, rowsPerSecondMax }));
     this.environment = {
       MYSQL_URL: through?.mysql?.(url) ?? url,
       MSSQL_URL: through?.mssql?.(options.mssqlUrl) ?? options.mssqlUrl,
