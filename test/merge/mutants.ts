@@ -15,6 +15,7 @@ const COLUMNS = 'src/sql/columns.ts';
 const BASE = 'src/sql/base.ts';
 const SHAPE = 'src/sql/shape.ts';
 const MAPPING = 'src/model/mapping.ts';
+const DIFFERENCES = 'src/sql/differences.ts';
 
 export const MUTANTS: Mutant[] = [
   {
@@ -216,5 +217,35 @@ export const MUTANTS: Mutant[] = [
     file: 'src/preflight/freeze.ts',
     find: 'if (!then) return { ...table, firstPublish: true };',
     replace: 'if (!then) return table;',
+  },
+  {
+    name: 'a row that both sides made is merged like any other where they agree',
+    file: DIFFERENCES,
+    find: "isAbsent: sql` OR ${absent(table, 'a')}`,",
+    replace: "isAbsent: raw(''),",
+  },
+  {
+    name: 'rows that the source has deleted are not looked for',
+    file: DIFFERENCES,
+    find: 'return Number(sides.ancestors) !== Number(sides.incoming) - Number(sides.without_ancestor);',
+    replace: 'return Number(sides.ancestors) !== Number(sides.ancestors);',
+  },
+  {
+    name: 'a rollback does not look for rows that the publish had brought',
+    file: DIFFERENCES,
+    find: "if (spec.kind === 'rollback') return true;",
+    replace: "if (spec.kind === 'rollback') return false;",
+  },
+  {
+    name: 'a row that differs is copied as live has it',
+    file: DIFFERENCES,
+    find: "CASE WHEN ${absent(table, 'i')} THEN ${live}",
+    replace: 'CASE WHEN TRUE THEN ${live}',
+  },
+  {
+    name: 'a row that is gone at the source stays',
+    file: DIFFERENCES,
+    find: ' OR ${liveOnlyStays(spec, table, shape)})`;',
+    replace: ' OR TRUE)`;',
   },
 ];
