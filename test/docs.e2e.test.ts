@@ -62,13 +62,16 @@ source: { url: "\${MSSQL_URL}" }
 target: { url: "\${MYSQL_URL}" }
 firstRun: source
 tables: [{ source: dbo.C, live: customer, key: [id], columns: { id: Id } }]
-`;
+`
+      .split('\n')
+      .filter((line) => !text.split('\n').some((shown) => shown.startsWith(line.split(':', 1)[0] || ' ')))
+      .join('\n');
     const env = {
       MSSQL_URL: 'mssql://sa:x@127.0.0.1/b',
       MYSQL_URL: 'mysql://root:x@127.0.0.1/s',
       STAGESWAP_WEBHOOK_URL: 'https://hooks.example/x',
     };
-    expect(parseConfig(rest + text, 'stageswap.yaml', env).pipeline).toBe('billing');
+    expect(parseConfig(`${rest}\n${text}`, 'stageswap.yaml', env).pipeline).toBe('billing');
   });
 
   test('shows links that lead somewhere', () => {
