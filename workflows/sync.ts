@@ -224,7 +224,9 @@ async function reconcile(state: RunState): Promise<void> {
       state.table(table, { phase: 'reconcile', rowsDone: rows, chunksDone }, counts);
       return finished;
     };
-    await inSlots(state, state.chunks(table) || state.run.parallel, mergeSlot);
+    // runs that began before merged one range at a time
+    const chunks = patched('merge-in-slots') ? state.chunks(table) || state.run.parallel : 1;
+    await inSlots(state, chunks, mergeSlot);
   }
   // Last comes what the merge of single rows cannot see.
   const complete = () => step('rules across the group, indexes, foreign keys').settle(state.run);
