@@ -123,8 +123,8 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: 'activities/ingest.ts',
-        find: 'await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, rows, aside));',
-        replace: 'await loadChunkOnce(session, reader, spec, table, chunk, rows, aside);',
+        find: 'await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, attempt));',
+        replace: 'await loadChunkOnce(session, reader, spec, table, chunk, attempt);',
       },
     ],
     focus: { kinds: ['kill', 'reset', 'cut', 'mysqlKill'], activities: ['ingestChunks'] },
