@@ -23,9 +23,9 @@ test('reading is held to the rows a second that are configured, and the report s
     mysqlUrl: inject('mysqlUrl'),
     mssqlUrl: inject('mssqlUrl'),
     temporalAddress: temporal.address,
-    customers: 1_000,
-    invoices: 1_000,
-    rowsPerSecondMax: 1_000,
+    customers: 200,
+    invoices: 200,
+    rowsPerSecondMax: 100, // so few that a busy machine is quicker, too
   });
   ends.push(() => pipeline.end());
   pipeline.startWorker();
@@ -33,10 +33,10 @@ test('reading is held to the rows a second that are configured, and the report s
   expect(report.outcome).toBe('published');
   const ingest = report.phases.find(({ name }) => name === 'ingest');
   expect(ingest?.ms).toBeGreaterThan(1_500);
-  expect(report.cost?.source.rows).toBe(2_000);
+  expect(report.cost?.source.rows).toBe(400);
   expect(report.cost?.source.waitedMs).toBeGreaterThan(500);
   expect(report.cost?.source.readMs).toBeGreaterThan(1_000);
-  expect(report.cost?.target.bytes).toBeGreaterThan(50_000);
+  expect(report.cost?.target.bytes).toBeGreaterThan(10_000);
   expect(report.cost?.target.loadMs).toBeGreaterThan(1_000);
   expect(report.cost?.target.mergeMs).toBeGreaterThan(0);
   expect(report.cost?.target.waitedMs).toBe(0);
