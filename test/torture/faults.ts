@@ -134,6 +134,9 @@ export class Faults {
       case 'cancel':
         await this.#handle().cancel().catch(refused);
         break;
+      case 'terminate':
+        await this.#handle().terminate('torture').catch(refused);
+        break;
       case 'secondRun':
         await this.#startAgain('sync');
         await this.#startAgain('rollback');

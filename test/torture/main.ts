@@ -6,7 +6,8 @@ import { drawPlan, type Plan } from './plan.js';
 import type { Result } from './run.js';
 import { described, onLane, regressions, session } from './session.js';
 
-const USAGE = 'npm run torture [-- --runs N --first N --seed S --every-point --lanes N --json FILE]';
+const USAGE =
+  'npm run torture [-- --runs N --first N --seed S --plan JSON --every-point --lanes N --json FILE]';
 const LANES = 4;
 
 /**
@@ -19,6 +20,7 @@ async function main(): Promise<number> {
       runs: { type: 'string', default: '20' },
       first: { type: 'string' },
       seed: { type: 'string' },
+      plan: { type: 'string' },
       'every-point': { type: 'boolean', default: false },
       lanes: { type: 'string', default: String(LANES) },
       json: { type: 'string' },
@@ -31,9 +33,15 @@ async function main(): Promise<number> {
     console.error(`usage: ${USAGE}`);
     return 2;
   }
-  const seeds = Array.from({ length: runs }, (_, index) => first + index);
-  const plans = values['every-point'] ? await plansOfEveryPoint() : seeds.map(drawPlan);
-  if (values.seed === undefined && !values['every-point']) plans.unshift(...regressions());
+  const { seed, plan } = values;
+  const random = () => Array.from({ length: runs }, (_, index) => drawPlan(first + index));
+  const plans = values['every-point']
+    ? await plansOfEveryPoint()
+    : plan !== undefined
+      ? [JSON.parse(plan) as Plan]
+      : seed !== undefined
+        ? random()
+        : [...regressions(), ...random()];
   const result = await session({ plans, lanes, say: tell });
   const { violations, ...counts } = result;
   if (values.json) writeFileSync(values.json, `${JSON.stringify(result)}\n`);

@@ -34,9 +34,9 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: SYNC,
-        find: "    await state.phase('capture', () => capture(state));\n    await state.phase('reconcile', () => reconcile(state));\n    await state.phase('verify', () => verify(state));\n    await approval",
+        find: "    await state.phase('capture', () => capture(state));\n    await state.phase('reconcile', () => reconcile(state));\n    await state.phase('verify', () => verify(state));\n    await state.phase('gate'",
         replace:
-          "    await state.phase('reconcile', () => reconcile(state));\n    await state.phase('capture', () => capture(state));\n    await state.phase('verify', () => verify(state));\n    await approval",
+          "    await state.phase('reconcile', () => reconcile(state));\n    await state.phase('capture', () => capture(state));\n    await state.phase('verify', () => verify(state));\n    await state.phase('gate'",
       },
     ],
   },
@@ -109,7 +109,7 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: TABLES,
-        find: '        for (const table of spec.tables) await dropLogTriggers(dependencies, session, spec, table);\n',
+        find: '    await dropTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));\n',
         replace: '',
       },
     ],
@@ -174,13 +174,35 @@ export const MUTANTS: Mutant[] = [
     name: 'rows that are held back get a base, and are taken for deleted by the application afterwards',
     edits: [
       {
-        file: 'src/sql/group.ts',
-        find: "sql`DELETE ${as(live, 'i')} FROM ${held} STRAIGHT_JOIN ${base} AS ${as(live, 'i')} ON ${sameKey(live, 'i', 'h')}`,",
+        file: 'src/sql/base.ts',
+        find: "STRAIGHT_JOIN ${base} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')}`,",
         replace:
-          "sql`DELETE ${as(live, 'i')} FROM ${held} STRAIGHT_JOIN ${base} AS ${as(live, 'i')} ON ${sameKey(live, 'i', 'h')} WHERE ${at(live, 'h', '_ss_keeps_base')} = 1`,",
+          "STRAIGHT_JOIN ${base} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')} WHERE ${at(table, 'h', '_ss_keeps_base')} = 1`,",
       },
     ],
     focus: { command: 'publish' },
+  },
+  {
+    name: 'a worker that froze is not shut out: the next attempt waits for what it has locked',
+    edits: [
+      {
+        file: 'src/mysql/attempts.ts',
+        find: '    if (holders.length === 0) return;',
+        replace: '    if (holders.length >= 0) return;',
+      },
+    ],
+    focus: { kinds: ['stop'], activities: ['replay', 'reconcile', 'settle', 'ingestChunks'] },
+  },
+  {
+    name: 'repair takes what was swapped for a run that was not',
+    edits: [
+      {
+        file: 'activities/repair.ts',
+        find: '      if (!run.swapped) {\n        await takeBackTables',
+        replace: '      if (run.generation > 0) {\n        await takeBackTables',
+      },
+    ],
+    focus: { kinds: ['terminate'], activities: ['cutOver', 'finalSync', 'closeConflicts', 'cleanup', 'end'] },
   },
   {
     name: 'a rollback takes back what clients changed since',
@@ -195,7 +217,7 @@ export const MUTANTS: Mutant[] = [
   },
   {
     name: 'cleanup drops the backup that the rollback needs',
-    edits: [{ file: TABLES, find: '  kept.add(`${spec.generation}o`);\n', replace: '' }],
+    edits: [{ file: 'src/model/lineage.ts', find: '    kept.add(`${generation}o`);\n', replace: '' }],
   },
   {
     name: 'resume brings deleted rows back: a row that the application deleted is inserted again',

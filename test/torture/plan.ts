@@ -27,6 +27,8 @@ export const FAULTS = [
   'pause',
   'abort',
   'cancel',
+  /** the workflow is ended without a word, and repair restores order from what MySQL says */
+  'terminate',
   /** a second run, and a rollback, while this one works: both must be refused */
   'secondRun',
   /** MySQL says that the disk is full, for some attempts */
@@ -104,7 +106,8 @@ const NOT_IN_ROLLBACK = [
   'ingestTransaction',
   'closeMoment',
 ];
-const UNDO = 40;
+/** Statements of what restores order, at least. */
+const MENDING = 12;
 
 /** Where it matters most: statements after which something is final. */
 const DECISIVE: [activity: string, statement: string, nthMax: number][] = [
@@ -157,6 +160,18 @@ const ABORTABLE = [
   ...['prepare', 'closeMoment', 'capture', 'reconcile', 'settle', 'verify', 'replay', 'backup', 'cutOver'],
 ];
 
+const DECISIVE_IN_REPAIR: [string, string, number][] = [
+  ['beginRepair', 'COMMIT', 1],
+  ['beginRepair', 'INSERT run', 1],
+  ['repairTriggers', 'SELECT', 5],
+  ['repairTriggers', 'DROP TRIGGER', 4],
+  ['repairRuns', 'LOCK TABLES', 2],
+  ['repairRuns', 'DROP TABLE', 9],
+  ['repairRuns', 'UPDATE run', 1],
+  ['repairTables', 'SELECT', 5],
+  ['repairTables', 'DROP TABLE', 4],
+];
+
 /** How often a fault of each kind is drawn. */
 const WEIGHTS: Partial<Record<FaultKind, number>> = {
   kill: 6,
@@ -174,6 +189,7 @@ const WEIGHTS: Partial<Record<FaultKind, number>> = {
   pause: 2,
   abort: 3,
   cancel: 1,
+  terminate: 4,
   secondRun: 1,
   diskFull: 1,
   truncatedSource: 1,
@@ -206,8 +222,15 @@ function drawStep(random: Random, seed: number, command: Step['command'], faults
   for (let index = 0; index < faults; index += 1) {
     const kind = random.pick(DRAWN);
     drawn.push(drawFault(random, kind, drawPoint(random, known, kind)));
-    if (ABORTING.has(kind) && random.chance(0.6))
-      drawn.push(drawFault(random, random.pick(['kill', 'stop', 'reset', 'mysqlKill']), drawUndo(random)));
+    const mends = ABORTING.has(kind)
+      ? DECISIVE_IN_UNDO
+      : kind === 'terminate'
+        ? DECISIVE_IN_REPAIR
+        : undefined;
+    if (mends && random.chance(0.6))
+      drawn.push(
+        drawFault(random, random.pick(['kill', 'stop', 'reset', 'mysqlKill']), drawMending(random, mends)),
+      );
   }
   return { command, faults: drawn, billing: 1 + random.below(3) };
 }
@@ -251,9 +274,10 @@ function drawPoint(random: Random, known: Record<string, number>, kind: FaultKin
   return { activity, statement, side: kind === 'diskFull' ? 'before' : side, nth: 1 + random.below(nthMax) };
 }
 
-function drawUndo(random: Random): Point {
+/** Where that is struck which restores order. */
+function drawMending(random: Random, among: [string, string, number][]): Point {
   const side = random.pick(['before', 'after'] as const);
-  if (random.chance(0.3)) return { activity: 'undo', side, nth: 1 + random.below(UNDO) };
-  const [activity, statement, nthMax] = random.pick(DECISIVE_IN_UNDO);
+  const [activity, statement, nthMax] = random.pick(among);
+  if (random.chance(0.3)) return { activity, side, nth: 1 + random.below(MENDING) };
   return { activity, statement, side, nth: 1 + random.below(nthMax) };
 }

@@ -1,5 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApplicationFailure, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import {
+  ApplicationFailure,
+  TerminatedFailure,
+  WorkflowFailedError,
+  type WorkflowHandle,
+} from '@temporalio/client';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { Random } from '../../demo/app/random.js';
 import type { Row } from '../merge/oracle.js';
@@ -12,7 +17,7 @@ import { HandedInEdits } from './handed-in.js';
 import { type Lane, PIPELINE, SCHEMA } from './lane.js';
 import { Ledger } from './ledger.js';
 import { ClientMind, WITNESS } from './operations.js';
-import type { Plan, Step } from './plan.js';
+import { drawPlan, type Plan, type Step } from './plan.js';
 import { Readers } from './readers.js';
 import {
   byIdentity,
@@ -103,7 +108,9 @@ class Run {
 
   violation = (invariant: string, text: string, history: string[] = []): void => {
     const { seed } = this.plan;
-    this.violations.push({ seed, invariant, text, history, rerun: `npm run torture -- --seed ${seed}` });
+    const drawn = JSON.stringify(this.plan) === JSON.stringify(drawPlan(seed));
+    const again = drawn ? `--seed ${seed}` : `--plan '${JSON.stringify(this.plan)}'`;
+    this.violations.push({ seed, invariant, text, history, rerun: `npm run torture -- ${again}` });
   };
 
   /** Both sides with their first rows. */
@@ -186,7 +193,8 @@ class Run {
     this.#edits.start();
     const handle = await this.#start(command === 'publish' ? 'sync' : 'rollback');
     const began = performance.now();
-    const ended = await this.#result(handle);
+    let ended = await this.#result(handle);
+    if (ended.type === TERMINATED) ended = await this.#repair();
     const ms = Math.round(performance.now() - began);
     const { passed } = lane.points;
     await faults.over();
@@ -233,7 +241,8 @@ class Run {
       violation: this.violation,
     });
     if (faults.happened.some(({ kind }) => kind === 'truncatedSource')) await this.#billing.mend();
-    if (ended.outcome === 'rolledBack') await this.#release(connection);
+    if (this.#ledger.swaps.slice(swapsBefore).some(({ kind }) => kind === 'rollback'))
+      await this.#release(connection);
   }
 
   async end(): Promise<void> {
@@ -256,7 +265,7 @@ class Run {
     };
   }
 
-  #start = async (type: 'sync' | 'rollback'): Promise<WorkflowHandle> =>
+  #start = async (type: 'sync' | 'rollback' | 'repair'): Promise<WorkflowHandle> =>
     this.lane.client.workflow.start(type, {
       workflowId: WORKFLOW_ID,
       taskQueue: TASK_QUEUE,
@@ -272,15 +281,7 @@ class Run {
     const follow = async () => {
       while (!ended && performance.now() < end) {
         try {
-          const report = (await handle.result()) as {
-            outcome: Ended['outcome'];
-            problemType?: string;
-            problem?: string;
-          };
-          ended = {
-            outcome: report.outcome,
-            ...(report.problemType ? { type: report.problemType, message: report.problem ?? '' } : {}),
-          };
+          ended = endedAs((await handle.result()) as Told);
         } catch (error) {
           if (error instanceof WorkflowFailedError) ended = failureOf(error);
           else await sleep(200);
@@ -297,6 +298,20 @@ class Run {
     if (ended) return ended;
     await handle.terminate('the torture waits no longer').catch(() => {});
     return { outcome: 'never' };
+  }
+
+  /** A run that was terminated is taken back, or finished, by repair; a second one then finds nothing. */
+  async #repair(): Promise<Ended> {
+    const first = await this.#result(await this.#start('repair'));
+    if (first.outcome !== 'repaired') return first;
+    if (first.left?.length) this.violation('I8', `repair leaves to a person: ${first.left.join('; ')}`);
+    const second = await this.#result(await this.#start('repair'));
+    if (second.outcome !== 'repaired' || second.found?.length)
+      this.violation(
+        'I8',
+        `a second repair ended as ${second.outcome} and found ${JSON.stringify(second.found)}`,
+      );
+    return first;
   }
 
   /** A run that waits for a human says for what; only a broken export may be the reason, and then it is aborted. */
@@ -345,12 +360,29 @@ class Run {
   }
 }
 
+const TERMINATED = 'Terminated';
+
+/** What the checker is told of a report. */
+interface Told {
+  outcome: Ended['outcome'];
+  problemType?: string;
+  problem?: string;
+  repair?: { found: { what: string }[]; left: string[] };
+}
+
+const endedAs = ({ outcome, problemType, problem, repair }: Told): Ended => ({
+  outcome,
+  ...(problemType ? { type: problemType, message: problem ?? '' } : {}),
+  ...(repair ? { found: repair.found.map(({ what }) => what), left: repair.left } : {}),
+});
+
 function failureOf(error: WorkflowFailedError): Ended {
   let type: string | undefined;
   let message = error.message;
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     message = at.message;
     if (at instanceof ApplicationFailure && at.type) type = at.type;
+    if (at instanceof TerminatedFailure) type = TERMINATED;
   }
   const outcome = type === undefined && /cancel/i.test(message) ? 'aborted' : 'failed';
   return { outcome, ...(type ? { type } : {}), message };

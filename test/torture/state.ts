@@ -112,7 +112,14 @@ export async function readLeftovers(connection: Connection, ledger: Ledger): Pro
     const [, generation = '', kind = '', live = ''] = found;
     if (kind === 'o') backups.set(live, [...(backups.get(live) ?? []), name]);
     else {
-      const stays = kind === 't' ? [at] : kind === 'n' || kind === 'h' ? [at, before] : [];
+      const stays =
+        kind === 't'
+          ? last?.kind === 'publish'
+            ? [at]
+            : []
+          : kind === 'n' || kind === 'h'
+            ? [at, before]
+            : [];
       if (Number(generation) === 0 || !stays.includes(Number(generation))) left.push(`table ${name}`);
     }
   }
