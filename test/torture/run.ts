@@ -51,6 +51,8 @@ const TASK_QUEUE = 'stageswap';
 const COMMAND_MS_MAX = 240_000;
 /** A woken worker, or one whose connection is dead, has given its sessions up by then. */
 const SESSIONS_MS_MAX = 60_000;
+/** So often it is asked whether a command waits for a human. */
+const LOOK_MS = 5_000;
 const CONNECTIONS = 2;
 
 /** One run of the torture: the plan of a seed, carried out on a lane, and checked after each command. */
@@ -290,10 +292,9 @@ class Run {
     };
     const following = follow();
     while (!ended && performance.now() < end) {
-      const { passed } = this.lane.points;
-      await Promise.race([following, sleep(3_000)]);
+      await Promise.race([following, sleep(LOOK_MS)]);
       this.lane.workers.watch();
-      if (!ended && this.lane.points.passed === passed) await this.#decide(handle);
+      if (!ended) await this.#decide(handle);
     }
     if (ended) return ended;
     await handle.terminate('the torture waits no longer').catch(() => {});
