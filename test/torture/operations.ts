@@ -273,10 +273,12 @@ export class ClientMind {
       table: 'customer',
       kind: 'update',
       keys: [this.#wildCustomer()],
-      set:
-        random.chance(0.8) || !('boss_id' in this.shape.tables.customer.types)
+      set: {
+        ...(random.chance(0.8) || !('boss_id' in this.shape.tables.customer.types)
           ? { code: random.pick(CLIENT_CODES) }
-          : { boss_id: customerKey(this.shape, 2 + random.below(STABLE_CUSTOMERS - 1)) },
+          : { boss_id: customerKey(this.shape, 2 + random.below(STABLE_CUSTOMERS - 1)) }),
+        note: token, // the row may have that value already: MySQL would not log what triggers see
+      },
     };
   }
 
