@@ -84,6 +84,16 @@ describe('edits handed in', () => {
     expect(await email()).toBe('second');
   });
 
+  it('stay refused, though their row is there when another of their deliveries arrives', async () => {
+    const edit = { editId: 'late', key: { id: '77' }, set: { email: 'late' } };
+    const first = await send(edit);
+    expect(first).toMatchObject({ outcome: 'refused', problem: 'customer has no row with that key' });
+    await server.query("INSERT INTO customer (id, email) VALUES (77, 'there again')");
+    expect(await send(edit)).toEqual(first);
+    const [rows] = await server.query('SELECT email FROM customer WHERE id = 77');
+    expect(rows).toEqual([{ email: 'there again' }]);
+  });
+
   it.each([
     ['null', null],
     ['no key', { key: undefined, set: { email: 'x' } }],

@@ -19,7 +19,7 @@ export const EDIT_WAIT_TIMEOUT_SECONDS = 5;
 
 /**
  * Applies one edit to live by field, with its id, in one transaction: applied means committed. The session must be one
- * whose writes capture logs. An id that is known already changes nothing.
+ * whose writes capture logs. The first delivery of an id decides: a later one changes nothing, and is told the same.
  *
  * @returns refused, with the reason, for what no repetition can mend; anything else throws and may be repeated
  */
@@ -50,8 +50,8 @@ export async function applyEdit(
   if (wrong) return refused(`${wrong.name} of ${edit.table} is a number, and the edit's key is not`);
   try {
     return await session.transaction(async () => {
-      if (!(await remember(session, pipeline, edit)))
-        return { editId: edit.editId, outcome: 'repeated' as const };
+      const before = await decidedBefore(session, pipeline, edit, 'applied');
+      if (before) return before;
       const where = join(
         // Typed: a whole number compared with text is compared as a double, which beyond 2^53 finds another row, too.
         key.map((column) => sql`${id(column.name)} = ${keyValue(column, edit.key[column.name] ?? '')}`),
@@ -67,12 +67,9 @@ export async function applyEdit(
       return { editId: edit.editId, outcome: 'applied' as const };
     });
   } catch (error) {
-    if (error instanceof NoSuchRow) return refused(error.message);
-    if (isRefusal(error))
-      return refused(
-        `MySQL refuses it (error ${errorNumber(error)}): a value does not fit its column, or breaks a key`,
-      );
-    throw error;
+    const problem = problemOf(error);
+    if (problem === undefined) throw error;
+    return (await decidedBefore(session, pipeline, edit, 'refused', problem)) ?? refused(problem);
   }
 }
 
@@ -83,19 +80,34 @@ const BY_CHARACTERS_MAX = 255;
 const DUPLICATE_ENTRY = 1062;
 
 /**
- * Stores the edit's id. @returns false if it is known. Without IGNORE: that would cut a long id, and take an edit for the
- * repetition of another one.
+ * Stores the edit's id with what became of it, unless that is known: else an edit that was refused would be written when
+ * another of its deliveries, which was under way all the time, finds its row there again. Without IGNORE: that would cut a
+ * long id, and take an edit for the repetition of another one.
+ *
+ * @returns what was decided before; undefined: nothing, and what the caller says holds
  */
-async function remember(session: Session, pipeline: string, edit: ClientEdit): Promise<boolean> {
+async function decidedBefore(
+  session: Session,
+  pipeline: string,
+  edit: ClientEdit,
+  outcome: 'applied' | 'refused',
+  problem: string | null = null,
+): Promise<EditOutcome | undefined> {
+  const { editId, table, by = null } = edit;
   try {
     await session.run(
-      sql`INSERT INTO ${id(control.edit)} (pipeline, edit_id, live, edited_by, outcome, applied_at) VALUES (${pipeline}, ${edit.editId}, ${edit.table}, ${edit.by ?? null}, 'applied', UTC_TIMESTAMP(6))`,
+      sql`INSERT INTO ${id(control.edit)} (pipeline, edit_id, live, edited_by, outcome, problem, applied_at) VALUES (${pipeline}, ${editId}, ${table}, ${by}, ${outcome}, ${problem}, UTC_TIMESTAMP(6))`,
     );
-    return true;
+    return undefined;
   } catch (error) {
-    if (errorNumber(error) === DUPLICATE_ENTRY) return false;
-    throw error;
+    if (errorNumber(error) !== DUPLICATE_ENTRY) throw error;
   }
+  const [decided] = await session.rows<{ outcome: string; problem: string | null }>(
+    sql`SELECT outcome, problem FROM ${id(control.edit)} WHERE pipeline = ${pipeline} AND edit_id = ${editId}`,
+  );
+  return decided?.outcome === 'refused'
+    ? { editId, outcome: 'refused', problem: decided.problem ?? '' }
+    : { editId, outcome: 'repeated' };
 }
 
 /** Edits come from outside and through signals, which nobody has checked; what has the wrong shape is refused by name. */
@@ -114,6 +126,13 @@ function whatIsMalformed(edit: ClientEdit): string | undefined {
     if (value !== null && !isPlain(value))
       return `${name} must be set to text, as MySQL would print the value, or to null`;
   return undefined;
+}
+
+/** @returns why an edit is given up; undefined: it is repeated */
+function problemOf(error: unknown): string | undefined {
+  if (error instanceof NoSuchRow) return error.message;
+  if (!isRefusal(error)) return undefined;
+  return `MySQL refuses it (error ${errorNumber(error)}): a value does not fit its column, or breaks a key`;
 }
 
 const isText = (value: unknown, charactersMax: number): value is string =>
