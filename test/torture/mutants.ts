@@ -145,8 +145,8 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: 'src/mysql/edits.ts',
-        find: 'if (errorNumber(error) === DUPLICATE_ENTRY) return false;',
-        replace: 'if (errorNumber(error) === DUPLICATE_ENTRY) return true;',
+        find: 'if (errorNumber(error) !== DUPLICATE_ENTRY) throw error;',
+        replace: 'if (errorNumber(error) === DUPLICATE_ENTRY) return undefined;',
       },
     ],
   },
