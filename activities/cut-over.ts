@@ -1,8 +1,10 @@
 import { Context } from '@temporalio/activity';
+import { type Blocker, blockersText } from '../src/model/blockers.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { applicationTriggers } from '../src/mysql/application-triggers.js';
+import { blockersOf, killBlockers } from '../src/mysql/blockers.js';
 import { errorNumber, Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
@@ -41,6 +43,30 @@ export interface CutOver {
   incomplete?: true;
 }
 
+/** What a call of the cut-over hands on to the next, where the lock was not granted within one. */
+export interface Tried {
+  attempts: number;
+  queuedMs: number;
+  /** MySQL keeps a limited number of barriers, over all calls */
+  barriers: number;
+  /** stage was written since the last barrier */
+  isStale: boolean;
+}
+export const NOTHING_TRIED: Tried = { attempts: 0, queuedMs: 0, barriers: 0, isStale: true };
+
+/** The lock was not granted, so that the run can say who holds the tables, or think again: nothing was swapped. */
+export interface NotYet {
+  notYet: 'blocked' | 'late';
+  tried: Tried;
+  /** edits replayed meanwhile */
+  replayedBefore: number;
+  blockers: Blocker[];
+  killed: Blocker[];
+}
+
+/** After so many milliseconds a call hands back: the workflow says what it waits for, and calls again. */
+const CALL_MS_MAX = 10_000;
+
 /** So few edits are drained under the lock that it is held hardly longer than the RENAME takes. */
 const DRAIN_EDITS_MAX = 10;
 const TAIL_MS_MAX = 5_000;
@@ -53,9 +79,15 @@ const CUT_OVER_WAIT_TIMEOUT_SECONDS = 20;
 
 /** Cut-over: lock → drain → swap → unlock; and the steps beside it. */
 export function cutOverActivities(dependencies: Dependencies) {
-  /** The cut-over of the whole group. Repeatable: if the tables say that the RENAME was executed, it says so and is done. */
+  /**
+   * The cut-over of the whole group. Repeatable: if the tables say that the RENAME was executed, it says so and is done.
+   *
+   * @param tried  what calls before this one did; without it there is but one call, which goes on to the last attempt
+   * @param untilMs milliseconds since 1970 at which the run may not swap any more
+   * @throws {StageswapError} LockNotGranted, with those who hold the tables by name
+   */
   const cutOver = activity(
-    async (ref: RunRef): Promise<CutOver> =>
+    async (ref: RunRef, tried?: Tried, untilMs?: number): Promise<CutOver | NotYet> =>
       onTarget(
         dependencies,
         ref,
@@ -69,8 +101,8 @@ export function cutOverActivities(dependencies: Dependencies) {
             await refuseIncompleteStage(session, spec);
             const counters = await carryAutoIncrement(session, spec);
             if (spec.kind === 'rollback') await session.run(holdForRollback(spec));
-            const result = await swapUnderLock(session, watchdog, spec, counters);
-            await rememberCutOver(watchdog, ref, result);
+            const result = await swapUnderLock(session, watchdog, spec, counters, { tried, untilMs });
+            if (!('notYet' in result)) await rememberCutOver(watchdog, ref, result);
             return result;
           } catch (error) {
             // The connection may have died around the RENAME: a fresh one looks at the tables and decides.
@@ -123,26 +155,46 @@ async function swapUnderLock(
   watchdog: Session,
   spec: RunSpec,
   counters: Counters,
-): Promise<CutOver> {
-  const signal = Context.current().cancellationSignal;
+  call: { tried: Tried | undefined; untilMs: number | undefined },
+): Promise<CutOver | NotYet> {
+  const { cancellationSignal: signal, info } = Context.current();
   await session.run(sql`SET SESSION lock_wait_timeout = 1`);
   await session.run(sql`SET SESSION autocommit = 0`);
-  const before = beforeLock(session, watchdog, spec);
+  // An attempt of this call that died may have written to stage, and said so to nobody.
+  const tried = { ...(call.tried ?? NOTHING_TRIED), ...(info.attempt > 1 ? { isStale: true } : {}) };
+  const before = beforeLock(session, watchdog, spec, tried);
+  const holders = holdersOf(session, watchdog, spec);
+  const late = () => call.untilMs !== undefined && Date.now() >= call.untilMs;
+  if (late()) return { notYet: 'late', tried, replayedBefore: 0, blockers: [], killed: [] };
+  const { lockAttemptMsMax, attemptsMax } = spec.cutOver;
+  const lasts = Math.min(call.tried ? Date.now() + CALL_MS_MAX : Infinity, call.untilMs ?? Infinity);
   const locks = await lockWithBackOff(
     session,
     watchdog,
     locksOf(spec),
-    { attemptMs: spec.cutOver.lockAttemptMsMax, attemptsMax: spec.cutOver.attemptsMax },
-    () => {
+    { attemptMs: lockAttemptMsMax, attemptsMax, attemptsBefore: tried.attempts, untilMs: lasts },
+    async (attempt) => {
       signal.throwIfAborted();
-      return before.prepare();
+      if (attempt > tried.attempts + 1) await holders.look();
+      await before.prepare();
     },
   );
-  if (!locks) {
-    throw new StageswapError(
-      'LockNotGranted',
-      `the tables could not be locked within ${spec.cutOver.attemptsMax} attempts of ${spec.cutOver.lockAttemptMsMax} ms: long transactions hold them. Live is untouched. End them, or run again at a quieter time.`,
-    );
+  const queuedMs = round(Math.max(locks.queuedMs, tried.queuedMs));
+  if (!locks.granted) {
+    await holders.look();
+    if (locks.attempts >= attemptsMax) {
+      throw new StageswapError(
+        'LockNotGranted',
+        `the tables could not be locked within ${attemptsMax} attempts of ${lockAttemptMsMax} ms: ${blockersText(holders.blockers)}. Live is untouched. End such transactions, or run again at a quieter time.`,
+      );
+    }
+    return {
+      notYet: late() ? 'late' : 'blocked',
+      tried: { attempts: locks.attempts, queuedMs, ...before.state() },
+      replayedBefore: before.replayed(),
+      blockers: holders.blockers,
+      killed: holders.killed,
+    };
   }
   const granted = performance.now();
   try {
@@ -152,12 +204,12 @@ async function swapUnderLock(
     const replayedUnderLock = await replayGroup(session, spec, () => 'all');
     if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
     await session.connection.query('COMMIT');
-    const written = before.isStale() || replayedUnderLock > 0;
+    const written = before.state().isStale || replayedUnderLock > 0;
     if (written && (await olderSnapshotLives(session))) await raiseBarrier(session, spec);
     const drained = performance.now();
     const figures = {
       attempts: locks.attempts,
-      queuedMs: round(locks.queuedMs),
+      queuedMs,
       heldMs: round(drained - granted),
       checkMs: round(checked - granted),
       drainMs: round(drained - checked),
@@ -188,10 +240,9 @@ const BARRIERS_BEFORE_LOCK_MAX = 8;
  * barrier a new one is raised: a reader whose snapshot is older than that replay's commit would read an edit's old value.
  * Where edits come too quickly, or barriers are used up, the barrier is left to the lock.
  */
-function beforeLock(session: Session, watchdog: Session, spec: RunSpec) {
+function beforeLock(session: Session, watchdog: Session, spec: RunSpec, tried: Tried) {
   let replayed = 0;
-  let barriers = 0;
-  let isStale = true; // no barrier is up since stage was loaded
+  let { barriers, isStale } = tried;
   const shortenTail = async () => {
     const limits = { pendingMax: DRAIN_EDITS_MAX, workMsMax: TAIL_MS_MAX };
     const round = (await replayRounds(session, spec, spec, limits)).replayed;
@@ -208,7 +259,25 @@ function beforeLock(session: Session, watchdog: Session, spec: RunSpec) {
     await waitForOpenTransactions(watchdog, spec);
     if ((await pendingEdits(session, spec)) > DRAIN_EDITS_MAX) await shortenTail();
   };
-  return { prepare, replayed: () => replayed, isStale: () => isStale };
+  return { prepare, replayed: () => replayed, state: () => ({ barriers, isStale }) };
+}
+
+/** Who holds the tables of the group: looked for when an attempt has failed, and ended where the configuration says so. */
+function holdersOf(session: Session, watchdog: Session, spec: RunSpec) {
+  const found: { blockers: Blocker[]; killed: Blocker[] } = { blockers: [], killed: [] };
+  const names = spec.tables.map((table) => table.live);
+  const { killBlockersAfterMs: afterMs } = spec.cutOver;
+  const look = async () => {
+    const blockers = await blockersOf(watchdog, names, [session.threadId, watchdog.threadId]);
+    if (blockers.length > 0) found.blockers = blockers;
+    if (afterMs === undefined) return;
+    const old = blockers.filter(({ ageSeconds }) => ageSeconds * 1_000 >= afterMs);
+    for (const blocker of await killBlockers(watchdog, old)) {
+      Context.current().log.warn('killed a session that kept the cut-over from its lock', { ...blocker });
+      found.killed.push(blocker);
+    }
+  };
+  return Object.assign(found, { look });
 }
 
 /**

@@ -64,7 +64,8 @@ const MEASURES: Record<string, (result: unknown, where: Record<string, string | 
     counter('stageswap_edits_replayed', replayed, { pipeline });
   },
   cutOver(result, { pipeline = '' }) {
-    const { heldMs, queuedMs, attempts } = result as { heldMs: number; queuedMs: number; attempts: number };
+    const { heldMs, queuedMs, attempts } = result as { heldMs?: number; queuedMs: number; attempts: number };
+    if (heldMs === undefined) return; // the lock was not granted yet
     gauge('stageswap_cut_over_held_ms', heldMs, { pipeline });
     gauge('stageswap_cut_over_queued_ms', queuedMs, { pipeline });
     gauge('stageswap_cut_over_attempts', attempts, { pipeline });

@@ -1,3 +1,4 @@
+import { blockersText } from '../src/model/blockers.js';
 import { StageswapError } from '../src/model/failures.js';
 import { retained } from '../src/model/lineage.js';
 import {
@@ -12,6 +13,7 @@ import {
 } from '../src/model/names.js';
 import { baseGenerationOf, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import { evictUpTo } from '../src/mysql/attempts.js';
+import { blockersOf } from '../src/mysql/blockers.js';
 import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
 import { checksOf, indexesOf } from '../src/mysql/fingerprint.js';
@@ -348,11 +350,13 @@ export async function underLock(
       { attemptMs: spec.cutOver.lockAttemptMsMax, attemptsMax: spec.cutOver.attemptsMax },
       () => {},
     );
-    if (!locked)
+    if (!locked.granted) {
+      const blockers = await blockersOf(watchdog, tables, [session.threadId, watchdog.threadId]);
       throw new StageswapError(
         'LockNotGranted',
-        `no lock on ${tables[0]} within ${spec.cutOver.attemptsMax} attempts: long transactions hold it. End them, or run again later.`,
+        `no lock on ${tables[0]} within ${spec.cutOver.attemptsMax} attempts: ${blockersText(blockers)}. End such transactions, or run again later.`,
       );
+    }
     try {
       const { text, values } = fence(spec.pipeline, spec.generation);
       const [owner] = await session.connection.query(text.replace(' FOR SHARE', ''), values);

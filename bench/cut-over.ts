@@ -3,6 +3,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import type { Connection } from 'mysql2/promise';
 import { stringify } from 'yaml';
+import type { NotYet } from '../activities/cut-over.js';
 import { type Activities, createActivities } from '../activities/index.js';
 import { parseConfig } from '../src/config/load.js';
 import { physicalTable } from '../src/model/names.js';
@@ -210,7 +211,7 @@ async function renameFloor(connection: Connection): Promise<number> {
   return ms;
 }
 
-type CutOver = Awaited<ReturnType<Activities['cutOver']>>;
+type CutOver = Exclude<Awaited<ReturnType<Activities['cutOver']>>, NotYet>;
 interface Sample {
   cutOver: CutOver;
   waitMs: number;
@@ -310,6 +311,7 @@ class Group {
     await this.#do('backup');
     const from = sharedNow();
     const cutOver = await this.#run(() => this.#activities.cutOver(this.#ref));
+    if ('notYet' in cutOver) throw new Error('a cut-over without limits came back before its swap');
     const to = sharedNow();
     await sleep(to - from + 100);
     const within = await writers.within(from, to);

@@ -8,8 +8,9 @@ CREATE USER 'stageswap'@'%' IDENTIFIED BY 'change-me' REQUIRE SSL;
 -- TRIGGER: capture. REFERENCES: only where live has foreign keys.
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, LOCK TABLES, TRIGGER, REFERENCES ON `invoices`.* TO 'stageswap'@'%';
 
--- Optional, and advised. With it the cut-over waits until no open transaction holds a table of the group.
+-- Optional, and advised. With it the cut-over waits until no open transaction holds a table of the group, and says who does.
 GRANT SELECT ON performance_schema.metadata_locks TO 'stageswap'@'%';
+GRANT SELECT ON performance_schema.threads TO 'stageswap'@'%';
 
 -- Optional, and advised. Without it a cut-over takes the slower way under its lock: it cannot see whether an old snapshot is open.
 GRANT PROCESS ON *.* TO 'stageswap'@'%';
@@ -17,6 +18,9 @@ GRANT PROCESS ON *.* TO 'stageswap'@'%';
 -- Only where the application has triggers on its tables that another user defined: each next version of a table gets them in that
 -- user's name. SET_USER_ID before MySQL 8.2.
 --   GRANT SET_ANY_DEFINER ON *.* TO 'stageswap'@'%';
+
+-- Only with cutOver.killBlockersAfterMs, which ends sessions that keep the cut-over from its lock.
+--   GRANT CONNECTION_ADMIN ON *.* TO 'stageswap'@'%';
 
 -- Settings of the server, once:
 --   SET PERSIST local_infile = ON;                        LOAD DATA LOCAL, by which rows come in

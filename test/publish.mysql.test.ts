@@ -182,6 +182,7 @@ async function reconcile(spec: RunSpec): Promise<void> {
 async function publish(spec: RunSpec): Promise<CutOver> {
   await run(activities.backup, spec);
   const result = await run(activities.cutOver, spec);
+  if ('notYet' in result) throw new Error('a cut-over without limits came back before its swap');
   expect((await run(activities.finalSync, spec)).left).toBe(0);
   await session.run(
     sql`UPDATE ${id(control.run)} SET outcome = 'published' WHERE pipeline = 'test' AND generation = ${spec.generation}`,

@@ -223,6 +223,20 @@ describe('of the server, a run refuses', () => {
     expect(refusals).toEqual([]);
     expect(warnings.map(({ what }) => what).join()).toContain('metadata_locks cannot be read');
   });
+  it('killing blockers without the right to', () => {
+    const kills = (yaml: string) => `${yaml}cutOver: { killBlockersAfterMs: 60000 }\n`;
+    expect(onlyRefusal(decided(FACTS, kills))).toContain('lacks CONNECTION_ADMIN');
+    const grants = [...SERVER.grants, 'GRANT CONNECTION_ADMIN ON *.* TO `app`@`%`'];
+    expect(decided(withServer({ grants }), kills).refusals).toEqual([]);
+    expect(onlyRefusal(decided({ ...withServer({ grants }), sessionsVisible: false }, kills))).toContain(
+      'may not see which sessions hold the tables',
+    );
+  });
+  it('nothing for sessions that it may not see, but warns that it cannot name who holds the tables', () => {
+    const { refusals, warnings } = decided({ ...FACTS, sessionsVisible: false });
+    expect(refusals).toEqual([]);
+    expect(warnings.map(({ what }) => what).join()).toContain('cannot be told by name');
+  });
   it('nothing for a user without PROCESS, but warns of TRUNCATE', () => {
     const { refusals, warnings } = decided({ ...FACTS, innodbVisible: false });
     expect(refusals).toEqual([]);

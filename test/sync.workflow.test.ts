@@ -259,6 +259,36 @@ describe('a run whose guards trip', () => {
   }, 240_000);
 });
 
+it('a run whose cut-over waits for its lock says who holds the tables, and goes on with what was tried', async () => {
+  const calls: unknown[] = [];
+  const released = withResolvers();
+  const tried = { attempts: 7, queuedMs: 50, barriers: 1, isStale: false };
+  const holder = { sessionId: 42, user: 'app', host: '10.0.0.5', ageSeconds: 312, tables: ['customer'] };
+  const swap = { heldMs: 5, checkMs: 1, drainMs: 1, swapMs: 3, replayedBefore: 1, replayedUnderLock: 0 };
+  const activities = noting([], {
+    cutOver: async (_run, before) => {
+      calls.push(before);
+      if (calls.length > 1) await released.promise;
+      return calls.length === 1
+        ? { notYet: 'blocked', tried, replayedBefore: 3, blockers: [holder], killed: [] }
+        : { ...swap, attempts: 8, queuedMs: 50 };
+    },
+  });
+  const report = (await withRun(activities, 'sync', async (handle) => {
+    await vi.waitFor(async () => {
+      const progress = (await handle.query('progress')) as Progress;
+      expect(progress.delayedBy).toContain(
+        '7 attempts so far: session 42, app@10.0.0.5, has held customer for 312 s',
+      );
+      expect(progress.waitingFor).toBeUndefined();
+    }, 60_000);
+    released.resolve();
+    return handle.result();
+  })) as Report;
+  expect(calls).toEqual([{ attempts: 0, queuedMs: 0, barriers: 0, isStale: true }, tried]);
+  expect(report).toMatchObject({ cutOver: { attempts: 8 }, edits: { replayedBefore: 6 } });
+}, 120_000);
+
 describe('a scheduled run', () => {
   it('that finds one waiting for an approval is skipped, and says so aloud on both sides', async () => {
     const pipeline = `skipping-${process.pid}`;

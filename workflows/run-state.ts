@@ -9,6 +9,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { Tried } from '../activities/cut-over.js';
 import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
 import type { Reason } from '../src/model/approval.js';
@@ -70,6 +71,8 @@ interface Figures {
   /** what a rollback has found */
   rollback?: RolledBack;
   cost: Cost;
+  /** what the cut-over has tried so far */
+  tried: Tried;
 }
 
 /** What a run knows about itself: how far it is, what steers it, its report for the end. */
@@ -94,8 +97,10 @@ export class RunState {
     replayedUnderLock: 0,
     cutOver: { attempts: 0, heldMs: 0, queuedMs: 0 },
     cost: noCost(),
+    tried: { attempts: 0, queuedMs: 0, barriers: 0, isStale: true },
   };
   #waitsFor: { human: string; expiresAt: string } | undefined;
+  #delayedBy: string | undefined;
   /** the phase that the search attributes say */
   #found: string | undefined;
   /** what the webhook was told: once is enough, over all executions */
@@ -302,6 +307,12 @@ export class RunState {
     this.#tell();
     if (what) void this.notify({ kind: 'waiting', text: `waits for a human: ${what.human}` });
   }
+  /** Says what holds the run up, though nobody must decide anything; undefined: nothing any more. */
+  delayedBy(what: string | undefined): void {
+    if (this.#delayedBy === what) return;
+    this.#delayedBy = what;
+    this.#tell();
+  }
   /** Whether something has come up for which a wait must be interrupted. */
   isDisturbed(): boolean {
     return this.paused || this.abortReason !== undefined || this.historyIsLong();
@@ -358,6 +369,7 @@ export class RunState {
             expiresAt: this.#waitsFor.expiresAt,
             report: this.report(workflowInfo().firstExecutionRunId, 'waiting'),
           }),
+      ...(this.#delayedBy === undefined ? {} : { delayedBy: this.#delayedBy }),
       ...(this.gate.skipped === 0 ? {} : { scheduledRunsSkipped: this.gate.skipped }),
       paused: this.paused,
       generation: this.#run?.generation ?? 0,

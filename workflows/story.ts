@@ -20,12 +20,12 @@ export function storyOf(progress: Progress, report: Report): string {
   ].join('\n\n');
 }
 
-function headline({ phase, paused, waitingFor }: Progress): string {
+function headline({ phase, paused, waitingFor, delayedBy }: Progress): string {
   if (waitingFor !== undefined)
     return `### Waits for a human\n\n${waitingFor}\n\n**What to do:** \`stageswap approve --config FILE\` lets it go on, \`stageswap abort --config FILE\` ends it and leaves live as it is.`;
   if (paused)
     return `### Paused in ${phase}\n\nCapture of edits goes on. **What to do:** \`stageswap resume --config FILE\` lets it go on, \`stageswap abort --config FILE\` ends it.`;
-  return `### ${phase}`;
+  return delayedBy === undefined ? `### ${phase}` : `### ${phase}\n\n${delayedBy}`;
 }
 
 /** The phases that were gone through, with their times, and the one that works. */

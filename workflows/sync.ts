@@ -1,4 +1,5 @@
 import { CancellationScope, isCancellation, log, patched, workflowInfo } from '@temporalio/workflow';
+import { blockersText } from '../src/model/blockers.js';
 import type { PlanInput, RollbackInput, SyncInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
 import { gate, lookAtGuards } from './gate.js';
@@ -271,11 +272,25 @@ async function describePlan(state: RunState, rowsMax: number): Promise<void> {
   await step('write down what a run would do').describePlan(state.run, state.tables(), stops, rowsMax);
 }
 
+/** Asks for the lock call after call, and says between them who holds the tables. */
 async function cutOver(state: RunState): Promise<void> {
-  const swap = () => step('lock → drain → swap → unlock').cutOver(state.run);
-  const { replayedUnderLock, replayedBefore, ...figures } = await state.interruptible(swap);
-  state.swapped = true;
-  state.figures.cutOver = figures;
-  state.figures.replayedUnderLock = replayedUnderLock;
-  state.figures.replayedBefore += replayedBefore;
+  const swap = () => step('lock → drain → swap → unlock').cutOver(state.run, state.figures.tried);
+  for (;;) {
+    const result = await state.interruptible(swap);
+    state.figures.replayedBefore += result.replayedBefore;
+    if ('notYet' in result) {
+      state.figures.tried = result.tried;
+      state.delayedBy(
+        `the cut-over waits for its lock, ${result.tried.attempts} attempts so far: ${blockersText(result.blockers)}`,
+      );
+      await state.checkpoint();
+      continue;
+    }
+    const { replayedUnderLock, replayedBefore: _, ...figures } = result;
+    state.swapped = true;
+    state.delayedBy(undefined);
+    state.figures.cutOver = figures;
+    state.figures.replayedUnderLock = replayedUnderLock;
+    return;
+  }
 }

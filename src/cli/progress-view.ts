@@ -81,6 +81,7 @@ export function screen(progress: Progress, speeds: ReadonlyMap<string, Speed> = 
   const stoodBack = stoodBackText(progress.cost);
   if (stoodBack) lines.push(colours.dim(stoodBack));
   if (progress.waitingFor) lines.push(colours.yellow(`waits for: ${progress.waitingFor}`));
+  if (progress.delayedBy) lines.push(progress.delayedBy);
   if (progress.scheduledRunsSkipped)
     lines.push(`left out by the schedule because of this run: ${progress.scheduledRunsSkipped}`);
   return lines;
@@ -141,6 +142,8 @@ export function lineView(write: (line: string) => void): ProgressView {
       if (progress.paused || shown.has('paused')) {
         once('paused', String(progress.paused), progress.paused ? 'paused' : 'resumed');
       }
+      if (progress.delayedBy) once('delayed', progress.delayedBy, progress.delayedBy);
+      else shown.delete('delayed');
       if (progress.waitingFor) once('waiting', progress.waitingFor, `waits for: ${progress.waitingFor}`);
       else shown.delete('waiting');
     },

@@ -39,7 +39,12 @@ export interface Config {
   chunkRows: number;
   parallel: number;
   guards: { deleteShareMax: number; changeShareMax?: number; emptyShareMax?: number };
-  cutOver: { lockAttemptMsMax: number; attemptsMax: number; heldMsMax: number };
+  cutOver: {
+    lockAttemptMsMax: number;
+    attemptsMax: number;
+    heldMsMax: number;
+    killBlockersAfterMs?: number | undefined;
+  };
   backups: number;
   backup: 'rename' | 'copy';
   badRows: 'stop' | 'quarantine';

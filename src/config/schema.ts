@@ -204,6 +204,14 @@ export const configSchema = z
           .max(600_000)
           .default(DEFAULTS.heldMsMax)
           .describe('milliseconds locked above which check warns'),
+        killBlockersAfterMs: z
+          .int()
+          .min(1_000)
+          .max(86_400_000)
+          .optional()
+          .describe(
+            'age in milliseconds at which a transaction that keeps the cut-over from its lock is ended by KILL; never if it is left out',
+          ),
       })
       .prefault({}),
     backups: z

@@ -143,6 +143,8 @@ export interface Progress {
   reasons?: Reason[];
   /** ISO 8601, UTC: when the run gives up waiting for an approval */
   expiresAt?: string;
+  /** what holds the run up, though nobody must decide anything */
+  delayedBy?: string;
   /** runs that the schedule left out because this one has not ended */
   scheduledRunsSkipped?: number;
   /** while it waits: the report so far, with the counts to decide on */

@@ -138,7 +138,12 @@ export interface RunSpec {
   badRows: 'stop' | 'quarantine';
   badRowsMax: number;
   assertions: Assertion[];
-  cutOver: { lockAttemptMsMax: number; attemptsMax: number; heldMsMax: number };
+  cutOver: {
+    lockAttemptMsMax: number;
+    attemptsMax: number;
+    heldMsMax: number;
+    killBlockersAfterMs?: number | undefined;
+  };
   /** parents before their children */
   tables: TableSpec[];
 }

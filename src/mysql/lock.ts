@@ -102,22 +102,39 @@ async function waitsForOthers(watchdog: Session, threadId: number): Promise<bool
   return state === undefined || state === null || state.startsWith('Waiting');
 }
 
-/** Tries until the locks are granted, with a growing pause between attempts. @returns undefined after `attemptsMax` */
+/** How long, and how often, a lock is asked for. */
+export interface LockLimits {
+  /** after these milliseconds a pending attempt is taken back */
+  attemptMs: number;
+  attemptsMax: number;
+  /** attempts that were made before, of another call: the pauses go on growing */
+  attemptsBefore?: number;
+  /** milliseconds since 1970 after which no other attempt begins; there is at least one */
+  untilMs?: number;
+}
+
+/**
+ * Tries until the locks are granted, with a growing pause between attempts.
+ *
+ * @param between what is done before each attempt; it is told the attempt's number
+ */
 export async function lockWithBackOff(
   session: Session,
   watchdog: Session,
   requests: LockRequest[],
-  limits: { attemptMs: number; attemptsMax: number },
-  between: () => void | Promise<void>,
-): Promise<{ attempts: number; queuedMs: number } | undefined> {
+  limits: LockLimits,
+  between: (attempt: number) => void | Promise<void>,
+): Promise<{ granted: boolean; attempts: number; queuedMs: number }> {
   let queuedMs = 0;
-  for (let attempt = 1; attempt <= limits.attemptsMax; attempt += 1) {
-    await between();
+  let attempt = limits.attemptsBefore ?? 0;
+  do {
+    attempt += 1;
+    await between(attempt);
     const { granted, pendingMs } = await tryLock(session, watchdog, requests, limits.attemptMs);
     queuedMs = Math.max(queuedMs, pendingMs);
-    if (granted) return { attempts: attempt, queuedMs };
+    if (granted) return { granted, attempts: attempt, queuedMs };
     const pauseMs = Math.min(1_000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
-  }
-  return undefined;
+  } while (attempt < limits.attemptsMax && Date.now() < (limits.untilMs ?? Number.POSITIVE_INFINITY));
+  return { granted: false, attempts: attempt, queuedMs };
 }

@@ -28,8 +28,9 @@ export function decide(config: Config, facts: Facts): Decision {
   const unsuitable = unsuitableServer(facts.server);
   if (unsuitable) return { refusals: [unsuitable], warnings, needs: needsOf(config, facts) };
   const references = facts.live.some((table) => table.foreignKeys.length > 0);
-  const { metadataLocksVisible, innodbVisible = true } = facts;
-  const needs = { references, metadataLocksVisible, innodbVisible };
+  const { metadataLocksVisible, innodbVisible = true, sessionsVisible = true } = facts;
+  const kills = config.cutOver.killBlockersAfterMs !== undefined;
+  const needs = { references, metadataLocksVisible, innodbVisible, sessionsVisible, kills };
   decideServer(facts.server, facts.schema, needs, refuse, warn);
   decideMoment(config, facts, refuse);
   const mayDefineFor = (definer: string) => mayDefine(facts.server, definer);

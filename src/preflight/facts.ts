@@ -31,6 +31,8 @@ export interface Facts {
   /** what live was last published by; null: never, or that was rolled back */
   published?: RunSpec | null;
   metadataLocksVisible: boolean;
+  /** sessions can be told by name; not asked: yes */
+  sessionsVisible?: boolean;
   /** may the user see InnoDB's transactions and tables (PROCESS)? absent: not asked */
   innodbVisible?: boolean;
   /** by the assertion's name: why it cannot be asked */
@@ -130,6 +132,7 @@ async function targetFacts(
     held: pipelines?.[0]?.held_reason ?? null,
     published,
     metadataLocksVisible: await visible('performance_schema.metadata_locks'),
+    sessionsVisible: await visible('performance_schema.threads'),
     innodbVisible: await visible('information_schema.innodb_trx'),
   };
 }

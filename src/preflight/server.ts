@@ -22,7 +22,13 @@ export function unsuitableServer(server: ServerFacts): Finding | undefined {
 export function decideServer(
   server: ServerFacts,
   schema: string,
-  needs: { references: boolean; metadataLocksVisible: boolean; innodbVisible: boolean },
+  needs: {
+    references: boolean;
+    metadataLocksVisible: boolean;
+    innodbVisible: boolean;
+    sessionsVisible: boolean;
+    kills: boolean;
+  },
   refuse: Report,
   warn: Report,
 ): void {
@@ -69,6 +75,24 @@ export function decideServer(
       WHERE,
       'performance_schema.metadata_locks cannot be read: the cut-over cannot wait for open transactions',
       `GRANT SELECT ON performance_schema.* TO the user of the target's address`,
+    );
+  if (!needs.sessionsVisible)
+    warn(
+      WHERE,
+      'performance_schema.threads cannot be read: sessions that keep the cut-over from its lock cannot be told by name',
+      `GRANT SELECT ON performance_schema.* TO the user of the target's address`,
+    );
+  if (needs.kills && !/\b(SUPER|CONNECTION_ADMIN)\b|ALL PRIVILEGES ON \*\.\*/.test(server.grants.join('\n')))
+    refuse(
+      'cutOver.killBlockersAfterMs',
+      "the user lacks CONNECTION_ADMIN, without which it cannot end other users' sessions",
+      `GRANT CONNECTION_ADMIN ON *.* TO the user of the target's address, or leave killBlockersAfterMs out`,
+    );
+  if (needs.kills && !(needs.sessionsVisible && needs.metadataLocksVisible))
+    refuse(
+      'cutOver.killBlockersAfterMs',
+      'the user may not see which sessions hold the tables, so that it could end none',
+      `GRANT SELECT ON performance_schema.* TO the user of the target's address, or leave killBlockersAfterMs out`,
     );
   if (!needs.innodbVisible)
     warn(

@@ -1,5 +1,6 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import mysql from 'mysql2/promise';
+import { type CutOver, NOTHING_TRIED, type NotYet, type Tried } from '../../activities/cut-over.js';
 import { type Activities, createActivities } from '../../activities/index.js';
 import { parseMysqlAddress } from '../../src/config/address.js';
 import { type Config, parseConfig } from '../../src/config/load.js';
@@ -47,6 +48,8 @@ export interface ByHandOptions {
   chunkRows?: number;
   /** how long an attempt to lock may be pending; long by default, for tests that wait until it is */
   lockAttemptMsMax?: number;
+  /** further keys of the configuration's `cutOver`, as YAML */
+  cutOver?: string;
   /** further keys of the configuration, as YAML */
   more?: string;
 }
@@ -87,7 +90,14 @@ export class ByHand {
     definitions: string[],
     tables: string,
     source: SourceTable[],
-    { login, firstRun = 'source', chunkRows = 100, lockAttemptMsMax = 5_000, more = '' }: ByHandOptions = {},
+    {
+      login,
+      firstRun = 'source',
+      chunkRows = 100,
+      lockAttemptMsMax = 5_000,
+      cutOver = '',
+      more = '',
+    }: ByHandOptions = {},
   ): Promise<ByHand> {
     const url = new URL(mysqlUrl);
     const server = await mysql.createConnection(mysqlUrl);
@@ -106,7 +116,7 @@ export class ByHand {
     if (login) [runs.username = '', runs.password = ''] = login.split(':');
     const configure = (mapping: string) =>
       parseConfig(
-        `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: ${lockAttemptMsMax} }\n${more}\ntables:\n${mapping}`,
+        `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: ${lockAttemptMsMax}${cutOver && `, ${cutOver}`} }\n${more}\ntables:\n${mapping}`,
         'stageswap.yaml',
         { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
       );
@@ -204,6 +214,20 @@ export class ByHand {
     generation: number,
   ): Promise<unknown> {
     return this.#run<unknown>(() => this.#activities[step]({ pipeline: 'hand', generation }));
+  }
+
+  /** A publish up to where its cut-over comes. */
+  async beforeCutOver(rows: SourceRows): Promise<RunSpec> {
+    const spec = await this.#load(rows, {});
+    await this.#compute(spec, {});
+    await this.#do('backup', spec);
+    return spec;
+  }
+
+  /** One call of the cut-over, as the workflow makes it: it comes back where the lock was not granted. */
+  async tryCutOver(tried: Tried = NOTHING_TRIED, untilMs?: number): Promise<CutOver | NotYet> {
+    const ref = { pipeline: 'hand', generation: this.#generation };
+    return this.#run(() => this.#activities.cutOver(ref, tried, untilMs));
   }
 
   /** What the rollback workflow would do first. */

@@ -1,0 +1,61 @@
+import type { Blocker } from '../model/blockers.js';
+import { type Fragment, join, raw, sql } from '../sql/text.js';
+import type { Session } from './connection.js';
+
+interface Row {
+  session_id: string | null;
+  user: string | null;
+  host: string | null;
+  age_seconds: string | null;
+  tables: string;
+}
+
+/** innodb_trx tells the time of the server's own zone, whatever the session's is. */
+const TRANSACTION_SECONDS = `TIMESTAMPDIFF(SECOND, x.trx_started, CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM'))`;
+
+/**
+ * Sessions that hold a table, in a transaction or by LOCK TABLES, the oldest first; `ours` are left out. What the user may
+ * not see is left out of the answer, down to nothing.
+ */
+export async function blockersOf(session: Session, tables: string[], ours: number[]): Promise<Blocker[]> {
+  const held = sql`FROM performance_schema.metadata_locks m LEFT JOIN`;
+  const where = sql`WHERE m.object_type = 'TABLE' AND m.object_schema = DATABASE() AND m.lock_status = 'GRANTED' AND m.object_name IN (${join(tables.map((name) => sql`${name}`))})`;
+  const names = raw('GROUP_CONCAT(DISTINCT m.object_name ORDER BY m.object_name) AS tables');
+  const others = sql`AND t.processlist_id NOT IN (${join(ours.map((id) => sql`${id}`))})`;
+  const asked: Fragment[] = [
+    sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(COALESCE(${raw(TRANSACTION_SECONDS)}, t.processlist_time)) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = t.processlist_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
+    // without PROCESS
+    sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(t.processlist_time) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
+    // without performance_schema.threads
+    sql`SELECT NULL AS session_id, NULL AS user, NULL AS host, 0 AS age_seconds, ${names} FROM performance_schema.metadata_locks m ${where} AND m.lock_duration = 'TRANSACTION' GROUP BY m.owner_thread_id`,
+  ];
+  for (const statement of asked) {
+    const rows = await session.rows<Row>(statement).catch(() => undefined);
+    if (rows) return rows.map(blocker).sort((left, right) => right.ageSeconds - left.ageSeconds);
+  }
+  return [];
+}
+
+function blocker(row: Row): Blocker {
+  return {
+    sessionId: row.session_id === null ? null : Number(row.session_id),
+    user: row.user ?? '',
+    host: row.host ?? '',
+    ageSeconds: Math.max(0, Number(row.age_seconds ?? 0)),
+    tables: row.tables.split(','),
+  };
+}
+
+/** Ends sessions with their transactions. @returns those that are gone: one of a mightier user stays */
+export async function killBlockers(session: Session, blockers: Blocker[]): Promise<Blocker[]> {
+  const killed: Blocker[] = [];
+  for (const blocker of blockers) {
+    if (blocker.sessionId === null) continue;
+    const done = await session.connection.query(`KILL CONNECTION ${blocker.sessionId}`).then(
+      () => true,
+      () => false,
+    );
+    if (done) killed.push(blocker);
+  }
+  return killed;
+}
