@@ -14,6 +14,7 @@ import {
   onTarget,
   type RunRef,
   setPhase,
+  stopIfCancelled,
   tableExists,
 } from './context.js';
 import { markerOf } from './tables.js';
@@ -54,6 +55,7 @@ export function backupActivities(dependencies: Dependencies) {
         await session.run(createCopy(spec, table));
         const until = Date.now() + WORK_MS_MAX;
         for (;;) {
+          stopIfCancelled();
           const { finished, seq } = await session.transaction(() => copyNextChunk(session, ref, spec, table));
           if (finished || Date.now() > until) return { finished, chunksDone: seq };
         }

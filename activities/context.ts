@@ -49,12 +49,21 @@ export async function onTarget<T>(
   const onAbort = () => void killStatement(dependencies, pipeline, session.threadId);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
+    signal.throwIfAborted(); // before there was somebody to listen
     if (typeof of !== 'string') await enter(session, attemptOf(of, options));
     return await work(session);
   } finally {
     signal.removeEventListener('abort', onAbort);
     await session.close();
   }
+}
+
+/**
+ * At the head of what is repeated in an activity: sees a cancellation that came between two statements, when there was none
+ * to be stopped.
+ */
+export function stopIfCancelled(): void {
+  Context.current().cancellationSignal.throwIfAborted();
 }
 
 function attemptOf({ pipeline, generation }: RunRef, options: TargetOptions): Attempt {

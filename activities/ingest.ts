@@ -35,6 +35,7 @@ import {
   type RunRef,
   setPhase,
   source,
+  stopIfCancelled,
 } from './context.js';
 import { PacedSink, paceOf, waitForTarget } from './gentle.js';
 import { chunkStored } from './observe.js';
@@ -262,6 +263,7 @@ async function loadChunk(
   const { range_from: from, range_to: to } = chunk;
   const { cancellationSignal: signal } = Context.current();
   for (;;) {
+    stopIfCancelled();
     const rows = new RowStream();
     const cost = noCost();
     try {

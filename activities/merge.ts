@@ -14,6 +14,7 @@ import {
   onTarget,
   type RunRef,
   setPhase,
+  stopIfCancelled,
 } from './context.js';
 import { waitForTarget } from './gentle.js';
 import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
@@ -63,6 +64,7 @@ export function mergeActivities(dependencies: Dependencies) {
           const cost = noCost();
           for (const chunk of await mergeChunks(session, spec, live, 'pending')) {
             if (chunk.seq % (slots ?? 1) !== (slot ?? 0)) continue;
+            stopIfCancelled();
             finished = Date.now() < until;
             if (!finished) break;
             cost.target.waitedMs += await waitForTarget(session, spec);

@@ -23,6 +23,7 @@ import {
   onTarget,
   type RunRef,
   setPhase,
+  stopIfCancelled,
 } from './context.js';
 import { foreignKeyRules, separateReplayed, takeAsLive } from './group.js';
 import { collectUntried, settleKeys } from './settlements.js';
@@ -63,6 +64,7 @@ export async function replayRounds(
   const until = Date.now() + limits.workMsMax;
   let replayed = 0;
   for (;;) {
+    stopIfCancelled();
     const round = async () => {
       await holdFence(session, ref);
       await onlyOneAtATime(session, ref);

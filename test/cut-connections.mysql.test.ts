@@ -6,7 +6,7 @@ import type { LiveColumn, TableSpec } from '../src/model/spec.js';
 import { isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
 import { isPassing as isPassingAtSource, openSource } from '../src/sql-server/connection.js';
-import { readRange } from '../src/sql-server/read.js';
+import { countRows, readRange } from '../src/sql-server/read.js';
 import { TcpProxy } from './support/proxy.js';
 
 /** Every way in which a bulk transfer can break ends it, and is told as trouble that passes. */
@@ -103,6 +103,25 @@ describe('a source whose connection is cut', () => {
     expect(failure).toBeInstanceOf(Error);
     expect(isPassingAtSource(failure), String(failure)).toBe(true);
     expect(rows).toBeLessThan(ROWS);
+  });
+});
+
+describe('a source that is not to be read any more', () => {
+  it('is not read where the cancellation came before anybody listened', async () => {
+    const pool = await openSource(parseMssqlAddress(inject('mssqlUrl')));
+    let rows = 0;
+    const sink = {
+      write() {
+        rows += 1;
+        return true;
+      },
+      drained: () => Promise.resolve(),
+    };
+    const cancelled = AbortSignal.abort(new Error('paused'));
+    await expect(readRange(pool, table, null, null, sink, cancelled)).rejects.toThrow('paused');
+    await expect(countRows(pool, table, cancelled)).rejects.toThrow('paused');
+    expect(rows).toBe(0);
+    await pool.close();
   });
 });
 

@@ -89,6 +89,7 @@ async function readWhere(
   signal: AbortSignal,
   aside?: Aside,
 ): Promise<number> {
+  signal.throwIfAborted(); // it may have been before anybody listens to it
   const conversions = table.columns.map(conversionOf);
   const request = requestOn(reader);
   request.stream = true;
@@ -189,6 +190,7 @@ function keyText(conversion: Conversion, value: unknown): string | null {
 
 /** Rows of the table, counted by the source. @param signal ends the counting */
 export async function countRows(reader: Reader, table: TableSpec, signal?: AbortSignal): Promise<number> {
+  signal?.throwIfAborted();
   const request = requestOn(reader);
   const stop = () => request.cancel();
   signal?.addEventListener('abort', stop, { once: true });
