@@ -4,7 +4,6 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { applicationTriggers } from '../src/mysql/application-triggers.js';
-import { blockersOf, killBlockers } from '../src/mysql/blockers.js';
 import { errorNumber, Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
@@ -25,6 +24,7 @@ import {
   target,
 } from './context.js';
 import { missingIndexes } from './group.js';
+import { holdersOf } from './holders.js';
 import { pendingEdits, replayGroup, replayRounds } from './replay.js';
 import { hasForeignKeys, markerOf, triggersOf } from './tables.js';
 
@@ -260,24 +260,6 @@ function beforeLock(session: Session, watchdog: Session, spec: RunSpec, tried: T
     if ((await pendingEdits(session, spec)) > DRAIN_EDITS_MAX) await shortenTail();
   };
   return { prepare, replayed: () => replayed, state: () => ({ barriers, isStale }) };
-}
-
-/** Who holds the tables of the group: looked for when an attempt has failed, and ended where the configuration says so. */
-function holdersOf(session: Session, watchdog: Session, spec: RunSpec) {
-  const found: { blockers: Blocker[]; killed: Blocker[] } = { blockers: [], killed: [] };
-  const names = spec.tables.map((table) => table.live);
-  const { killBlockersAfterMs: afterMs } = spec.cutOver;
-  const look = async () => {
-    const blockers = await blockersOf(watchdog, names, [session.threadId, watchdog.threadId]);
-    if (blockers.length > 0) found.blockers = blockers;
-    if (afterMs === undefined) return;
-    const old = blockers.filter(({ ageSeconds }) => ageSeconds * 1_000 >= afterMs);
-    for (const blocker of await killBlockers(watchdog, old)) {
-      Context.current().log.warn('killed a session that kept the cut-over from its lock', { ...blocker });
-      found.killed.push(blocker);
-    }
-  };
-  return Object.assign(found, { look });
 }
 
 /**

@@ -8,6 +8,8 @@ import { ingestActivities } from './ingest.js';
 import { mergeActivities } from './merge.js';
 import { notifyActivities } from './notify.js';
 import { planActivities } from './plan.js';
+import { rehearsalActivities } from './rehearsal.js';
+import { renewActivities } from './renew.js';
 import { repairActivities } from './repair.js';
 import { replayActivities } from './replay.js';
 import { rollbackActivities } from './rollback.js';
@@ -35,6 +37,8 @@ export function createActivities(dependencies: Dependencies) {
     ...scheduleActivities(),
     ...repairActivities(dependencies),
     ...cleanupActivities(dependencies),
+    ...renewActivities(dependencies),
+    ...rehearsalActivities(dependencies),
   };
 }
 export type Activities = ReturnType<typeof createActivities>;

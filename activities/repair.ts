@@ -76,6 +76,7 @@ export function repairActivities(dependencies: Dependencies) {
           return next;
         });
         await shutOutOlder(session, { pipeline, generation });
+        const { replay, cutOver } = dependencies.config(pipeline);
         const begun: Begun = {
           pipeline,
           generation,
@@ -85,6 +86,8 @@ export function repairActivities(dependencies: Dependencies) {
           firstPublish: false,
           approve: 'never',
           approvalHoursMax: 0,
+          replay,
+          heldMsMax: cutOver.heldMsMax,
         };
         return { begun, found, undecided };
       }),

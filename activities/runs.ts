@@ -1,4 +1,5 @@
 import type { Config } from '../src/config/load.js';
+import { DEFAULTS } from '../src/config/schema.js';
 import { StageswapError } from '../src/model/failures.js';
 import type { NoticeKind } from '../src/model/messages.js';
 import { control, GENERATION_MAX, physicalTable } from '../src/model/names.js';
@@ -33,6 +34,10 @@ export interface Begun extends RunRef {
   /** what the pipeline's webhook wants to be told of */
   webhook?: { on: NoticeKind[]; conflictsMax: number };
   approvalHoursMax: number;
+  window?: string;
+  sourceAgeMsMax?: number;
+  replay: RunSpec['replay'];
+  heldMsMax: number;
 }
 
 /** Begins and ends runs: preflight, the claim on the tables, the generation that fences older runs, the report that stays. */
@@ -143,6 +148,11 @@ export function begun(spec: RunSpec, dependencies: Dependencies): Begun {
     searchAttributes: dependencies.searchAttributes ?? false,
     ...(webhook ? { webhook: { on: webhook.on, conflictsMax: webhook.conflictsMax } } : {}),
     approvalHoursMax: spec.approvalHoursMax,
+    ...(spec.window === undefined ? {} : { window: spec.window }),
+    ...(spec.sourceAgeMsMax === undefined ? {} : { sourceAgeMsMax: spec.sourceAgeMsMax }),
+    // a run that was published by an older stageswap, and is rolled back now, was frozen without it
+    replay: spec.replay ?? { onOutrun: DEFAULTS.onOutrun, roundsMax: DEFAULTS.roundsMax },
+    heldMsMax: spec.cutOver.heldMsMax,
   };
 }
 

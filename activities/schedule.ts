@@ -1,8 +1,9 @@
 import { Context } from '@temporalio/activity';
 import { type Progress, QUERIES, scheduleIdOf, workflowIdOf } from '../src/model/messages.js';
+import { nextWindow, parseWindow } from '../src/model/window.js';
 import { activity } from './context.js';
 
-/** What Temporal itself knows and a workflow cannot ask. */
+/** What Temporal itself knows, and local time: what a workflow cannot ask. */
 export function scheduleActivities() {
   /** What the pipeline's running workflow waits for a human to do; null if it works, or has ended. */
   const whatItWaitsFor = activity(async (pipeline: string): Promise<string | null> => {
@@ -19,5 +20,12 @@ export function scheduleActivities() {
     const { info } = await client.schedule.getHandle(scheduleIdOf(pipeline)).describe();
     return info.numActionsSkippedOverlap;
   });
-  return { whatItWaitsFor, leftOutBySchedule };
+
+  /** The window that is open at a moment, else the next; milliseconds since 1970. Workers may know different rules of time zones. */
+  const nextWindowOf = activity(async (text: string, atMs: number) => {
+    const window = parseWindow(text);
+    if (!window) throw new Error(`${text} is no window`);
+    return nextWindow(window, atMs);
+  });
+  return { whatItWaitsFor, leftOutBySchedule, nextWindowOf };
 }

@@ -62,6 +62,11 @@ const RUN_TABLES = [
   'log',
   'firstTouch',
   'copy',
+  'rehearsedLive',
+  'rehearsedStage',
+  'rehearsedBackup',
+  'rehearsedMarker',
+  'rehearsedMarkerNext',
 ] as const satisfies TableKind[];
 
 /** Makes, and takes away, what a run owns in the target: its tables, capture's triggers, and in the end all of it. */

@@ -30,6 +30,8 @@ export function configurationOf(pipeline: string, tables: BenchTable[]): Record<
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the product replaces it by the variable
     target: { url: '${MYSQL_URL}' },
     firstRun: 'source',
+    // how long live is locked is measured, and nobody is asked
+    cutOver: { heldMsMax: 600_000 },
     tables: tables.map(({ source, live, columns }) => ({
       source,
       live,

@@ -98,7 +98,7 @@ try {
   await record('aborted');
   await worker.stop();
 
-  configure((text) => `${text}cutOver: { attemptsMax: 2 }\n`);
+  configure((text) => text.replace('cutOver: { ', 'cutOver: { attemptsMax: 2, '));
   pipeline.startWorker();
   await database.query('START TRANSACTION');
   await database.query('SELECT COUNT(*) FROM customer');

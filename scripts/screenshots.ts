@@ -60,7 +60,7 @@ try {
   await run.result();
   await worker.stop();
 
-  configure((text) => `${text}cutOver: { attemptsMax: 3 }\n`);
+  configure((text) => text.replace('cutOver: { ', 'cutOver: { attemptsMax: 3, '));
   worker = pipeline.startWorker();
   const reader = await pipeline.connect();
   await reader.query('START TRANSACTION');

@@ -80,6 +80,24 @@ test('the documented example loads, with references resolved and short columns w
   expect(table?.groups).toEqual([['street', 'city', 'postcode']]);
 });
 
+test('a window and an age of the source are read with their units', () => {
+  const config = parseConfig(
+    `${stringify(MINIMAL)}window: 02:00-04:00 Europe/Berlin\nsourceAgeMax: 90m\n`,
+    'stageswap.yaml',
+    ENV,
+  );
+  expect(config).toMatchObject({ window: '02:00-04:00 Europe/Berlin', sourceAgeMsMax: 5_400_000 });
+});
+
+test.each([
+  ['window: 2-4', 'no part of a day'],
+  ['window: 02:00-04:00 Europe/Nowhere', 'Europe/Nowhere is not a time zone'],
+  ['sourceAgeMax: 6', 'sourceAgeMax'],
+  ['sourceAgeMax: 6 hours', '30m, 6h or 2d'],
+])('what is no such thing is refused: %s', (line, told) => {
+  expect(() => parseConfig(`${stringify(MINIMAL)}${line}\n`, 'stageswap.yaml', ENV)).toThrow(told);
+});
+
 test('what a configuration leaves out has these defaults', () => {
   const config = parseConfig(stringify(MINIMAL), 'stageswap.yaml', ENV);
   expect(config).toEqual({
@@ -89,6 +107,7 @@ test('what a configuration leaves out has these defaults', () => {
     firstRun: 'source',
     approve: 'firstPublish',
     approvalHoursMax: 72,
+    replay: { onOutrun: 'abort', roundsMax: 30 },
     chunkRows: 50_000,
     parallel: 2,
     guards: { deleteShareMax: 0.1 },

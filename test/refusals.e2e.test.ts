@@ -66,6 +66,7 @@ beforeAll(async () => {
 source: { url: "\${${pipeline === 'unreachable' ? 'NOBODY_URL' : 'MSSQL_URL'}}" }
 target: { url: "\${MYSQL_${pipeline}}" }
 firstRun: source
+cutOver: { heldMsMax: 600000 }
 approve: ${approve}
 ${pipeline === 'expiring' ? 'approvalHoursMax: 0.001' : ''}
 tables: [{ source: ${from}, live: customer, key: [id], columns: { id: Id, name: Name } }]

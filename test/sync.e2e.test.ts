@@ -32,6 +32,7 @@ pipeline: e2e
 source: { url: "\${MSSQL_URL}", moment: ${moment} }
 target: { url: "\${MYSQL_URL}" }
 firstRun: source
+cutOver: { heldMsMax: 600000 }
 chunkRows: 400
 tables:
   - source: dbo.Customer

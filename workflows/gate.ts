@@ -1,5 +1,11 @@
-import { condition, isCancellation } from '@temporalio/workflow';
-import { approvalText, notApproved, type Reason, reasonsOfGate } from '../src/model/approval.js';
+import { ApplicationFailure, condition, isCancellation } from '@temporalio/workflow';
+import {
+  approvalText,
+  notApproved,
+  type Reason,
+  reasonsOfGate,
+  reasonsOfRehearsal,
+} from '../src/model/approval.js';
 import { replayRound, replayUntilShort } from './replay.js';
 import type { RunState } from './run-state.js';
 import { step } from './steps.js';
@@ -8,24 +14,100 @@ import { step } from './steps.js';
 const ROUND_MS_MIN = 10_000;
 const ROUND_MS_MAX = 300_000;
 const HOUR_MS = 3_600_000;
+const WINDOW_ATTEMPTS_MAX = 5;
+/** Reading again is begun before the window opens, by how long it took the last time and a quarter. */
+const LEAD_FACTOR = 1.25;
 
 /**
- * The gate before the cut-over: a run stops here while a human must decide. All reasons are asked at once, and looked at
- * again after the wait: what was approved is what is published.
+ * The gate before the cut-over: a run stops here while a human must decide, and while it is outside its window. All reasons are
+ * asked at once, and looked at again after a wait: what was approved is what is published.
+ *
+ * @returns whether the run may cut over now, or has to read the source again, since what it has read became too old
  */
-export async function gate(state: RunState, passedFirst: boolean): Promise<void> {
+export async function gate(state: RunState, passedFirst: boolean): Promise<'cutOver' | 'renew'> {
   for (;;) {
-    const configured = reasonsOfGate({ ...state.run, passedFirst, tables: state.tables() });
-    const reasons = notApproved([...configured, ...state.gate.tripped], state.gate.approved);
-    if (reasons.length === 0) return;
-    await ask(state, reasons);
-    await replayUntilShort(state);
-    await lookAtGuards(state);
+    const reasons = openReasons(state, passedFirst);
+    if (reasons.length > 0) {
+      await ask(state, reasons);
+      await catchUp(state);
+      continue;
+    }
+    const when = await whenToGoOn(state);
+    if (when.next === 'cutOver') state.gate.untilMs = when.untilMs;
+    if (when.atMs <= Date.now()) {
+      state.delayedBy(undefined);
+      return when.next;
+    }
+    state.delayedBy(when.because);
+    await waitWithReplay(state, () => false, when.atMs);
+    if (when.next === 'cutOver') await catchUp(state);
   }
+}
+
+/** Everything that the configuration, the rehearsal and the guards want to be asked about, and nobody has approved. */
+function openReasons(state: RunState, passedFirst: boolean): Reason[] {
+  const { run, gate: known } = state;
+  return notApproved(
+    [
+      ...reasonsOfGate({ ...run, passedFirst, tables: state.tables() }),
+      ...reasonsOfRehearsal(known.heldMs, run.heldMsMax),
+      ...known.tripped,
+    ],
+    known.approved,
+  );
+}
+
+/** After a wait: the tail is made short, and where that wrote to stage the guards are looked at again. */
+async function catchUp(state: RunState): Promise<void> {
+  await replayUntilShort(state);
+  if (state.figures.replayedBefore !== state.gate.replayedAtLook) await lookAtGuards(state);
+}
+
+interface When {
+  next: 'cutOver' | 'renew';
+  /** milliseconds since 1970 */
+  atMs: number;
+  because: string;
+  /** the cut-over must not come later than this */
+  untilMs?: number | undefined;
+}
+
+const isoOf = (ms: number) => new Date(ms).toISOString();
+
+/**
+ * When the run may cut over, by its window; or when it has to read the source again, because what it has read would be too
+ * old by then: early enough to be ready when the window opens, as far as can be told from how long it took before.
+ */
+async function whenToGoOn(state: RunState): Promise<When> {
+  const { window, sourceAgeMsMax } = state.run;
+  const { readAtMs, preparedMs, hasWaited } = state.gate;
+  const nowMs = Date.now();
+  const ask = step('ask when the window opens', { maximumAttempts: WINDOW_ATTEMPTS_MAX });
+  const opening =
+    window === undefined ? undefined : await state.interruptible(() => ask.nextWindowOf(window, nowMs));
+  const opensAtMs = opening?.opensAtMs ?? nowMs;
+  const oldAtMs = sourceAgeMsMax === undefined ? Number.POSITIVE_INFINITY : readAtMs + sourceAgeMsMax;
+  const because = `ready, and outside its window (${window}), which opens at ${isoOf(opensAtMs)}`;
+  if (sourceAgeMsMax === undefined || oldAtMs > opensAtMs) {
+    const untilMs = Math.min(opening?.closesAtMs ?? Number.POSITIVE_INFINITY, oldAtMs);
+    return {
+      ...{ next: 'cutOver', atMs: opensAtMs, because },
+      untilMs: Number.isFinite(untilMs) ? untilMs : undefined,
+    };
+  }
+  if (oldAtMs <= nowMs && !hasWaited)
+    throw ApplicationFailure.nonRetryable(
+      `what was read from the source at ${isoOf(readAtMs)} was older than sourceAgeMax when the run was ready, after ${Math.round((nowMs - readAtMs) / 1_000)} s of work. Live is untouched. Raise sourceAgeMax above what a run takes.`,
+      'SourceTooOld',
+    );
+  const leadMs = Math.min(preparedMs * LEAD_FACTOR, sourceAgeMsMax / 2);
+  const atMs = opensAtMs - leadMs;
+  return { next: 'renew', atMs, because: `${because}; at ${isoOf(atMs)} it reads the source again` };
 }
 
 /** Looks at the guards; those that tripped are asked about at the gate. */
 export async function lookAtGuards(state: RunState): Promise<void> {
+  state.gate.replayedAtLook = state.figures.replayedBefore;
   state.gate.tripped = await state.interruptible(() => step('look at the guards').guard(state.run));
 }
 
@@ -72,8 +154,9 @@ async function waitWithReplay(
   state: RunState,
   until: () => boolean,
   untilMs: number,
-  meanwhile: () => Promise<void>,
+  meanwhile: () => Promise<void> = async () => {},
 ): Promise<void> {
+  state.gate.hasWaited = true;
   let pauseMs = ROUND_MS_MIN;
   for (;;) {
     await state.steer();

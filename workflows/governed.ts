@@ -18,8 +18,11 @@ const { end } = proxyActivities<Activities>({
   retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
 });
 
-/** Registers how a step is undone; before the step, since a step that failed may have taken effect. */
-export type Undo = (compensation: () => Promise<unknown>) => void;
+/**
+ * Registers how a step is undone; before the step, since a step that failed may have taken effect. A step that is done once
+ * more is undone once.
+ */
+export type Undo = (step: string, compensation: () => Promise<unknown>) => void;
 
 /**
  * Governs a run: the steps up to the swap can be aborted, and what they registered is taken back, newest first; once the
@@ -35,16 +38,18 @@ export async function governed(
   steps: (state: RunState, undo: Undo) => Promise<void>,
 ): Promise<Report> {
   const state = steeredRun(input);
-  const compensations: (() => Promise<unknown>)[] = [];
+  const compensations = new Map<string, () => Promise<unknown>>();
   let problem: Problem | undefined;
   try {
-    await state.untilSwap(() => steps(state, (compensation) => compensations.push(compensation)));
+    await state.untilSwap(() => steps(state, (step, undo) => compensations.set(step, undo)));
   } catch (error) {
     if (error instanceof ContinueAsNew) throw error;
     problem = reasonOf(state, error);
   }
   if (problem || !state.swapped)
-    problem = await CancellationScope.nonCancellable(() => compensate(compensations.reverse(), problem));
+    problem = await CancellationScope.nonCancellable(() =>
+      compensate([...compensations.values()].reverse(), problem),
+    );
   return CancellationScope.nonCancellable(async () => {
     if (state.swapped) {
       problem = undefined;

@@ -54,6 +54,19 @@ interface GateMemory {
   askedAt?: number | undefined;
   /** all that an operator has approved */
   approved: Reason[];
+  /** milliseconds for which live would be locked, as rehearsed */
+  heldMs?: number | undefined;
+  /** edits that had been replayed when the guards were looked at last */
+  replayedAtLook?: number | undefined;
+  /** since when what was read from the source stands, in milliseconds since 1970 */
+  readAtMs: number;
+  /** milliseconds from then until the run was ready */
+  preparedMs: number;
+  /** something else than its work has held the run up since then */
+  hasWaited: boolean;
+  /** what the gate decided: cut over, at the latest at untilMs, or read the source again */
+  next?: 'cutOver' | 'renew' | undefined;
+  untilMs?: number | undefined;
   /** runs that the schedule left out because of this one */
   skipped: number;
   /** what Temporal had counted of these when it was asked last */
@@ -73,12 +86,24 @@ interface Figures {
   cost: Cost;
   /** what the cut-over has tried so far */
   tried: Tried;
+  /** the shortest tail of edits that replay has reached, and its rounds since then that came no closer */
+  tail?: { least: number; inVain: number } | undefined;
 }
+
+const NOTHING_TRIED: Tried = { attempts: 0, queuedMs: 0, barriers: 0, isStale: true };
 
 /** What a run knows about itself: how far it is, what steers it, its report for the end. */
 export class RunState {
   paused = false;
-  gate: GateMemory = { tripped: [], asked: [], approved: [], skipped: 0 };
+  gate: GateMemory = {
+    tripped: [],
+    asked: [],
+    approved: [],
+    readAtMs: 0,
+    preparedMs: 0,
+    hasWaited: false,
+    skipped: 0,
+  };
   abortReason: string | undefined;
   abortType = 'Aborted';
   /** the tables say that the RENAME was executed: from here on only forward */
@@ -97,7 +122,7 @@ export class RunState {
     replayedUnderLock: 0,
     cutOver: { attempts: 0, heldMs: 0, queuedMs: 0 },
     cost: noCost(),
-    tried: { attempts: 0, queuedMs: 0, barriers: 0, isStale: true },
+    tried: NOTHING_TRIED,
   };
   #waitsFor: { human: string; expiresAt: string } | undefined;
   #delayedBy: string | undefined;
@@ -221,6 +246,18 @@ export class RunState {
     }
   }
 
+  /** Lets phases be gone through once more. */
+  again(...names: string[]): void {
+    this.#done = this.#done.filter((name) => !names.includes(name));
+  }
+
+  /** Begins again under a new generation: what was made for the one before is gone. */
+  renewed(run: Begun): void {
+    this.begin(run);
+    this.figures.tried = NOTHING_TRIED;
+    this.gate.hasWaited = false;
+  }
+
   /** Brings the running phase's time up to date, also where the execution is about to go on as a new one. */
   #readClock(): void {
     if (this.#clock) this.#clock.entry.ms = this.#clock.before + Date.now() - this.#clock.startedAt;
@@ -278,6 +315,7 @@ export class RunState {
   /** Waits while paused; after the swap there is only the way forward. @throws {Aborted} somebody aborted the run */
   async steer(): Promise<void> {
     if (this.swapped) return;
+    if (this.paused) this.gate.hasWaited = true;
     while (this.paused && this.abortReason === undefined) {
       await condition(() => !this.paused || this.abortReason !== undefined || this.historyIsLong());
       if (this.paused) await this.checkpoint();
@@ -359,7 +397,7 @@ export class RunState {
 
   progress(): Progress {
     return {
-      phase: this.#phases.at(-1)?.name ?? 'waiting',
+      phase: this.#clock?.entry.name ?? this.#phases.at(-1)?.name ?? 'waiting',
       tables: [...this.#tables.values()].map(({ progress }) => progress),
       ...(this.#waitsFor === undefined
         ? {}
@@ -385,6 +423,9 @@ export class RunState {
       runId,
       outcome,
       moment,
+      ...(moment === '' || this.gate.readAtMs === 0
+        ? {}
+        : { momentAt: new Date(this.gate.readAtMs).toISOString() }),
       ...(momentBecause === undefined ? {} : { momentBecause }),
       ms: Date.now() - this.#startedAt,
       tables: this.tables(),

@@ -27,15 +27,45 @@ export async function sync(input: SyncInput & { continued?: Continued }): Promis
         ),
       ),
     );
-    undo(() => takeBack(state));
-    await state.phase('prepare', () => step('make stage, base and log').prepare(state.run));
-    await state.phase('ingest', () => ingest(state, undo));
-    await state.phase('capture', () => capture(state));
-    await state.phase('reconcile', () => reconcile(state));
-    await state.phase('verify', () => verify(state));
-    await state.phase('gate', () => gate(state, input.approveFirst));
-    await publish(state);
+    undo('run', () => takeBack(state));
+    while (!state.swapped) {
+      await readAndMerge(state, undo);
+      await state.phase('gate', async () => {
+        state.gate.next = await gate(state, input.approveFirst);
+      });
+      if (state.gate.next === 'renew') await renew(state);
+      else await publish(state, state.gate.untilMs);
+    }
   });
+}
+
+/** prepare → ingest → capture → reconcile → verify: all that a run does before it may wait. */
+async function readAndMerge(state: RunState, undo: Undo): Promise<void> {
+  await state.phase('prepare', () => step('make stage, base and log').prepare(state.run));
+  await state.phase('ingest', () => ingest(state, undo));
+  await state.phase('capture', () => capture(state));
+  await state.phase('reconcile', () => reconcile(state));
+  await state.phase('verify', async () => {
+    await verify(state);
+    state.gate.heldMs ??= (await state.interruptible(() => rehearse().rehearseCutOver(state.run))).heldMs;
+    state.gate.preparedMs = Date.now() - state.gate.readAtMs;
+  });
+}
+const rehearse = () => step('rehearse the cut-over on empty tables');
+
+/** What was read has become too old: all of it is taken back, and the run begins again under a new generation. */
+async function renew(state: RunState): Promise<void> {
+  await state.phase('renew', async () => {
+    await takeBack(state);
+    if (state.swapped) return;
+    // Where an abort comes in between, the generation to be taken back must be known.
+    await CancellationScope.nonCancellable(async () =>
+      state.renewed(
+        await step('begin again with what the source says now').renew(state.run, state.run.runId),
+      ),
+    );
+  });
+  state.again('prepare', 'ingest', 'capture', 'reconcile', 'verify', 'gate', 'renew');
 }
 
 /** A dry run: the steps of a run that touch tables of its own only, what they found, and all of it dropped again. */
@@ -46,7 +76,7 @@ export async function plan(input: PlanInput & { continued?: Continued }): Promis
         await preflight('check both sides').begin(input.pipeline, workflowInfo().firstExecutionRunId, 'plan'),
       ),
     );
-    undo(() => takeBack(state));
+    undo('run', () => takeBack(state));
     await state.phase('prepare', () => step('make stage and base').prepare(state.run));
     await state.phase('ingest', () => ingest(state, undo));
     await state.phase('reconcile', () => reconcile(state));
@@ -66,7 +96,7 @@ export async function rollback(input: RollbackInput & { continued?: Continued })
         ),
       ),
     );
-    undo(() => takeBack(state));
+    undo('run', () => takeBack(state));
     await state.phase('prepare', () => step('make stage and log').prepare(state.run));
     await state.phase('capture', () => capture(state));
     await state.phase('reconcile', () => reconcile(state));
@@ -80,8 +110,12 @@ export async function rollback(input: RollbackInput & { continued?: Continued })
   });
 }
 
-/** replay → backup → cut-over: what publishing and rollback share up to the swap. */
-async function publish(state: RunState): Promise<void> {
+/**
+ * replay → backup → cut-over: what publishing and rollback share up to the swap.
+ *
+ * @param untilMs milliseconds since 1970 at which it is too late: then nothing is swapped, and the gate is asked again
+ */
+async function publish(state: RunState, untilMs?: number): Promise<void> {
   await state.phase('replay', async () => {
     await replayUntilShort(state);
     await countHeldBack(state);
@@ -90,7 +124,8 @@ async function publish(state: RunState): Promise<void> {
     await step('make sure that the swap can make the backup').backup(state.run);
     if (state.run.copies) for (const table of state.run.tables) await copyLive(state, table);
   });
-  await state.phase('cutOver', () => cutOver(state));
+  await state.phase('cutOver', () => cutOver(state, untilMs));
+  if (!state.swapped) state.again('gate', 'replay', 'backup', 'cutOver');
 }
 
 async function copyLive(state: RunState, table: string): Promise<void> {
@@ -129,10 +164,13 @@ async function takeBack(state: RunState): Promise<void> {
 }
 
 async function ingest(state: RunState, undo: Undo): Promise<void> {
-  const { run } = state;
   const giveUp = () =>
-    step('give up the moment of the source', { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX }).closeMoment(run);
-  undo(giveUp);
+    step('give up the moment of the source', {
+      maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX,
+    }).closeMoment(state.run);
+  undo('moment', giveUp);
+  const { run } = state;
+  state.gate.readAtMs = Date.now();
   const { moment, because } = await step('open one moment of the source').openMoment(run);
   state.figures.moment = moment;
   state.figures.momentBecause = because;
@@ -150,7 +188,10 @@ async function ingest(state: RunState, undo: Undo): Promise<void> {
 }
 
 async function ingestTransaction(state: RunState): Promise<void> {
-  const read = () => step('read the group in one transaction').ingestTransaction(state.run);
+  const read = () => {
+    state.gate.readAtMs = Date.now(); // a transaction that a pause has ended begins at another moment
+    return step('read the group in one transaction').ingestTransaction(state.run);
+  };
   for (const [table, done] of Object.entries(await state.interruptible(read))) {
     const { rows, chunksDone, chunks, cost } = done;
     if (cost) state.addCost(cost);
@@ -272,14 +313,22 @@ async function describePlan(state: RunState, rowsMax: number): Promise<void> {
   await step('write down what a run would do').describePlan(state.run, state.tables(), stops, rowsMax);
 }
 
+/** It is too late for the cut-over; when it may come again, all its attempts are before it. */
+function comeBackLater(state: RunState): void {
+  state.figures.tried.attempts = 0;
+  state.delayedBy(undefined);
+}
+
 /** Asks for the lock call after call, and says between them who holds the tables. */
-async function cutOver(state: RunState): Promise<void> {
-  const swap = () => step('lock → drain → swap → unlock').cutOver(state.run, state.figures.tried);
+async function cutOver(state: RunState, untilMs?: number): Promise<void> {
+  const swap = () => step('lock → drain → swap → unlock').cutOver(state.run, state.figures.tried, untilMs);
   for (;;) {
     const result = await state.interruptible(swap);
     state.figures.replayedBefore += result.replayedBefore;
     if ('notYet' in result) {
       state.figures.tried = result.tried;
+      state.gate.hasWaited = true;
+      if (result.notYet === 'late') return comeBackLater(state);
       state.delayedBy(
         `the cut-over waits for its lock, ${result.tried.attempts} attempts so far: ${blockersText(result.blockers)}`,
       );

@@ -153,6 +153,8 @@ export function configuration(pipeline: string): Record<string, unknown> {
     target: { url: '${MYSQL_URL}' },
     firstRun: 'source',
     approve: 'firstPublish',
+    // whatever machine this is: how long live is locked is shown, and nobody is asked
+    cutOver: { heldMsMax: 600_000 },
     tables: TABLES.map((live) => {
       const { source, key, columns, groups } = DEMO_TABLES[live];
       return { source, live, key: [key], columns, ...(groups.length > 0 ? { groups } : {}) };

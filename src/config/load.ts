@@ -3,7 +3,8 @@ import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { NoticeKind } from '../model/messages.js';
 import { LIVE_NAME_CHARACTERS_MAX } from '../model/names.js';
-import type { Assertion } from '../model/spec.js';
+import type { Assertion, RunSpec } from '../model/spec.js';
+import { parseWindow } from '../model/window.js';
 import { AddressError, parseMssqlAddress, parseMysqlAddress } from './address.js';
 import { configSchema, type Moment, type Owner, type RawConfig, type Side } from './schema.js';
 
@@ -36,6 +37,10 @@ export interface Config {
   firstRun: Side;
   approve: 'never' | 'firstPublish' | 'always';
   approvalHoursMax: number;
+  /** as written: parseWindow reads it */
+  window?: string;
+  sourceAgeMsMax?: number;
+  replay: RunSpec['replay'];
   chunkRows: number;
   parallel: number;
   guards: { deleteShareMax: number; changeShareMax?: number; emptyShareMax?: number };
@@ -293,6 +298,9 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
     firstRun: raw.firstRun,
     approve: raw.approve,
     approvalHoursMax: raw.approvalHoursMax,
+    ...(raw.window === undefined ? {} : { window: raw.window }),
+    ...(raw.sourceAgeMax === undefined ? {} : { sourceAgeMsMax: milliseconds(raw.sourceAgeMax) }),
+    replay: raw.replay,
     chunkRows: raw.chunkRows,
     parallel: raw.parallel,
     guards: {
@@ -331,6 +339,13 @@ function resolveWebhook(
   if (url !== undefined && !/^https?:\/\/[^/\s]/.test(url))
     report(path, 'the webhook is no http:// or https:// address', 'write it as https://host/path');
   return { ...raw, url: url ?? '' };
+}
+
+const UNIT_MS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Of a duration as the schema lets it pass: a number and its unit. */
+function milliseconds(duration: string): number {
+  return Number(duration.slice(0, -1)) * (UNIT_MS[duration.slice(-1)] ?? Number.NaN);
 }
 
 /** A password stands in the environment, never in the file. */
@@ -394,6 +409,7 @@ function checkAcross(config: Config, report: Reporter): void {
   if (config.timeZone !== undefined && !isTimeZone(config.timeZone)) {
     report(['timeZone'], `${config.timeZone} is not a time zone`, 'write an IANA name such as Europe/Berlin');
   }
+  checkWindow(config.window, report);
   const seenLive = new Map<string, number>();
   const seenSource = new Map<string, number>();
   config.tables.forEach((table, index) => {
@@ -436,6 +452,14 @@ function checkAcross(config: Config, report: Reporter): void {
     checkColumns(table, at, report);
     checkGroups(table, at, report);
   });
+}
+
+function checkWindow(text: string | undefined, report: Reporter): void {
+  if (text === undefined) return;
+  const window = parseWindow(text);
+  const cure = 'write from-to and an IANA zone, such as 02:00-04:00 Europe/Berlin';
+  if (!window) report(['window'], `${text} is no part of a day`, cure);
+  else if (!isTimeZone(window.timeZone)) report(['window'], `${window.timeZone} is not a time zone`, cure);
 }
 
 /** [dbo].[Order.Line] → two parts without their brackets; a dot within brackets is no separator. */

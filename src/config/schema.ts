@@ -21,6 +21,8 @@ export const DEFAULTS = {
   chunkRows: 50_000,
   parallel: 2,
   deleteShareMax: 0.1,
+  onOutrun: 'abort',
+  roundsMax: 30,
   lockAttemptMsMax: 50,
   attemptsMax: 200,
   heldMsMax: 250,
@@ -172,6 +174,33 @@ export const configSchema = z
       .max(LIMITS.parallelMax)
       .default(DEFAULTS.parallel)
       .describe('readers of the source, and merges in MySQL, at a time'),
+    window: z
+      .string()
+      .optional()
+      .describe(
+        'part of the day in which a run may cut over, such as 02:00-04:00 Europe/Berlin; a run that is ready outside of it waits',
+      ),
+    sourceAgeMax: z
+      .string()
+      .regex(/^[1-9]\d{0,4}[smhd]$/, 'a number with its unit: 30m, 6h or 2d')
+      .optional()
+      .describe(
+        'how old what was read from the source may be when it is published, such as 6h: older, it is read again',
+      ),
+    replay: z
+      .strictObject({
+        onOutrun: z
+          .enum(['abort', 'wait'])
+          .default(DEFAULTS.onOutrun)
+          .describe('what a run does whose clients write faster than it replays: take itself back, or go on'),
+        roundsMax: z
+          .int()
+          .min(1)
+          .max(1_000)
+          .default(DEFAULTS.roundsMax)
+          .describe('rounds of replay, of up to 20 seconds each, without getting closer, until that is said'),
+      })
+      .prefault({}),
     guards: z
       .strictObject({
         deleteShareMax: share
@@ -203,7 +232,9 @@ export const configSchema = z
           .min(1)
           .max(600_000)
           .default(DEFAULTS.heldMsMax)
-          .describe('milliseconds locked above which check warns'),
+          .describe(
+            'milliseconds locked, as rehearsed on empty tables, above which check warns and a run asks first',
+          ),
         killBlockersAfterMs: z
           .int()
           .min(1_000)

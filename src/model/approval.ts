@@ -86,6 +86,13 @@ function reasonsOfMapping({ withoutBase = [], tables }: Gate): Reason[] {
   });
 }
 
+/** Why a run asks whose cut-over would lock live for long. @param heldMs as it was rehearsed */
+export function reasonsOfRehearsal(heldMs: number | undefined, heldMsMax: number): Reason[] {
+  if (heldMs === undefined || heldMs <= heldMsMax) return [];
+  const text = `the cut-over would lock live for about ${heldMs} ms, as rehearsed on empty tables, more than cutOver.heldMsMax (${heldMsMax})`;
+  return [{ kind: 'heldMs', of: '', measure: heldMs, text }];
+}
+
 /** The reasons that no approval covers: those that nobody has seen, and those that count more than what was approved. */
 export function notApproved(reasons: Reason[], approved: Reason[]): Reason[] {
   return reasons.filter(

@@ -26,7 +26,11 @@ export const FAILURES = {
     meaning: 'a newer run owns the pipeline; this one changes nothing more',
   },
   LiveChanged: { retry: false, acts: 'operator', meaning: "live's definition changed while the run worked" },
-  ReplayOutrun: { retry: false, acts: 'operator', meaning: 'clients write faster than replay catches up' },
+  SourceTooOld: {
+    retry: false,
+    acts: 'operator',
+    meaning: 'reading and merging take longer than what was read may be old',
+  },
   LockNotGranted: { retry: false, acts: 'operator', meaning: 'the cut-over got no lock within its attempts' },
   Unreachable: { retry: true, acts: 'nobody', meaning: 'an engine does not answer' },
   NotConfigured: {

@@ -11,7 +11,7 @@ export const IDENTIFIER_CHARACTERS_MAX = 64;
 /** The highest generation for which names must fit: seven digits. */
 export const GENERATION_MAX = 9_999_999;
 
-/** One letter each, part of the physical name. */
+/** A letter or two each, part of the physical name. */
 const TABLE_KINDS = {
   /** what the source says in this run; once published it is the base of the next */
   baseNext: 'n',
@@ -33,6 +33,12 @@ const TABLE_KINDS = {
   work: 'w',
   /** rows of a replay before they go into stage, where unique indexes could refuse them */
   merged: 'm',
+  /** empty tables on which a run rehearses its cut-over: as live, stage, backup and marker */
+  rehearsedLive: 'rl',
+  rehearsedStage: 'rs',
+  rehearsedBackup: 'ro',
+  rehearsedMarker: 'ra',
+  rehearsedMarkerNext: 'rb',
 } as const;
 export type TableKind = keyof typeof TABLE_KINDS;
 

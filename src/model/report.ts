@@ -47,6 +47,8 @@ export interface Report {
   moment: string;
   /** why it was a transaction, where a database snapshot was wanted first */
   momentBecause?: string;
+  /** ISO 8601, UTC: what was read is as of this moment or a little later; absent if nothing was read */
+  momentAt?: string;
   ms: number;
   tables: TableReport[];
   edits: {
@@ -81,7 +83,7 @@ export interface Report {
   problem?: string;
   /**
    * the failure's type, of the list in failures.ts; of an aborted run what ended it: Aborted (an operator),
-   * ApprovalExpired; absent if nothing failed
+   * ApprovalExpired or ReplayOutrun (a limit of the configuration); absent if nothing failed
    */
   problemType?: string;
 }

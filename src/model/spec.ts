@@ -121,6 +121,12 @@ export interface RunSpec {
   approve: 'never' | 'firstPublish' | 'always';
   /** hours for which it waits; then it is aborted */
   approvalHoursMax: number;
+  /** part of the day in which it may cut over, as window.ts reads it */
+  window?: string | undefined;
+  /** how old what was read from the source may be at the cut-over */
+  sourceAgeMsMax?: number | undefined;
+  /** when clients write faster than replay catches up, over so many rounds */
+  replay: { onOutrun: 'abort' | 'wait'; roundsMax: number };
   chunkRows: number;
   parallel: number;
   /** rows that all readers of the source together may read in a second */

@@ -34,7 +34,7 @@ export function utcOf(zone: string): (localMs: number) => number {
 }
 
 /** What a zone adds to UTC at a moment, in milliseconds. */
-function offsetsOf(zone: string): (utcMs: number) => number {
+export function offsetsOf(zone: string): (utcMs: number) => number {
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone: zone,
     hourCycle: 'h23',

@@ -37,6 +37,9 @@ export function freeze(
     moment: config.source.moment,
     approve: config.approve,
     approvalHoursMax: config.approvalHoursMax,
+    window: config.window,
+    sourceAgeMsMax: config.sourceAgeMsMax,
+    replay: config.replay,
     chunkRows: config.chunkRows,
     parallel: config.parallel,
     ...(config.source.rowsPerSecondMax === undefined

@@ -17,50 +17,89 @@ export interface Rehearsal {
 }
 
 const ROUNDS = 5;
+/** With a hundred tables a round takes ten seconds: then fewer of them tell enough. */
+const ROUNDS_MS_MAX = 15_000;
 const PREFIX = '_ss_rehearsal_';
 
+/** What the tables of a rehearsal are called. */
+export interface RehearsalNames {
+  table(live: string, index: number): Rehearsed;
+  marker: { from: string; to: string };
+}
+
 /**
- * Rehearses the cut-over: makes empty tables like live and like stage, and swaps them several times as a run does. The
- * tables are dropped again, also those that a rehearsal left whose connection died. Live is only read, by LIKE.
+ * Rehearses the cut-over for `check`: makes empty tables like live and like stage, and swaps them several times as a run does.
+ * The tables are dropped again, also those that a rehearsal left whose connection died. Live is only read, by LIKE.
  */
 export async function rehearse(config: Config): Promise<Rehearsal> {
   return withSession(parseMysqlAddress(config.target.url), async (session) => {
     await dropAbandoned(session);
     const mine = `${PREFIX}${session.threadId}_`;
-    const tables = config.tables.map((table, index) => ({
-      like: table.live,
-      live: `${mine}${index}l`,
-      stage: `${mine}${index}s`,
-      backup: `${mine}${index}o`,
-    }));
-    const marker = { from: `${mine}at`, to: `${mine}to` };
-    try {
-      for (const table of tables)
-        for (const name of [table.live, table.stage])
-          await session.run(sql`CREATE TABLE ${id(name)} LIKE ${id(table.like)}`);
-      await session.run(sql`CREATE TABLE ${id(marker.from)} (nothing TINYINT PRIMARY KEY) ENGINE=InnoDB`);
-      const lock: number[] = [];
-      const held: number[] = [];
-      for (let round = 0; round < ROUNDS; round += 1) {
-        const took = await swapOnce(session, tables, marker);
-        lock.push(took.lockMs);
-        held.push(took.heldMs);
-        await session.run(
-          sql`RENAME TABLE ${join(tables.map((table) => sql`${id(table.backup)} TO ${id(table.stage)}`))}, ${id(marker.to)} TO ${id(marker.from)}`,
-        );
-      }
-      return {
-        rounds: ROUNDS,
-        lockMs: median(lock),
-        heldMs: median(held),
-        heldMsMax: round(Math.max(...held)),
-      };
-    } finally {
-      await dropAll(session, mine);
-    }
+    const names: RehearsalNames = {
+      table: (_, index) => ({
+        live: `${mine}${index}l`,
+        stage: `${mine}${index}s`,
+        backup: `${mine}${index}o`,
+      }),
+      marker: { from: `${mine}at`, to: `${mine}to` },
+    };
+    return rehearseOn(
+      session,
+      config.tables.map((table) => table.live),
+      names,
+    );
   });
 }
 
+/** The same on a session and under names of the caller's. Tables of these names are dropped before and after. */
+export async function rehearseOn(
+  session: Session,
+  lives: string[],
+  names: RehearsalNames,
+): Promise<Rehearsal> {
+  const tables = lives.map((live, index) => names.table(live, index));
+  const { marker } = names;
+  const drop = () =>
+    session.run(
+      sql`DROP TABLE IF EXISTS ${join([...tables.flatMap(({ live, stage, backup }) => [live, stage, backup]), marker.from, marker.to].map(id))}`,
+    );
+  await drop();
+  try {
+    for (const [index, like] of lives.entries())
+      for (const name of [tables[index]?.live ?? '', tables[index]?.stage ?? ''])
+        await session.run(sql`CREATE TABLE ${id(name)} LIKE ${id(like)}`);
+    await session.run(sql`CREATE TABLE ${id(marker.from)} (nothing TINYINT PRIMARY KEY) ENGINE=InnoDB`);
+    return await swapAgainAndAgain(session, tables, marker);
+  } finally {
+    await drop();
+  }
+}
+
+async function swapAgainAndAgain(
+  session: Session,
+  tables: Rehearsed[],
+  marker: { from: string; to: string },
+): Promise<Rehearsal> {
+  const until = performance.now() + ROUNDS_MS_MAX;
+  const lock: number[] = [];
+  const held: number[] = [];
+  while (held.length < ROUNDS && (held.length === 0 || performance.now() < until)) {
+    const took = await swapOnce(session, tables, marker);
+    lock.push(took.lockMs);
+    held.push(took.heldMs);
+    await session.run(
+      sql`RENAME TABLE ${join(tables.map((table) => sql`${id(table.backup)} TO ${id(table.stage)}`))}, ${id(marker.to)} TO ${id(marker.from)}`,
+    );
+  }
+  return {
+    rounds: held.length,
+    lockMs: median(lock),
+    heldMs: median(held),
+    heldMsMax: round(Math.max(...held)),
+  };
+}
+
+/** Names that stand for one table of the group, as it is, as it will be, and as it was. */
 interface Rehearsed {
   live: string;
   stage: string;

@@ -1,5 +1,6 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import mysql from 'mysql2/promise';
+import type { RunRef } from '../../activities/context.js';
 import { type CutOver, NOTHING_TRIED, type NotYet, type Tried } from '../../activities/cut-over.js';
 import { type Activities, createActivities } from '../../activities/index.js';
 import { parseMysqlAddress } from '../../src/config/address.js';
@@ -214,6 +215,16 @@ export class ByHand {
     generation: number,
   ): Promise<unknown> {
     return this.#run<unknown>(() => this.#activities[step]({ pipeline: 'hand', generation }));
+  }
+
+  /** Gives a run that was taken back a new generation, as the workflow does when its source has become too old. */
+  async renew({ generation, runId }: RunSpec): Promise<RunRef> {
+    return this.#run(() => this.#activities.renew({ pipeline: 'hand', generation }, runId));
+  }
+
+  /** Rehearses a run's cut-over. @returns milliseconds */
+  async rehearse({ generation }: RunSpec): Promise<number> {
+    return (await this.#run(() => this.#activities.rehearseCutOver({ pipeline: 'hand', generation }))).heldMs;
   }
 
   /** A publish up to where its cut-over comes. */

@@ -38,6 +38,7 @@ source: { url: "\${MSSQL_URL}", moment: ${options.moment}${options.rowsPerSecond
 target: { url: "\${MYSQL_URL}" }
 firstRun: source
 approve: never
+cutOver: { heldMsMax: 600000 }
 chunkRows: ${options.chunkRows}
 tables:
   - source: dbo.${prefix}Customer

