@@ -11,8 +11,9 @@ export interface Rehearsal {
   rounds: number;
   /** from LOCK asked for to granted, where nobody else uses the tables */
   lockMs: number;
-  /** from LOCK granted to UNLOCK: what the application would wait, in the median and at worst */
+  /** from LOCK granted to UNLOCK: what the application would wait, in the median, at best and at worst */
   heldMs: number;
+  heldMsMin: number;
   heldMsMax: number;
 }
 
@@ -95,6 +96,7 @@ async function swapAgainAndAgain(
     rounds: held.length,
     lockMs: median(lock),
     heldMs: median(held),
+    heldMsMin: round(Math.min(...held)),
     heldMsMax: round(Math.max(...held)),
   };
 }
