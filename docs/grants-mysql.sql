@@ -28,4 +28,4 @@ GRANT PROCESS ON *.* TO 'stageswap'@'%';
 -- Triggers run with the rights of the user who made them: do not drop this user while a run works or a backup is kept.
 
 -- An application that hands edits in by stageswap/client needs, beside SELECT and UPDATE on its tables, this one, for the edits' ids:
---   GRANT INSERT ON `invoices`.`_stageswap_edit` TO 'application'@'%';
+--   GRANT SELECT, INSERT ON `invoices`.`_stageswap_edit` TO 'application'@'%';
