@@ -94,15 +94,20 @@ const table = z.strictObject({
   onSourceDelete: z
     .enum(['delete', 'keep'])
     .default(DEFAULTS.onSourceDelete)
-    .describe('a row that is gone at the source'),
+    .describe('a row that is gone at the source: delete it from live, or keep it'),
   onLiveDelete: z
     .enum(['respect', 'restore'])
     .default(DEFAULTS.onLiveDelete)
-    .describe('a row that the application deleted'),
+    .describe('a row that the application deleted: respect that, or restore the row from the source'),
   localKeys: z
     .union([
       z.literal('none'),
-      z.strictObject({ from: z.string().regex(/^-?\d+$/, 'a whole number, in quotes') }),
+      z.strictObject({
+        from: z
+          .string()
+          .regex(/^-?\d+$/, 'a whole number, in quotes')
+          .describe("the least key of the application's own rows, in quotes"),
+      }),
     ])
     .optional()
     .describe(
@@ -121,34 +126,40 @@ export const configSchema = z
         'a small letter, then up to 39 small letters, digits, hyphens and underscores',
       )
       .describe('name of the pipeline'),
-    source: z.strictObject({
-      url: z
-        .string()
-        .min(1)
-        .describe('mssql://user:password@host:port/database, by reference to the environment'),
-      moment: z
-        .enum(['auto', 'snapshot', 'transaction', 'fuzzy'])
-        .default(DEFAULTS.moment)
-        .describe('how the group is read as of one moment'),
-      rowsPerSecondMax: z
-        .int()
-        .min(1)
-        .optional()
-        .describe('rows that all readers together may read in a second; absent: as fast as it goes'),
-    }),
-    target: z.strictObject({
-      url: z
-        .string()
-        .min(1)
-        .describe('mysql://user:password@host:port/schema, by reference to the environment'),
-      threadsRunningMax: z
-        .int()
-        .min(1)
-        .optional()
-        .describe(
-          'no chunk is begun while more threads than these work (Threads_running); absent: never waits',
-        ),
-    }),
+    source: z
+      .strictObject({
+        url: z
+          .string()
+          .min(1)
+          .describe('mssql://user:password@host:port/database, by reference to the environment'),
+        moment: z
+          .enum(['auto', 'snapshot', 'transaction', 'fuzzy'])
+          .default(DEFAULTS.moment)
+          .describe(
+            'how the group is read as of one moment: snapshot is a database snapshot, transaction one SNAPSHOT transaction, auto the first of them that the source allows; fuzzy is refused so far',
+          ),
+        rowsPerSecondMax: z
+          .int()
+          .min(1)
+          .optional()
+          .describe('rows that all readers together may read in a second; absent: as fast as it goes'),
+      })
+      .describe('the SQL Server that bills'),
+    target: z
+      .strictObject({
+        url: z
+          .string()
+          .min(1)
+          .describe('mysql://user:password@host:port/schema, by reference to the environment'),
+        threadsRunningMax: z
+          .int()
+          .min(1)
+          .optional()
+          .describe(
+            'no chunk is begun while more threads than these work (Threads_running); absent: never waits',
+          ),
+      })
+      .describe('the MySQL schema whose tables are published'),
     firstRun: z
       .enum(['source', 'live'])
       .describe('who is right where a first publish finds both sides different; there is no default'),
@@ -200,7 +211,8 @@ export const configSchema = z
           .default(DEFAULTS.roundsMax)
           .describe('rounds of replay, of up to 20 seconds each, without getting closer, until that is said'),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('how long a run replays edits'),
     guards: z
       .strictObject({
         deleteShareMax: share
@@ -217,7 +229,8 @@ export const configSchema = z
             'a run in which a column became NULL, zero or empty in a greater share of its rows stops and asks',
           ),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('shares of a table, from 0 to 1, above which a run asks first'),
     cutOver: z
       .strictObject({
         lockAttemptMsMax: z
@@ -226,7 +239,12 @@ export const configSchema = z
           .max(10_000)
           .default(DEFAULTS.lockAttemptMsMax)
           .describe('milliseconds after which a pending LOCK is taken back'),
-        attemptsMax: z.int().min(1).max(100_000).default(DEFAULTS.attemptsMax).describe('attempts to lock'),
+        attemptsMax: z
+          .int()
+          .min(1)
+          .max(100_000)
+          .default(DEFAULTS.attemptsMax)
+          .describe('attempts to lock; after the last one the run fails, live untouched'),
         heldMsMax: z
           .int()
           .min(1)
@@ -244,7 +262,8 @@ export const configSchema = z
             'age in milliseconds at which a transaction that keeps the cut-over from its lock is ended by KILL; never if it is left out',
           ),
       })
-      .prefault({}),
+      .prefault({})
+      .describe('the lock under which live is swapped'),
     backups: z
       .int()
       .min(1)
