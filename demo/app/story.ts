@@ -50,20 +50,17 @@ export interface DemoOptions {
  */
 export async function runDemo(options: DemoOptions): Promise<{ result: JsonResult; failures: number }> {
   const cleanup: { what: string; stop: () => Promise<void> }[] = [];
+  const left: LeftRunning = {};
   let whole = false;
   try {
-    const played = await play(options, cleanup);
+    const played = await play(options, cleanup, left);
     whole = true;
-    if (options.keep) {
-      options.say('everything is left running for a look (--keep); Ctrl-C ends it');
-      await untilAborted(options.signal);
-    }
+    if (options.keep) await keepRunning(options, left);
     return played;
   } catch (error) {
     if (!whole && options.keep && !options.signal.aborted) {
       options.say(`the demo failed: ${(error as Error).message}`);
-      options.say('everything is left running for a look (--keep); Ctrl-C ends it');
-      await untilAborted(options.signal);
+      await keepRunning(options, left);
     }
     throw error;
   } finally {
@@ -72,6 +69,32 @@ export async function runDemo(options: DemoOptions): Promise<{ result: JsonResul
     }
   }
 }
+
+/** What there is to try things on, as far as the demo came. */
+interface LeftRunning {
+  product?: Product;
+  /** the pipeline refuses runs, as after every rollback */
+  held?: boolean;
+}
+
+/** Says how to reach what was started, and waits until the demo is interrupted. */
+async function keepRunning({ say, signal }: DemoOptions, { product, held }: LeftRunning): Promise<void> {
+  say('everything is left running for a look (--keep); Ctrl-C ends it');
+  if (product) {
+    console.log('In another terminal:');
+    for (const [name, value] of Object.entries(product.environment))
+      console.log(`  export ${name}=${inQuotes(value)}`);
+    console.log(`  stageswap status --config ${inQuotes(product.configFile)}`);
+    if (held)
+      console.log(
+        `the pipeline is held: stageswap release --config ${inQuotes(product.configFile)} lets it run again`,
+      );
+  }
+  await untilAborted(signal);
+}
+
+/** A word as a shell reads it. */
+const inQuotes = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
 function untilAborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
@@ -88,6 +111,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
 async function play(
   options: DemoOptions,
   cleanup: { what: string; stop: () => Promise<void> }[],
+  left: LeftRunning,
 ): Promise<{ result: JsonResult; failures: number }> {
   const { say, signal, folder } = options;
   const onExit = (what: string, stop: () => Promise<void>) => cleanup.push({ what, stop });
@@ -120,6 +144,7 @@ async function play(
   const pipeline = engines.temporal.owned ? 'demo' : `demo-${randomBytes(4).toString('hex')}`;
   if (!engines.temporal.owned) onExit('the workflow', () => endWorkflow(client, pipeline));
   const product = new Product(folder, pipeline, environment);
+  left.product = product;
   onExit('stageswap', () => product.stop());
   const kill = () => product.killNow();
   process.once('exit', kill);
@@ -229,6 +254,7 @@ async function play(
     rowCounts,
   };
   const status = await product.command<{ held?: { reason?: string } | null }>('status');
+  left.held = Boolean(status.held);
   if (status.held) say(`the pipeline is held now: ${status.held.reason ?? 'until it is released'}`);
 
   console.log(
