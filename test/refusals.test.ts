@@ -602,6 +602,20 @@ describe('of the source and its mapping, a run refuses', () => {
     expect(warnings.map(({ what }) => what).join()).toContain('the column is masked');
   });
 
+  it('nothing for a fraction that is longer at the source, but warns by column which value would stop the run', () => {
+    const columns = [
+      sourceColumn('CustomerId', 'bigint'),
+      sourceColumn('Name', 'decimal', { precision: 19, scale: 4 }),
+    ];
+    const money = liveColumn('name', 'decimal', { columnType: 'decimal(12,2)', precision: 12, scale: 2 });
+    const live = [{ ...CUSTOMER, columns: [CUSTOMER.columns[0] as LiveColumnFacts, money] }, INVOICE];
+    const { refusals, warnings } = decided({ ...withSource({ columns }), live });
+    expect(refusals).toEqual([]);
+    const warned = warnings.find(({ where }) => where === 'customer.name');
+    expect(warned?.what).toContain('a value with more than 2 digits after the point will stop the run');
+    expect(warned?.cure).toContain('badRows: quarantine');
+  });
+
   it('says how a column is spelled that differs by case alone', () => {
     const columns = [
       CUSTOMER.columns[0] as LiveColumnFacts,

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BadValueError } from '../src/model/bad-value.js';
 import { canonicalJson } from '../src/model/canonical-json.js';
-import { conversionOf, keyRefusalOf, lossOf, refusalOf } from '../src/model/conversion.js';
+import { conversionOf, keyRefusalOf, lossOf, refusalOf, stopOf } from '../src/model/conversion.js';
 import { membersOf } from '../src/model/live-type.js';
 import { doubleText, rescale } from '../src/model/numbers.js';
 import { utcOf } from '../src/model/time-zone.js';
@@ -68,6 +68,32 @@ describe('refusals', () => {
     expect(keyRefusalOf(sourceColumn('float'), liveColumn('double'))?.what).toContain('double cannot');
     expect(keyRefusalOf(sourceColumn('nvarchar(10)'), liveColumn('text'))?.what).toContain('text cannot');
     expect(keyRefusalOf(sourceColumn('nvarchar(10)'), liveColumn('varchar(10)'))).toBeUndefined();
+  });
+});
+
+describe('what may stop a run is foreseen', () => {
+  it.each([
+    ['decimal(19,4)', 'decimal(12,2)', 'more than 2 digits after the point'],
+    ['money', 'decimal(19,1)', 'more than 1 digit after the point'],
+    ['smallmoney', 'int', 'a digit other than 0 after the point'],
+    ['datetime2(3)', 'datetime', 'a digit other than 0 after the second'],
+    ['datetime', 'timestamp(2)', 'more than 2 digits after the second'],
+    ['datetime2(7)', 'datetime(3)', 'more than 3 digits after the second'],
+    ['time(7)', 'time', 'a digit other than 0 after the second'],
+    ['datetime', 'date', 'a time of day'],
+  ])('%s into %s: %s', (source, live, told) => {
+    expect(stopOf(sourceColumn(source), liveColumn(live), 'UTC')).toContain(told);
+  });
+  it.each([
+    ['decimal(12,2)', 'decimal(12,2)'],
+    ['decimal(18,0)', 'bigint'],
+    ['money', 'decimal(19,4)'],
+    ['datetime', 'datetime(3)'],
+    ['datetime2(7)', 'datetime(6)'],
+    ['smalldatetime', 'timestamp'],
+    ['date', 'datetime'],
+  ])('%s into %s needs no warning', (source, live) => {
+    expect(stopOf(sourceColumn(source), liveColumn(live), 'UTC')).toBeUndefined();
   });
 });
 

@@ -45,6 +45,16 @@ export function lossOf(
   return 'text' in found ? found.loses : undefined;
 }
 
+/** Values that the source's type may have and live's column cannot hold, in words; undefined if a warning is not worth it. */
+export function stopOf(
+  source: SourceColumn,
+  live: LiveColumn,
+  timeZone?: string | undefined,
+): string | undefined {
+  const found = pair(source, live, timeZone);
+  return 'text' in found ? found.stops : undefined;
+}
+
 /** What is done to the values of a supported pair, in words; undefined if it is refused. */
 export function howOf(
   source: SourceColumn,

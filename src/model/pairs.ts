@@ -31,6 +31,8 @@ export interface Pair {
   how: string;
   /** what a value may lose, for preflight to warn of; undefined if nothing */
   loses?: string;
+  /** values that are ordinary at the source and bad here, for preflight to warn of; undefined if there are none of that kind */
+  stops?: string;
 }
 
 const native = (quoted: string) => quoted;
@@ -124,7 +126,7 @@ export function pair(source: SourceColumn, live: LiveColumn, timeZone: string | 
           read: native,
           text: timeToText(live, source.scale),
           how: digits(source.scale, live),
-          ...cutting(source, source.scale),
+          ...ofSeconds(source, source.scale, live),
         };
       break;
     case 'binary':
@@ -186,7 +188,12 @@ function decimalPair(
   const print = (value: NonNullable<unknown>) =>
     typeof value === 'number' ? value.toFixed(scale) : String(value);
   if (live.type === 'decimal')
-    return { read, text: decimalToText(live, print), how: 'exact; digits are counted, never rounded' };
+    return {
+      read,
+      text: decimalToText(live, print),
+      how: 'exact; digits are counted, never rounded',
+      ...fraction(scale, live.scale ?? 0),
+    };
   if (isInteger(live)) {
     const greatest = 10n ** BigInt(precision - scale) - 1n;
     const whole = integerToText(live, { min: -greatest, max: greatest });
@@ -194,6 +201,7 @@ function decimalPair(
       read,
       text: (value) => whole(rescale(print(value), 0)),
       how: 'exact; a fraction is a bad value, the range is checked',
+      ...fraction(scale, 0),
     };
   }
   if (isString(live))
@@ -280,9 +288,22 @@ function identifierPair(live: LiveColumn): Pair | Refusal {
   };
 }
 
-/** A seventh digit after the second is cut, since MySQL holds six: said aloud, and the same in every run. */
-const cutting = (source: SourceColumn, scale: number) =>
-  scale === 7 ? { loses: `MySQL keeps six digits of a second: the seventh of ${source.type}(7) is cut` } : {};
+/** What a fraction that is longer at the source than in live means for a value. */
+const fraction = (scale: number, kept: number) =>
+  scale <= kept ? {} : { stops: `a value with ${beyondDigits(kept)} after the point` };
+const beyondDigits = (kept: number) =>
+  kept === 0 ? 'a digit other than 0' : `more than ${kept} ${kept === 1 ? 'digit' : 'digits'}`;
+
+/** A seventh digit after the second is cut, since MySQL holds six: said aloud, and the same in every run. Others stop a run. */
+function ofSeconds(source: SourceColumn, scale: number, live: LiveColumn): Pick<Pair, 'loses' | 'stops'> {
+  const kept = live.fractionDigits ?? 0;
+  return {
+    ...(scale === 7
+      ? { loses: `MySQL keeps six digits of a second: the seventh of ${source.type}(7) is cut` }
+      : {}),
+    ...(Math.min(scale, 6) > kept ? { stops: `a value with ${beyondDigits(kept)} after the second` } : {}),
+  };
+}
 
 function momentPair(
   source: SourceColumn,
@@ -296,10 +317,15 @@ function momentPair(
       read: native,
       text: momentToText(live, scale),
       how: `${isMoment ? 'in UTC, the offset is dropped; ' : ''}${DATES}${beyond(scale, live)}`,
-      ...cutting(source, scale),
+      ...ofSeconds(source, scale, live),
     };
   if (live.type === 'date' && !isMoment)
-    return { read: native, text: midnightToText, how: 'a time of day is a bad value' };
+    return {
+      read: native,
+      text: midnightToText,
+      how: 'a time of day is a bad value',
+      stops: 'a time of day other than midnight',
+    };
   if (live.type === 'timestamp') {
     if (!isMoment && timeZone === undefined)
       return {
@@ -310,7 +336,7 @@ function momentPair(
       read: native,
       text: timestampToText(live, scale, isMoment ? null : (timeZone ?? null)),
       how: `${isMoment ? 'in UTC' : 'from timeZone to UTC; a time that the zone skips or has twice is a bad value'}; 1970 to 2038${beyond(scale, live)}`,
-      ...cutting(source, scale),
+      ...ofSeconds(source, scale, live),
     };
   }
   return unlike(source, live);

@@ -1,5 +1,5 @@
 import type { TableConfig } from '../config/load.js';
-import { keyRefusalOf, lossOf, refusalOf } from '../model/conversion.js';
+import { keyRefusalOf, lossOf, refusalOf, stopOf } from '../model/conversion.js';
 import type { LiveTable } from '../mysql/schema.js';
 import type { SourceTable } from '../sql-server/schema.js';
 import type { Report } from './finding.js';
@@ -51,6 +51,13 @@ export function decideColumns(
       );
     const loss = lossOf(from, to, timeZone);
     if (loss !== undefined) warn(where, loss, 'nothing to do, if that is enough');
+    const stop = stopOf(from, to, timeZone);
+    if (stop !== undefined)
+      warn(
+        where,
+        `${from.type} goes into ${to.columnType}: ${stop} will stop the run`,
+        "nothing to do, if there is none; else give live's column the digits, or set such rows aside: badRows: quarantine",
+      );
   }
   for (const column of live.columns) {
     if (column.autoIncrement && !Object.hasOwn(table.columns, column.name))
