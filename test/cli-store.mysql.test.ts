@@ -85,3 +85,11 @@ test('history lists runs newest first, with their reports', async () => {
   expect(stdout).not.toContain('r-1');
   expect((await stageswap('history', '--limit', '0')).exitCode).toBe(2);
 });
+
+test('a column that no table of the pipeline has is refused, as such a table is', async () => {
+  for (const what of ['column', 'table']) {
+    const { stderr, exitCode } = await stageswap('conflicts', `--${what}`, 'nosuch', '--settle', 'source');
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(`the pipeline has no ${what} nosuch`);
+  }
+});

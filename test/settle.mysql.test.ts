@@ -357,6 +357,15 @@ describe('a conflict of a row', () => {
     expect(await states()).toEqual(['2 deletedInLive settled', '2 deletedInLive settled']);
   });
 
+  it('deletedInLive: is not settled by naming one of its columns', async () => {
+    await edit('DELETE FROM customer WHERE customer_id = 1');
+    await edit("UPDATE customer SET email = 'b@client' WHERE customer_id = 2");
+    await hand.publish(source(billing({ 1: { 1: 'a@billing' }, 2: { 1: 'b@billing' } })));
+    const found = await readConflicts(hand.session, 'hand', { column: 'email' }, 10);
+    expect(found.conflicts.map(({ kind, key }) => [kind, key])).toEqual([['field', { customer_id: '2' }]]);
+    expect(await settleAs('source', { column: 'email' })).toBe(1);
+  });
+
   it('deletedInLive: a child comes back only when its parent is in live', async () => {
     await hand.publish(source(BASE, [[10, 1, 'memo']]));
     await edit('DELETE FROM invoice');

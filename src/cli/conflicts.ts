@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import { type Command, Option } from 'commander';
 
 import { parseMysqlAddress } from '../config/address.js';
-import { loadConfig } from '../config/load.js';
+import { loadConfig, type TableConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import type { Side } from '../model/spec.js';
 import { withSession } from '../mysql/connection.js';
@@ -16,7 +16,7 @@ import { CommandError } from './failure.js';
 import { positiveInteger } from './history.js';
 import { print, printJson } from './output.js';
 import { count } from './report-text.js';
-import { rowKey, tableNamed } from './row-key.js';
+import { columnNamed, rowKey, tableNamed } from './row-key.js';
 import { keyText, valuesText } from './values-text.js';
 
 const HELP = `
@@ -61,7 +61,10 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
     .addOption(configOption())
     .option('--table <name>', 'of this live table')
     .option('--key <key>', 'of this row; needs --table')
-    .option('--column <name>', 'about this column')
+    .option(
+      '--column <name>',
+      'field conflicts of this column; whole rows are named by --kind, --key or number',
+    )
     .option(
       '--kind <kind>',
       'of this kind: field, sameKey, deletedInLive, deletedAtSource, parent, orphan, unique, badValue',
@@ -80,7 +83,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
     .addHelpText('after', HELP)
     .action(async (ids: string[], options: Options) => {
       const { pipeline, target, tables } = loadConfig(options.config);
-      const filter = filterOf(ids, options, (name) => tableNamed(tables, name));
+      const filter = filterOf(ids, options, tables);
       await withSession(parseMysqlAddress(target.url), async (session) => {
         const found = await readConflicts(session, pipeline, filter, options.limit);
         if (options.settle === undefined && !options.withdraw) {
@@ -126,11 +129,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
     });
 }
 
-function filterOf(
-  ids: string[],
-  options: Options,
-  named: (name: string) => Parameters<typeof rowKey>[0],
-): ConflictFilter {
+function filterOf(ids: string[], options: Options, tables: TableConfig[]): ConflictFilter {
   const { table, key, column, kind, where, all } = options;
   const wrong = ids.find((text) => !/^\d+$/.test(text));
   if (wrong !== undefined)
@@ -140,14 +139,17 @@ function filterOf(
   const filter: ConflictFilter = { all };
   if (ids.length > 0) filter.ids = ids;
   if (table !== undefined) {
-    const known = named(table);
+    const known = tableNamed(tables, table);
     filter.table = table;
     if (key !== undefined) {
       const values = rowKey(known, key);
       filter.key = Object.fromEntries(known.key.map((name, index) => [name, values[index] ?? '']));
     }
   }
-  if (column !== undefined) filter.column = column;
+  if (column !== undefined) {
+    columnNamed(tables, table, column);
+    filter.column = column;
+  }
   if (kind !== undefined) filter.kind = kind;
   if (where !== undefined) filter.where = where;
   return filter;

@@ -34,3 +34,15 @@ export function tableNamed(tables: TableConfig[], name: string): TableConfig {
     `it has ${tables.map(({ live }) => live).join(', ')}: name one of them as live calls it`,
   );
 }
+
+/** Whether the table, or one of all, maps such a column of live. @throws {CommandError} exit 2: none does */
+export function columnNamed(all: TableConfig[], table: string | undefined, name: string): void {
+  const tables = table === undefined ? all : [tableNamed(all, table)];
+  if (tables.some(({ key, columns }) => key.includes(name) || Object.hasOwn(columns, name))) return;
+  const known = tables.map(({ live, columns }) => `${live} has ${Object.keys(columns).join(', ')}`);
+  throw new CommandError(
+    EXIT.usage,
+    table === undefined ? `the pipeline has no column ${name}` : `${table} has no column ${name}`,
+    `${known.join('; ')}: name one of them as live calls it`,
+  );
+}

@@ -5,6 +5,9 @@ import type { Side, TableSpec } from './spec.js';
 /** Conflicts that the merge of single rows finds. */
 export const MERGE_KINDS: readonly string[] = ['field', 'sameKey', 'deletedInLive', 'deletedAtSource'];
 
+/** Conflicts of single columns; all others are of whole rows, whatever columns they list. */
+export const COLUMN_KINDS: readonly string[] = ['field'];
+
 /** Conflicts that an operator can settle. */
 export const SETTLEABLE: readonly string[] = [...MERGE_KINDS, 'parent', 'unique'];
 

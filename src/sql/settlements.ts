@@ -1,5 +1,5 @@
 import { control, physicalTable } from '../model/names.js';
-import { SETTLEABLE } from '../model/settlement.js';
+import { COLUMN_KINDS, SETTLEABLE } from '../model/settlement.js';
 import {
   type MergeUnit,
   mappedNames,
@@ -20,6 +20,7 @@ export interface ConflictFilter {
   table?: string;
   /** the key's values by column, as text */
   key?: Record<string, string>;
+  /** of conflicts about single columns; never of a whole row's */
   column?: string;
   kind?: string;
   /** of the run that found it */
@@ -52,7 +53,11 @@ function filtered(filter: ConflictFilter): Fragment {
           sql`JSON_UNQUOTE(JSON_EXTRACT(${id('key')}, ${`$.${JSON.stringify(name)}`})) = ${value}`,
       ),
     );
-  if (column !== undefined) parts.push(sql`JSON_CONTAINS(columns, CAST(${JSON.stringify(column)} AS JSON))`);
+  // a whole row's conflict lists all its columns: who names one of them has not named the row
+  if (column !== undefined)
+    parts.push(
+      sql`kind IN (${join(COLUMN_KINDS.map((one) => sql`${one}`))}) AND JSON_CONTAINS(columns, CAST(${JSON.stringify(column)} AS JSON))`,
+    );
   if (kind !== undefined) parts.push(sql`kind = ${kind}`);
   if (generation !== undefined) parts.push(sql`run = ${generation}`);
   if (where !== undefined) parts.push(sql`(${raw(where)}\n)`);
