@@ -6,8 +6,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CommandError, describeFailure, failureText } from '../src/cli/failure.js';
 import { lineView, screen } from '../src/cli/progress-view.js';
 import { duration, reportText } from '../src/cli/report-text.js';
+import { rowKey } from '../src/cli/row-key.js';
 import { cron, timeZone } from '../src/cli/schedule.js';
+import { keyText } from '../src/cli/values-text.js';
 import { AddressError } from '../src/config/address.js';
+import type { TableConfig } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
 import type { Progress } from '../src/model/messages.js';
 import { EXIT, exitCodeOf, exitCodeOfFailure, type Report } from '../src/model/report.js';
@@ -243,3 +246,19 @@ tables: [{ source: dbo.T, live: t, key: [id], columns: { id: Id } }]
     expect(stderr).toContain('NO_SUCH_URL is not set');
   });
 }, 60_000);
+
+describe('a key of several columns', () => {
+  const table = { live: 'stock', key: ['warehouse', 'sku'] } as TableConfig;
+  test('is printed in the order in which commands take it, whatever order MySQL keeps', () => {
+    const printed = keyText({ sku: '1', warehouse: 'BER "x"' }, table.key);
+    expect(printed).toBe('["BER \\"x\\"","1"]');
+    expect(rowKey(table, printed)).toEqual(['BER "x"', '1']);
+    expect(keyText({ sku: '17' }, ['sku'])).toBe('17');
+    expect(keyText({ b: '1', aa: '2' }, undefined)).toBe('["1","2"]');
+  });
+  test('may hold whole numbers, but none that would not stay as written', () => {
+    expect(rowKey(table, '["e.1", -12]')).toEqual(['e.1', '-12']);
+    for (const text of ['["a",9007199254740993]', '["a",1.0]', '["a",1e3]', '["a",null]', '["a"]', 'a,1'])
+      expect(() => rowKey(table, text), text).toThrow(CommandError);
+  });
+});

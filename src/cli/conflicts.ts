@@ -16,7 +16,7 @@ import { CommandError } from './failure.js';
 import { positiveInteger } from './history.js';
 import { print, printJson } from './output.js';
 import { count } from './report-text.js';
-import { columnNamed, rowKey, tableNamed } from './row-key.js';
+import { columnNamed, keyOf, rowKey, tableNamed } from './row-key.js';
 import { keyText, valuesText } from './values-text.js';
 
 const HELP = `
@@ -89,7 +89,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
         if (options.settle === undefined && !options.withdraw) {
           const pending = await countPending(session, pipeline);
           if (options.json) printJson({ pipeline, ...found, settlementsPending: pending });
-          else print(listText(pipeline, found, pending));
+          else print(listText(pipeline, tables, found, pending));
           return;
         }
         if (found.count === 0)
@@ -157,17 +157,19 @@ function filterOf(ids: string[], options: Options, tables: TableConfig[]): Confl
 
 function listText(
   pipeline: string,
+  tables: TableConfig[],
   found: { count: number; conflicts: Conflict[] },
   pending: number,
 ): string {
-  const lines = found.count === 0 ? [`${pipeline} has no such conflict`] : [conflictsTable(found.conflicts)];
+  const lines =
+    found.count === 0 ? [`${pipeline} has no such conflict`] : [conflictsTable(found.conflicts, tables)];
   if (found.count > found.conflicts.length)
     lines.push(`${count(found.count - found.conflicts.length)} more: narrow it down, or raise --limit`);
   if (pending > 0) lines.push(`${count(pending)} settlements wait for a run`);
   return lines.join('\n');
 }
 
-function conflictsTable(conflicts: Conflict[]): string {
+function conflictsTable(conflicts: Conflict[], tables: TableConfig[]): string {
   const table = new Table({
     head: ['#', 'table', 'key', 'kind', 'columns', 'base', 'source', 'live', 'state'],
     style: { head: [], border: [], compact: true },
@@ -178,7 +180,7 @@ function conflictsTable(conflicts: Conflict[]): string {
     table.push([
       id,
       conflict.table,
-      keyText(conflict.key),
+      keyText(conflict.key, keyOf(tables, conflict.table)),
       kind,
       kind === 'field' ? columns.join('\n') : '(row)',
       valuesText(conflict.base, shown),

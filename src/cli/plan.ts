@@ -2,7 +2,7 @@ import Table from 'cli-table3';
 import type { Command } from 'commander';
 
 import { parseMysqlAddress } from '../config/address.js';
-import { type Config, loadConfig } from '../config/load.js';
+import { type Config, loadConfig, type TableConfig } from '../config/load.js';
 import { type PlanInput, WORKFLOWS } from '../model/messages.js';
 import type { Plan, PlannedTable } from '../model/plan.js';
 import { EXIT, type ExitCode, type Report } from '../model/report.js';
@@ -14,6 +14,7 @@ import { positiveInteger } from './history.js';
 import { print, printJson } from './output.js';
 import { readPlan } from './pipeline-store.js';
 import { count, reportText } from './report-text.js';
+import { keyOf } from './row-key.js';
 import { startAndFollow } from './run.js';
 import { keyText, valuesText } from './values-text.js';
 
@@ -44,7 +45,7 @@ export function addPlan(program: Command, end: (code: ExitCode) => void): void {
       const show = async (report: Report): Promise<ExitCode> => {
         const plan = await planOf(config, report.runId);
         if (options.json) printJson({ ...report, plan });
-        else print(planText(report, plan));
+        else print(planText(report, plan, config.tables));
         return plan.stops.length > 0 ? EXIT.waiting : EXIT.done;
       };
       end(
@@ -66,19 +67,21 @@ async function planOf(config: Config, runId: string): Promise<Plan> {
   throw new CommandError(EXIT.failed, `plan ${runId} is not in MySQL`, 'make it again');
 }
 
-function planText(report: Report, plan: Plan): string {
+function planText(report: Report, plan: Plan, tables: TableConfig[]): string {
   const parts = [reportText(report)];
   for (const table of plan.tables) {
     parts.push(colours.bold(table.table), verdictsText(table));
     const keys = (what: string, listed: PlannedTable['insert'], all: number) => {
       if (listed.length === 0) return;
       const more = all > listed.length ? `, and ${count(all - listed.length)} more` : '';
-      parts.push(`${what}: ${listed.map(keyText).join(' · ')}${more}`);
+      parts.push(
+        `${what}: ${listed.map((key) => keyText(key, keyOf(tables, table.table))).join(' · ')}${more}`,
+      );
     };
     keys('to insert', table.insert, table.inserted);
     keys('to delete', table.delete, table.deleted);
   }
-  if (plan.conflicts.length > 0) parts.push('conflicts:', conflictsText(plan));
+  if (plan.conflicts.length > 0) parts.push('conflicts:', conflictsText(plan, tables));
   for (const stop of plan.stops) parts.push(colours.yellow(`a run would stop: ${stop}`));
   return parts.join('\n');
 }
@@ -94,7 +97,7 @@ function verdictsText(planned: PlannedTable): string {
   return table.toString();
 }
 
-function conflictsText(plan: Plan): string {
+function conflictsText(plan: Plan, tables: TableConfig[]): string {
   const table = new Table({
     head: ['table', 'key', 'kind', 'columns', 'base', 'source', 'live'],
     style: { head: [], border: [], compact: true },
@@ -103,7 +106,7 @@ function conflictsText(plan: Plan): string {
     const shown = kind === 'field' ? columns : undefined;
     const names = kind === 'field' ? columns.join('\n') : '(row)';
     table.push([
-      ...[conflict.table, keyText(key), kind, names],
+      ...[conflict.table, keyText(key, keyOf(tables, conflict.table)), kind, names],
       ...[base, source, live].map((values) => valuesText(values, shown)),
     ]);
   }

@@ -14,14 +14,22 @@ export function rowKey(table: TableConfig, text: string): string[] {
   );
 }
 
-/** Texts only: a JSON number would lose digits. */
+/** Texts and whole numbers; any other number would not be the text that was written, or lose digits. */
 function parsed(text: string): unknown {
+  const besideTexts = text.replace(/"(\\.|[^"\\])*"/g, '');
+  if (/[.eE]/.test(besideTexts)) return undefined;
   try {
     const value: unknown = JSON.parse(text);
-    return Array.isArray(value) && value.every((part) => typeof part === 'string') ? value : undefined;
+    const exact = (part: unknown) => typeof part === 'string' || Number.isSafeInteger(part);
+    return Array.isArray(value) && value.every(exact) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** The key of a table of the configuration; undefined: it is no longer in it. */
+export function keyOf(tables: TableConfig[], live: string): string[] | undefined {
+  return tables.find((candidate) => candidate.live === live)?.key;
 }
 
 /** The table of the configuration that is called so in live. @throws {CommandError} exit 2: there is none */

@@ -16,9 +16,18 @@ export function short(value: string | null): string {
   return text.length > CHARACTERS_MAX ? `${text.slice(0, CHARACTERS_MAX)}…` : text;
 }
 
-/** A key for people: its value alone where it has one column. */
-export function keyText(key: Values): string {
-  return Object.values(key ?? {})
-    .map(short)
-    .join(', ');
+/**
+ * A key as commands take it: the value alone where it has one column, else a JSON array. MySQL keeps JSON's members in an
+ * order of its own, so the order comes from the table.
+ *
+ * @param columns the table's key, in order; undefined, or another key than it was then: as MySQL has it
+ */
+export function keyText(key: Values, columns: string[] | undefined): string {
+  const held = key ?? {};
+  const known = Object.keys(held);
+  const same = columns?.length === known.length && columns.every((name) => known.includes(name));
+  const values = (same ? columns : known).map((name) => held[name] ?? null);
+  const [first = null] = values;
+  if (values.length > 1) return JSON.stringify(values);
+  return first === null || /\p{Cc}/u.test(first) ? short(first) : first;
 }

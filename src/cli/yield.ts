@@ -80,7 +80,7 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
               `no such row of ${table} differs from what billing last said in ${unit.columns.join(', ')}`,
               '`stageswap explain` shows a row',
             );
-          if (!options.json) print(editsText(unit, found));
+          if (!options.json) print(editsText(unit, tableSpec.key, found));
           if ('where' in rows)
             await confirm(`give ${count(found.count)} edits of ${table} back to billing`, options);
           const yielded = await yieldTo(session, spec, tableSpec, unit, rows, userInfo().username);
@@ -174,14 +174,14 @@ function unitOf(units: MergeUnit[], table: string, column: string): MergeUnit {
   );
 }
 
-function editsText(unit: MergeUnit, found: { count: number; edits: Edit[] }): string {
+function editsText(unit: MergeUnit, keyColumns: string[], found: { count: number; edits: Edit[] }): string {
   const table = new Table({
     head: ['key', 'columns', 'billing', 'live'],
     style: { head: [], border: [], compact: true },
   });
   for (const { key, source, live } of found.edits)
     table.push([
-      keyText(key),
+      keyText(key, keyColumns),
       unit.columns.join('\n'),
       valuesText(source, unit.columns),
       valuesText(live, unit.columns),
