@@ -7,7 +7,14 @@ import { loadConfig, type TableConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import type { Side } from '../model/spec.js';
 import { withSession } from '../mysql/connection.js';
-import { type Conflict, countPending, notSettleable, readConflicts, settle } from '../mysql/settlements.js';
+import {
+  type Conflict,
+  countPending,
+  notSettleable,
+  readConflicts,
+  refuseUnfitKey,
+  settle,
+} from '../mysql/settlements.js';
 import { CONFLICT_COLUMNS, type ConflictFilter } from '../sql/settlements.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
@@ -85,6 +92,8 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
       const { pipeline, target, tables } = loadConfig(options.config);
       const filter = filterOf(ids, options, tables);
       await withSession(parseMysqlAddress(target.url), async (session) => {
+        if (filter.table !== undefined && filter.key !== undefined)
+          await refuseUnfitKey(session, pipeline, filter.table, Object.values(filter.key));
         const found = await readConflicts(session, pipeline, filter, options.limit);
         if (options.settle === undefined && !options.withdraw) {
           const pending = await countPending(session, pipeline);

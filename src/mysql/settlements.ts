@@ -19,6 +19,7 @@ import {
 } from '../sql/settlements.js';
 import { type Fragment, id, sql } from '../sql/text.js';
 import { errorNumber, type Row, type Session } from './connection.js';
+import { publishedSpec } from './published.js';
 
 /** Values by column, as MySQL prints them; null: the side has no such row. */
 export type Values = Record<string, string | null> | null;
@@ -49,6 +50,18 @@ const NO_SUCH_TABLE = 1146;
 const BAD_CONDITION = new Set([
   1054, 1064, 1111, 1139, 1146, 1241, 1242, 1267, 1305, 1525, 1582, 1630, 3141, 3143, 3685,
 ]);
+
+/** Refuses a key that no row of the table can have, as far as a publish has told the types. @param key in key order */
+export async function refuseUnfitKey(
+  session: Session,
+  pipeline: string,
+  live: string,
+  key: string[],
+): Promise<void> {
+  const spec = await publishedSpec(session, pipeline);
+  const table = spec?.tables.find((candidate) => candidate.live === live);
+  if (table) refuseBadKey(table, key);
+}
 
 /** The conflicts that fit, newest run first. */
 export async function readConflicts(
