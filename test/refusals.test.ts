@@ -434,6 +434,46 @@ describe('of a live table, a run refuses', () => {
     });
   });
 
+  describe('a unique index over what is not mapped', () => {
+    const over = (columns: LiveColumnFacts[], more: Partial<LiveTable['uniqueIndexes'][0]> = {}) =>
+      decided(
+        withCustomer({
+          columns: [...CUSTOMER.columns, ...columns],
+          uniqueIndexes: [{ name: 'by_own', columns: columns.map(({ name }) => name), ...more }],
+        }),
+      );
+    const token = (more: Partial<LiveColumnFacts>) => liveColumn('token', 'varchar', more);
+    it('whose columns have one default each is refused, by name, with a cure', () => {
+      const decision = over([token({ default: '' }), liveColumn('kind', 'int', { default: '1' })]);
+      expect(onlyRefusal(decision)).toBe(
+        'customer: unique index by_own is over what is not mapped (token, kind): all new rows would have one value there, the defaults "", "1", and none would come',
+      );
+      expect(decision.refusals[0]?.cure).toContain('map token, kind, or let it be NULL by default');
+    });
+    it('is refused with a moment as default, which the rows of a chunk share', () => {
+      const now = { default: 'CURRENT_TIMESTAMP', extra: 'DEFAULT_GENERATED' };
+      expect(onlyRefusal(over([token(now)]))).toContain('by_own');
+    });
+    it.each<[string, LiveColumnFacts[]]>([
+      ['NULL by default', [token({ nullable: true })]],
+      ['made anew in each row', [token({ default: 'uuid()', extra: 'DEFAULT_GENERATED' })]],
+      ['beside one that is NULL', [token({ default: '' }), liveColumn('at', 'int', { nullable: true })]],
+      ['generated', [token({ generated: true, default: null })]],
+    ])('is fine where a column is %s', (_, columns) => {
+      expect(over(columns).refusals).toEqual([]);
+    });
+    it('is fine beside a column that is mapped', () => {
+      const columns = [token({ default: '' })];
+      expect(over(columns, { columns: ['name', 'token'] }).refusals).toEqual([]);
+    });
+    it('and over an expression is warned of, since that may be NULL', () => {
+      const parts = [{ expression: "nullif(`token`,_utf8mb4'')" }];
+      const decision = over([token({ default: '' })], { columns: [null], parts });
+      expect(decision.refusals).toEqual([]);
+      expect(decision.warnings.map(({ what }) => what).join()).toContain('by_own is over what is not mapped');
+    });
+  });
+
   it('a generated column in the key', () => {
     const columns = [liveColumn('customer_id', 'bigint', { generated: true }), liveColumn('name', 'varchar')];
     expect(decided(withCustomer({ columns })).refusals.map(({ what }) => what)).toContain(

@@ -11,6 +11,7 @@ import { decideMapping } from './mapping.js';
 import { type Needs, needsOf } from './needs.js';
 import { decideServer, mayDefine, unsuitableServer } from './server.js';
 import { sourceOf } from './source-names.js';
+import { decideUnique } from './unique.js';
 
 export interface Decision {
   refusals: Finding[];
@@ -41,6 +42,7 @@ export function decide(config: Config, facts: Facts): Decision {
     if (!live) refuse(table.live, `${facts.schema} has no such table`, 'create it, or correct tables[].live');
     else {
       decideLive(table, live, { lives, schema: facts.schema, mayDefineFor }, refuse, warn);
+      decideUnique(table, live, refuse, warn);
       decideLocalKeys(table, live, facts.localKeys?.[table.live] ?? {}, refuse, warn);
     }
     if (source) decideSource(table, source, facts, refuse, warn);
