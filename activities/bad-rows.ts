@@ -1,8 +1,9 @@
 import { StageswapError } from '../src/model/failures.js';
-import type { TableSpec } from '../src/model/spec.js';
+import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { COLLISION_CURE, KeysCollide, RowRefused, type RowStream, rowCrc } from '../src/mysql/load.js';
-import { collidingKeys } from '../src/sql/collisions.js';
+import { collidingAside, collidingKeys, keyAside } from '../src/sql/collisions.js';
+import { setAside } from '../src/sql/group.js';
 import { BadRow, type KeyText, keyName, keyText, sourceKey } from '../src/sql-server/keys.js';
 import { BadRows, type Reader, readRange } from '../src/sql-server/read.js';
 
@@ -56,8 +57,12 @@ async function collision(session: Session, chunk: FailedChunk): Promise<Stageswa
   const found = await session.rows<Record<string, string>>(
     collidingKeys(table, chunk.into, keys, COLLISIONS_SHOWN),
   );
-  if (found.length === 0) return undefined;
-  const pairs = found.map((row) => {
+  return found.length === 0 ? undefined : keysAreOne(table, found);
+}
+
+/** @param pairs rows of a0, a1 … and b0, b1 …: the two keys as canonical text */
+function keysAreOne(table: TableSpec, pairs: Record<string, string | null>[]): StageswapError {
+  const named = pairs.map((row) => {
     const side = (prefix: string) =>
       keyName(
         table,
@@ -67,8 +72,39 @@ async function collision(session: Session, chunk: FailedChunk): Promise<Stageswa
   });
   return new StageswapError(
     'BadValue',
-    `${table.source.schema}.${table.source.table}: keys that are one key in MySQL: ${pairs.join('; ')}. ${COLLISION_CURE}`,
+    `${table.source.schema}.${table.source.table}: keys that are one key in MySQL: ${named.join('; ')}. ${COLLISION_CURE}`,
   );
+}
+
+/**
+ * Sets the bad rows of a chunk aside.
+ *
+ * @throws {StageswapError} BadValue: MySQL takes the key of one for that of another bad row
+ */
+export async function setRowsAside(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  rows: Quarantine['rows'],
+): Promise<void> {
+  for (const row of rows) {
+    if ((await session.run(setAside(spec, table, row))) > 0) continue;
+    const [other] = await session.rows<Record<string, string>>(keyAside(spec, table, row.key));
+    const mine = Object.fromEntries(row.key.map((text, index) => [`b${index}`, text]));
+    throw keysAreOne(table, [{ ...other, ...mine }]);
+  }
+}
+
+/**
+ * When all chunks are there: MySQL may take the key of a row that was set aside for that of one that was not, whose row
+ * would then be set aside with it.
+ *
+ * @throws {StageswapError} BadValue
+ */
+export async function refuseKeysOfAside(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  if (spec.badRows === 'stop') return;
+  const found = await session.rows<Record<string, string>>(collidingAside(spec, table, COLLISIONS_SHOWN));
+  if (found.length > 0) throw keysAreOne(table, found);
 }
 
 async function readAgain(chunk: FailedChunk, see: (fields: (string | null)[]) => void): Promise<void> {

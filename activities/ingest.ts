@@ -13,7 +13,6 @@ import type { Pace } from '../src/model/pace.js';
 import { type Moment, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
-import { setAside } from '../src/sql/group.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing, quoted, withSource } from '../src/sql-server/connection.js';
 import { quotedTable } from '../src/sql-server/keys.js';
@@ -24,7 +23,7 @@ import {
   dropDatabaseSnapshot,
 } from '../src/sql-server/moment.js';
 import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
-import { Quarantine, tooMany, withKeys } from './bad-rows.js';
+import { Quarantine, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
 import { type ChunkRow, pendingChunks, planChunks } from './chunks.js';
 import {
   activity,
@@ -165,8 +164,10 @@ export function ingestActivities(dependencies: Dependencies) {
                   cost = sumOfCosts(cost, await loadChunk(session, pool, spec, table, chunk, pace));
                 }
                 const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
-                if (chunksDone === chunks)
+                if (chunksDone === chunks) {
+                  await refuseKeysOfAside(session, spec, table);
                   await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
+                }
               },
               { database: snapshotOf(spec) },
             );
@@ -210,6 +211,7 @@ export function ingestActivities(dependencies: Dependencies) {
                       );
                     }
                     const done = await ingestProgress(session, spec, table.live);
+                    await refuseKeysOfAside(session, spec, table);
                     await proveWhole(transaction, table, done.rows + (await badRowsOf(session, spec, table)));
                     progress[table.live] = { ...done, cost };
                   }
@@ -336,7 +338,7 @@ async function loadChunkOnce(
   rows.end();
   await loading;
   cost.target.loadMs += performance.now() - startedAt;
-  for (const row of aside?.rows ?? []) await session.run(setAside(spec, table, row));
+  if (aside) await setRowsAside(session, spec, table, aside.rows);
   await refuseTooMany(session, spec, table);
   await session.run(
     sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${rows.sent.rows}, checksum_sum = ${rows.sent.checksumSum.toString()}, checksum_xor = ${rows.sent.checksumXor} WHERE ${of}`,

@@ -1,5 +1,6 @@
-import type { TableSpec } from '../model/spec.js';
-import { asText, keyColumns, typedKey } from './columns.js';
+import { physicalTable } from '../model/names.js';
+import type { RunSpec, TableSpec } from '../model/spec.js';
+import { asText, keyColumns, keyValue, typedKey } from './columns.js';
 import { col, type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -36,4 +37,26 @@ UNION ALL
 (SELECT ${list((column, index) => sql`${asText(column, col('i', column.name))} AS ${name('a', index)}`)}, ${list((_, index) => sql`${c('t', index)} AS ${name('b', index)}`)}
  FROM c JOIN ${id(into)} AS i ON ${list((column, index) => sql`${col('i', column.name)} = ${c('k', index)}`, ' AND ')}
  LIMIT ${limit})`;
+}
+
+const texts = (table: TableSpec, alias: string, prefix: string) =>
+  join(
+    keyColumns(table).map(
+      (column, index) => sql`${asText(column, col(alias, column.name))} AS ${id(`${prefix}${index}`)}`,
+    ),
+  );
+
+/** Rows that were set aside, and rows beside them in baseNext that MySQL takes for the same: as `collidingKeys`, in pairs. */
+export function collidingAside(spec: RunSpec, table: TableSpec, pairsMax: number): Fragment {
+  const name = (kind: 'heldBack' | 'baseNext') => id(physicalTable(spec.generation, kind, table.live));
+  const same = keyColumns(table).map((column) => sql`${col('i', column.name)} = ${col('h', column.name)}`);
+  return sql`SELECT ${texts(table, 'i', 'a')}, ${texts(table, 'h', 'b')} FROM ${name('heldBack')} AS h JOIN ${name('baseNext')} AS i ON ${join(same, ' AND ')} WHERE h._ss_reason = 'bad' LIMIT ${raw(String(pairsMax))}`;
+}
+
+/** The key under which a row is set aside that MySQL takes for one of this key: a0, a1 … as canonical text. */
+export function keyAside(spec: RunSpec, table: TableSpec, key: (string | null)[]): Fragment {
+  const same = keyColumns(table).map(
+    (column, index) => sql`${col('h', column.name)} = ${keyValue(column, key[index] ?? '')}`,
+  );
+  return sql`SELECT ${texts(table, 'h', 'a')} FROM ${id(physicalTable(spec.generation, 'heldBack', table.live))} AS h WHERE ${join(same, ' AND ')}`;
 }
