@@ -116,10 +116,12 @@ interface Found extends FoundSettlement {
   applied: boolean;
 }
 
+/** Oldest first. */
 async function settlementsFound(session: Session, spec: RunSpec, table: TableSpec): Promise<Found[]> {
   const rows = await session.rows<Record<string, string>>(settlementsOfKeys(spec, table));
   const flag = (value: string | undefined) => Number(value) === 1;
-  return rows.map((row) => ({
+  const oldestFirst = rows.sort((left, right) => Number(BigInt(left.id ?? 0) - BigInt(right.id ?? 0)));
+  return oldestFirst.map((row) => ({
     id: row.id ?? '',
     keyHash: row.key_hash ?? '',
     kind: row.kind ?? '',

@@ -146,7 +146,7 @@ describe('a conflict of a field', () => {
       },
     ]);
     expect(await settleAs('source', { column: 'city' })).toBe(1);
-    expect(await settleAs('source', { key: { customer_id: '1' } })).toBe(1);
+    expect(await settleAs('source', { key: { values: { customer_id: '1' } } })).toBe(1);
     expect((await conflicts()).map(({ settledAs }) => settledAs)).toEqual(['source', 'source']);
     await hand.publish(source(changed()));
     expect(await live()).toEqual([
@@ -324,8 +324,8 @@ describe('a conflict of a row', () => {
     ];
     await hand.publish(source(with89));
     expect(await states()).toEqual(['2 sameKey open', '2 sameKey open']);
-    await settleAs('source', { key: { customer_id: '8' } });
-    await settleAs('live', { key: { customer_id: '9' } });
+    await settleAs('source', { key: { values: { customer_id: '8' } } });
+    await settleAs('live', { key: { values: { customer_id: '9' } } });
     await hand.publish(source(with89));
     expect((await live('customer_id, email, street, balance, note')).slice(3)).toEqual([
       [8, 'billing@8', 'S', '8.0000', 'own'],
@@ -347,8 +347,8 @@ describe('a conflict of a row', () => {
     const changed = billing({ 1: { 1: 'a@billing' }, 2: { 1: 'b@billing' } });
     await hand.publish(source(changed));
     expect(await states()).toEqual(['2 deletedInLive open', '2 deletedInLive open']);
-    await settleAs('source', { key: { customer_id: '1' } });
-    await settleAs('live', { key: { customer_id: '2' } });
+    await settleAs('source', { key: { values: { customer_id: '1' } } });
+    await settleAs('live', { key: { values: { customer_id: '2' } } });
     await hand.publish(source(changed));
     expect((await live('customer_id, email, note')).slice(0, 2)).toEqual([
       [1, 'a@billing', 'none'],
@@ -413,8 +413,8 @@ describe('a conflict of a rule across the group', () => {
     await hand.publish(only3);
     await hand.publish(only3);
     expect(await open()).toEqual(['parent 1', 'parent 2']); // still: nobody has decided
-    await settleAs('source', { key: { customer_id: '1' } });
-    await settleAs('live', { key: { customer_id: '2' } });
+    await settleAs('source', { key: { values: { customer_id: '1' } } });
+    await settleAs('live', { key: { values: { customer_id: '2' } } });
     await hand.publish(only3);
     expect(await live('customer_id')).toEqual([[1], [2], [3]]);
     expect(await settlements()).toEqual(['pending -', 'applied 4']);
@@ -429,7 +429,7 @@ describe('a conflict of a rule across the group', () => {
     const said = source(billing({ 1: { 1: 'x', 4: '9.0000' }, 2: { 4: '8.0000' } }));
     await hand.publish(said);
     expect(await open()).toEqual(['unique 1', 'unique 2']);
-    await settleAs('live', { key: { customer_id: '1' } });
+    await settleAs('live', { key: { values: { customer_id: '1' } } });
     await hand.publish(said);
     expect(await live()).toEqual([
       [1, 'a@old', 'Elm 1', 'Oslo', '9.0000'],
@@ -445,11 +445,11 @@ describe('a conflict of a rule across the group', () => {
     await edit("UPDATE customer SET email = 'x' WHERE customer_id = 2");
     const said = source(billing({ 1: { 1: 'x' } }));
     await hand.publish(said);
-    await settleAs('source', { key: { customer_id: '1' } });
+    await settleAs('source', { key: { values: { customer_id: '1' } } });
     await hand.publish(said);
     expect((await live('email')).flat()).toEqual(['a@old', 'x', 'c@old']);
     expect(await settlements()).toEqual(['pending -']);
-    await settleAs('source', { key: { customer_id: '2' } });
+    await settleAs('source', { key: { values: { customer_id: '2' } } });
     const run = await hand.publish(said);
     expect((await live('email')).flat()).toEqual(['x', 'b@old', 'c@old']);
     expect(await open()).toEqual([]);
@@ -470,7 +470,7 @@ describe('a conflict of a rule across the group', () => {
     await hand.publish(said);
     expect(await open()).toEqual(['orphan 80', 'unique 1', 'unique 8']);
     expect(await settleAs('source', { kind: 'orphan' })).toBe(0);
-    await settleAs('live', { key: { customer_id: '8' } });
+    await settleAs('live', { key: { values: { customer_id: '8' } } });
     await hand.publish(said);
     expect(await live('customer_id, email')).toEqual([
       [1, 'x'],

@@ -258,6 +258,9 @@ describe('queries', () => {
     expect(await number('SELECT SOUNDEX(name) FROM parent')).toBe(195);
     expect(await number('SELECT @x')).toBe(137);
     expect(await number("SELECT CAST('abc' AS int)")).toBe(245);
+    expect(await number("SELECT CAST('6F9619FF8B86D011B42D00C04FC964FF' AS uniqueidentifier)")).toBe(8169);
+    expect(await number("SELECT CONVERT(uniqueidentifier, 'abc')")).toBe(8169);
+    expect(await number("DECLARE @g nvarchar(40) = N'abc'; SELECT CAST(@g AS uniqueidentifier)")).toBe(8169);
     expect(await number('INSERT INTO child (id, parent) VALUES (1, 1)')).toBe(544);
   });
 });

@@ -7,7 +7,11 @@ import { createActivities } from '../activities/index.js';
 import { parseMssqlAddress } from '../src/config/address.js';
 import { parseConfig } from '../src/config/load.js';
 import { physicalTable } from '../src/model/names.js';
-import { BAD, EXACT, KEYS } from './support/type-cases.js';
+import { tableOf } from '../src/model/spec.js';
+import { gatherFacts } from '../src/preflight/facts.js';
+import { freeze } from '../src/preflight/freeze.js';
+import { readRange, readRow } from '../src/sql-server/read.js';
+import { BAD, CUT_IN_KEYS, EXACT, KEYS, type TypeCase } from './support/type-cases.js';
 
 /** Every type on its real way: from the source through the driver, LOAD DATA and the proof into stage, and back. */
 const SCHEMA = 'stageswap_test_types';
@@ -91,8 +95,8 @@ async function makeTable(
   return { live, key, columns: columns.map(({ name }) => name) };
 }
 
-function pipeline(name: string, tables: Made[]) {
-  const config = parseConfig(
+function configOf(name: string, tables: Made[], more = '') {
+  return parseConfig(
     `
 pipeline: ${name}
 source: { url: "\${MSSQL_URL}" }
@@ -101,6 +105,7 @@ firstRun: source
 approve: never
 chunkRows: 100
 timeZone: Europe/Berlin
+${more}
 tables:
 ${tables
   .map(
@@ -114,6 +119,10 @@ ${tables
     'stageswap.yaml',
     { MSSQL_URL: source.href, MYSQL_URL: target.href },
   );
+}
+
+function pipeline(name: string, tables: Made[], more?: string) {
+  const config = configOf(name, tables, more);
   const activities = createActivities({ config: () => config });
   // biome-ignore lint/suspicious/noExplicitAny: the environment takes any activity
   const run = <R>(activity: (...input: any[]) => Promise<R>, ...input: unknown[]): Promise<R> =>
@@ -306,6 +315,42 @@ describe('keys', () => {
     );
   });
 
+  const [good, bad] = ["N'ok'", "N'too long'"];
+  it.each([
+    { what: 'the first', notes: [bad, good], apart: false },
+    { what: 'the second', notes: [good, bad], apart: false },
+    { what: 'each', notes: [bad, bad], apart: false },
+    { what: 'the first, in another chunk,', notes: [bad, good], apart: true },
+    { what: 'each, in another chunk,', notes: [bad, bad], apart: true },
+  ])('that MySQL calls one key are named where $what is to be set aside', async ({ what, notes, apart }) => {
+    const live = `aside_${what.replace(/\W/g, '_')}`;
+    const made = await makeTable(
+      live,
+      ['k0'],
+      [
+        { name: 'k0', source: 'nvarchar(20) COLLATE Latin1_General_BIN2', live: 'VARCHAR(20)' },
+        { name: 'note', source: 'nvarchar(20)', live: 'VARCHAR(3)' },
+      ],
+      [
+        ["N'Key'", notes[0] ?? ''],
+        ...Array.from({ length: apart ? KEY_ROWS : 1 }, (_, row) => [`N'b${row}'`, good ?? '']),
+        ["N'key'", notes[1] ?? ''],
+      ],
+    );
+    const { begin, ingest } = pipeline(live.replaceAll('_', '-'), [made], 'badRows: quarantine');
+    const run = await begin(`${live}-1`);
+    const failure: Error = await ingest(run).then(
+      () => expect.unreachable(),
+      (error: Error) => error,
+    );
+    expect(failure.message).toMatch(
+      /keys that are one key in MySQL: key K0 = "[Kk]ey" and key K0 = "[Kk]ey"\. /,
+    );
+    expect(failure.message).toContain('"Key"');
+    expect(failure.message).toContain('"key"');
+    expect(failure).toMatchObject({ type: 'BadValue', nonRetryable: true });
+  });
+
   it('that MySQL calls one key are found across chunks', async () => {
     const made = await makeTable(
       'across',
@@ -322,6 +367,41 @@ describe('keys', () => {
     const { begin, ingest } = pipeline('across', [made]);
     const run = await begin('across-1');
     await expect(ingest(run)).rejects.toThrow('key K0 = "A", K1 = 100 and key K0 = "a", K1 = 100');
+  });
+});
+
+describe('a key of live', () => {
+  it('finds its row at the source, whatever its value became on the way', async () => {
+    const made: Made[] = [];
+    const cases = [...EXACT, ...CUT_IN_KEYS].filter(
+      ({ source: from, live }) =>
+        !/^(float|real)|\(max\)/.test(from) && !/TEXT|BLOB|JSON|FLOAT|DOUBLE|BOOLEAN/.test(live),
+    );
+    for (const [index, { source: from, live, values }] of cases.entries())
+      made.push(
+        await makeTable(
+          `key_${index}`,
+          ['k'],
+          [
+            { name: 'k', source: from, live: live.replace(/ NULL$/, '') },
+            { name: 'place', source: 'int', live: 'INT' },
+          ],
+          values.map(([literal], place) => [literal, String(place)]),
+        ),
+      );
+    const config = configOf('key-back', made);
+    const spec = freeze(config, await gatherFacts(config), { runId: '', generation: 0, fingerprints: {} });
+    for (const { live } of made) {
+      const table = tableOf(spec, live);
+      const found: (string | null)[][] = [];
+      const sink = { write: (row: (string | null)[]) => found.push(row) > 0, drained: async () => {} };
+      await readRange(billing, table, null, null, sink, new AbortController().signal);
+      expect(found.length).toBeGreaterThan(0);
+      for (const row of found) {
+        const { source: from, live: to } = cases[made.findIndex((one) => one.live === live)] as TypeCase;
+        expect(await readRow(billing, table, [row[0] ?? '']), `${from} in ${to}`).toEqual(row);
+      }
+    }
   });
 });
 

@@ -7,6 +7,7 @@ import { canonicalJson } from '../src/model/canonical-json.js';
 import { conversionOf, keyRefusalOf, lossOf, refusalOf, stopOf } from '../src/model/conversion.js';
 import { membersOf } from '../src/model/live-type.js';
 import { doubleText, rescale } from '../src/model/numbers.js';
+import { sourceKeyValue } from '../src/model/source-key.js';
 import { utcOf } from '../src/model/time-zone.js';
 import { liveColumn, sourceColumn, typesTable } from './support/types-table.js';
 
@@ -23,6 +24,55 @@ describe('the written table', () => {
   it('is what the code does', () => {
     const written = readFileSync(join(import.meta.dirname, '..', 'docs', 'types.md'), 'utf8');
     expect(written).toContain(typesTable());
+  });
+});
+
+describe('a key value of live that no value of the source becomes', () => {
+  const back = (source: string, live: string, text: string) =>
+    sourceKeyValue({ source: sourceColumn(source), live: liveColumn(live), timeZone: 'Europe/Berlin' }, text);
+  it.each([
+    ['int', 'decimal(10,2)', '1.50'],
+    ['int', 'bigint', '2147483648'],
+    ['tinyint', 'int', '-1'],
+    ['bit', 'int', '2'],
+    ['int', 'varchar(10)', 'abc'],
+    ['decimal(10,2)', 'decimal(12,4)', '1.2345'],
+    ['decimal(4,2)', 'decimal(12,4)', '100.0000'],
+    ['smallmoney', 'decimal(20,4)', '214748.3648'],
+    ['money', 'varchar(30)', '922337203685477.5808'],
+    ['nvarchar(2)', 'varchar(10)', 'abc'],
+    ['uniqueidentifier', 'char(36)', '6F9619FF8B86D011B42D00C04FC964FF'],
+    ['uniqueidentifier', 'varbinary(16)', '6F9619FF'],
+    ['date', 'datetime', '2024-01-01 00:00:01'],
+    ['date', 'date', '0000-00-00'],
+    ['date', 'date', '2024-02-30'],
+    ['smalldatetime', 'datetime', '2024-01-01 00:00:01'],
+    ['smalldatetime', 'datetime', '2079-06-07 00:00:00'],
+    ['datetime', 'datetime(6)', '2024-01-01 00:00:00.000001'],
+    ['datetime', 'datetime', '1752-12-31 00:00:00'],
+    ['datetime2(3)', 'timestamp(6)', '2024-10-27 00:30:00.000000'],
+    ['time(0)', 'time(6)', '10:00:00.500000'],
+    ['time(0)', 'time', '-10:00:00'],
+    ['time(0)', 'time', '838:59:59'],
+  ])('%s in %s: %s', (source, live, text) => {
+    expect(back(source, live, text)).toBeUndefined();
+  });
+  it('is told from those that are read as the source has them', () => {
+    expect(back('int', 'decimal(10,2)', '1.00')).toEqual({ text: '1' });
+    expect(back('uniqueidentifier', 'binary(16)', '6F9619FF8B86D011B42D00C04FC964FF')).toEqual({
+      text: '6F9619FF-8B86-D011-B42D-00C04FC964FF',
+    });
+    expect(back('datetime2(3)', 'timestamp(6)', '2024-07-01 10:00:00.125000')).toEqual({
+      text: '2024-07-01 12:00:00.125',
+    });
+    expect(back('datetimeoffset(0)', 'timestamp', '2024-07-01 10:00:00')).toEqual({
+      text: '2024-07-01 10:00:00 +00:00',
+    });
+    expect(back('datetime2(7)', 'datetime(6)', '2024-07-01 10:00:00.123456')).toEqual({
+      from: '2024-07-01 10:00:00.1234560',
+      to: '2024-07-01 10:00:00.1234569',
+    });
+    expect(back('nvarchar(10)', "set('a','b')", 'a,b')).toEqual({ members: ['a', 'b'], characters: 3 });
   });
 });
 

@@ -10,9 +10,9 @@ import { withSession } from '../mysql/connection.js';
 import {
   type Conflict,
   countPending,
+  keyOfConflicts,
   notSettleable,
   readConflicts,
-  refuseUnfitKey,
   settle,
 } from '../mysql/settlements.js';
 import { CONFLICT_COLUMNS, type ConflictFilter } from '../sql/settlements.js';
@@ -43,6 +43,7 @@ Examples:
   stageswap conflicts 41 42 --config stageswap.yaml --settle source
   stageswap conflicts --config stageswap.yaml --column email --where "live->>'$.email' LIKE '%@example.com'" --settle live --yes
 
+--key is written as live has it: bytes as hexadecimal, a TIMESTAMP in UTC.
 --where sees ${CONFLICT_COLUMNS}; key, base, source and live are JSON objects by column.`;
 
 interface Options {
@@ -93,7 +94,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
       const filter = filterOf(ids, options, tables);
       await withSession(parseMysqlAddress(target.url), async (session) => {
         if (filter.table !== undefined && filter.key !== undefined)
-          await refuseUnfitKey(session, pipeline, filter.table, Object.values(filter.key));
+          filter.key = await keyOfConflicts(session, pipeline, filter.table, filter.key.values);
         const found = await readConflicts(session, pipeline, filter, options.limit);
         if (options.settle === undefined && !options.withdraw) {
           const pending = await countPending(session, pipeline);
@@ -152,7 +153,9 @@ function filterOf(ids: string[], options: Options, tables: TableConfig[]): Confl
     filter.table = table;
     if (key !== undefined) {
       const values = rowKey(known, key);
-      filter.key = Object.fromEntries(known.key.map((name, index) => [name, values[index] ?? '']));
+      filter.key = {
+        values: Object.fromEntries(known.key.map((name, index) => [name, values[index] ?? ''])),
+      };
     }
   }
   if (column !== undefined) {

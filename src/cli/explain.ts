@@ -5,12 +5,18 @@ import { type Config, loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { type NoBase, type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
 import { fieldVerdict, type RowTexts, type RowVerdict, rowVerdict, stillSays } from '../model/verdict.js';
-import { withSession } from '../mysql/connection.js';
-import { type KnownRow, type PendingSettlement, readKnownRow } from '../mysql/explain.js';
+import { type Session, withSession } from '../mysql/connection.js';
+import {
+  areOneKey,
+  type KnownRow,
+  type PendingSettlement,
+  readKnownRow,
+  spellingsOf,
+} from '../mysql/explain.js';
 import { decide } from '../preflight/decide.js';
 import { gatherFacts } from '../preflight/facts.js';
 import { freeze } from '../preflight/freeze.js';
-import { withSource } from '../sql-server/connection.js';
+import { type SourcePool, withSource } from '../sql-server/connection.js';
 import { readRow } from '../sql-server/read.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';
@@ -19,6 +25,7 @@ import { rowKey, tableNamed } from './row-key.js';
 import { short } from './values-text.js';
 
 const HELP = `
+The key is written as live has it: bytes as hexadecimal, a TIMESTAMP in UTC; it is looked up at the source as the source has it.
 base is what billing said when live was last published; source and live are read now. The verdict is what a run would reach now,
 of this row alone: rules across the group (parents, orphans, unique values) are looked at by \`stageswap plan\`.
 
@@ -99,14 +106,31 @@ async function explain(config: Config, live: string, key: string[]): Promise<Exp
     const spec = freeze(config, facts, { runId: '', generation: 0, fingerprints: {} });
     const table = tableOf(spec, live);
     const known = await readKnownRow(session, spec, table, key);
-    const fields = await withSource(parseMssqlAddress(config.source.url), (pool) =>
-      readRow(pool, table, key),
+    const source = await withSource(parseMssqlAddress(config.source.url), (pool) =>
+      rowOfSource(session, pool, table, key, known),
     );
-    const source = fields
-      ? Object.fromEntries(table.columns.map((column, index) => [column.live.name, fields[index] ?? null]))
-      : null;
     return explainRow(spec, table, key, known, source);
   });
+}
+
+/** The source's row of a key of live, by its canonical texts; null: it has none. */
+async function rowOfSource(
+  session: Session,
+  pool: SourcePool,
+  table: TableSpec,
+  key: string[],
+  known: KnownRow,
+): Promise<RowTexts> {
+  for (const spelled of await spellingsOf(session, table, key, known)) {
+    const fields = await readRow(pool, table, spelled);
+    if (!fields) continue;
+    const found = Object.fromEntries(
+      table.columns.map((column, index) => [column.live.name, fields[index] ?? null]),
+    );
+    const itsKey = table.key.map((name) => found[name] ?? '');
+    if (await areOneKey(session, table, itsKey, spelled)) return found;
+  }
+  return null;
 }
 
 function explainRow(

@@ -21,6 +21,7 @@ const EDITS_SHOWN = 20;
 
 const YIELD_HELP = `
 The next run takes billing's value, unless billing or a client changes the field before. Columns of a group go together.
+The key is written as live has it: bytes as hexadecimal, a TIMESTAMP in UTC.
 
 Examples:
   stageswap yield customer 17 email --config stageswap.yaml
@@ -28,7 +29,9 @@ Examples:
 
 const RESYNC_HELP = `
 The next run takes every mapped column of the row from billing, whatever live says then, and brings back a row that the
-application deleted or that was held back. Columns that are not mapped stay.
+application deleted or that was held back; one that lacks its parent, or has a value of a unique index that another row has,
+waits until that is over. Columns that are not mapped stay. The key is written as live has it: bytes as hexadecimal, a
+TIMESTAMP in UTC.
 
 Example:
   stageswap resync customer 17 18 --config stageswap.yaml`;

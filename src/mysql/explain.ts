@@ -2,7 +2,14 @@ import { refuseBadKey } from '../model/key-text.js';
 import { control } from '../model/names.js';
 import { baseGenerationOf, type RunSpec, type Side, type TableSpec } from '../model/spec.js';
 import type { Gaps, RowTexts } from '../model/verdict.js';
-import { pendingOfRow, rowOfBase, rowOfLive } from '../sql/settlements.js';
+import {
+  type ConflictKey,
+  isOneKey,
+  pendingOfRow,
+  printedKey,
+  rowOfBase,
+  rowOfLive,
+} from '../sql/settlements.js';
 import { id, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 import { type Conflict, hasConflicts, readConflicts } from './settlements.js';
@@ -48,10 +55,8 @@ export async function readKnownRow(
     of === null ? [] : await session.rows<{ found: string; gaps: string | null }>(rowOfBase(table, of, key));
   const [live, base] = [texts(inLive?.found), texts(inBase?.found)];
   const gaps = JSON.parse(inBase?.gaps ?? '{}') as Gaps;
-  const printed = Object.fromEntries(
-    table.key.map((name, index) => [name, (live ?? base)?.[name] ?? key[index] ?? '']),
-  );
-  const filter = { table: table.live, key: printed, all: true };
+  const values = Object.fromEntries(table.key.map((name, index) => [name, key[index] ?? '']));
+  const filter = { table: table.live, key: { values, table }, all: true };
   const { conflicts } = await readConflicts(session, pipeline, filter, CONFLICTS_MAX);
   const runs =
     baseGeneration === null
@@ -65,7 +70,7 @@ export async function readKnownRow(
     gaps,
     live,
     conflicts: conflicts.filter(({ state }) => state !== 'undone'),
-    settlements: await pendingOf(session, pipeline, table.live, printed),
+    settlements: await pendingOf(session, pipeline, table.live, filter.key),
     published: run
       ? {
           generation: Number(run.generation),
@@ -76,16 +81,46 @@ export async function readKnownRow(
   };
 }
 
+/**
+ * Spellings under which the source may have a row: as it said when it was last published, as live has it, as the operator
+ * wrote it. A collation of live may take them for one key where the source's does not.
+ */
+export async function spellingsOf(
+  session: Session,
+  table: TableSpec,
+  key: string[],
+  { base, live }: Pick<KnownRow, 'base' | 'live'>,
+): Promise<string[][]> {
+  const [printed] = await session.rows<Record<string, string | null>>(printedKey(table, key));
+  const spelled = [base, live, printed].flatMap((row) => {
+    const texts = table.key.map((name) => row?.[name] ?? null);
+    return texts.every((text) => text !== null) ? [texts as string[]] : [];
+  });
+  return [...new Map(spelled.map((texts) => [JSON.stringify(texts), texts])).values()];
+}
+
+/** Does live take two keys, as canonical texts, for one? */
+export async function areOneKey(
+  session: Session,
+  table: TableSpec,
+  left: string[],
+  right: string[],
+): Promise<boolean> {
+  const [row] = await session.rows<{ is_one: string | null }>(isOneKey(table, left, right));
+  return Number(row?.is_one) === 1;
+}
+
 async function pendingOf(
   session: Session,
   pipeline: string,
   live: string,
-  key: Record<string, string>,
+  key: ConflictKey,
 ): Promise<PendingSettlement[]> {
   if (!(await hasConflicts(session))) return [];
   const texts = (text: string | null | undefined) => (text ? (JSON.parse(text) as RowTexts) : null);
   const rows = await session.rows<Record<string, string | null>>(pendingOfRow(pipeline, live, key));
-  return rows.map((row) => ({
+  const newestFirst = rows.sort((left, right) => Number(BigInt(right.id ?? 0) - BigInt(left.id ?? 0)));
+  return newestFirst.map((row) => ({
     kind: row.kind ?? '',
     side: row.side as Side,
     columns: JSON.parse(row.columns_json ?? '[]') as string[],

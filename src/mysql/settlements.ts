@@ -5,14 +5,16 @@ import { type ConflictState, NOT_SETTLED } from '../model/settlement.js';
 import type { MergeUnit, RunSpec, Side, TableSpec } from '../model/spec.js';
 import {
   type ConflictFilter,
+  type ConflictKey,
   conflictIds,
   conflictKinds,
   countConflicts,
   countEdits,
   type LiveRows,
-  listConflicts,
+  newestConflicts,
   resyncRow,
   settleConflicts,
+  showConflicts,
   showEdits,
   withdrawSettlements,
   yieldEdits,
@@ -51,16 +53,22 @@ const BAD_CONDITION = new Set([
   1054, 1064, 1111, 1139, 1146, 1241, 1242, 1267, 1305, 1525, 1582, 1630, 3141, 3143, 3685,
 ]);
 
-/** Refuses a key that no row of the table can have, as far as a publish has told the types. @param key in key order */
-export async function refuseUnfitKey(
+/**
+ * The key of a row, to look for its conflicts: as live compares keys, as far as a publish has told the types.
+ *
+ * @param values in key order, by column
+ * @throws {StageswapError} Refused: no row of the table can have that key
+ */
+export async function keyOfConflicts(
   session: Session,
   pipeline: string,
   live: string,
-  key: string[],
-): Promise<void> {
+  values: Record<string, string>,
+): Promise<ConflictKey> {
   const spec = await publishedSpec(session, pipeline);
   const table = spec?.tables.find((candidate) => candidate.live === live);
-  if (table) refuseBadKey(table, key);
+  if (table) refuseBadKey(table, Object.values(values));
+  return { values, table };
 }
 
 /** The conflicts that fit, newest run first. */
@@ -73,8 +81,12 @@ export async function readConflicts(
   if (!(await hasConflicts(session))) return { count: 0, conflicts: [] };
   return reading(session, filter.where, async () => {
     const counted = await session.rows(countConflicts(pipeline, filter));
-    const rows = await session.rows(listConflicts(pipeline, filter, rowsMax));
-    return { count: Number(counted[0]?.n ?? 0), conflicts: rows.map(conflictOf) };
+    const ids = (await session.rows(newestConflicts(pipeline, filter, rowsMax))).map((row) => String(row.id));
+    const shown = new Map<string, Conflict>();
+    for (let from = 0; from < ids.length; from += IDS_A_STATEMENT)
+      for (const row of await session.rows(showConflicts(ids.slice(from, from + IDS_A_STATEMENT))))
+        shown.set(String(row.id), conflictOf(row));
+    return { count: Number(counted[0]?.n ?? 0), conflicts: ids.flatMap((one) => shown.get(one) ?? []) };
   });
 }
 
@@ -181,7 +193,7 @@ export async function yieldTo(
   return session.run(yieldEdits(spec, table, unit, rows, by));
 }
 
-/** Has a row taken from billing in the next run. @returns false: neither live nor what billing last said has such a row */
+/** Has a row taken from billing in the next run. @returns false: neither live nor what billing last said has such a row, nor was one held back */
 export async function resync(
   session: Session,
   spec: RunSpec,

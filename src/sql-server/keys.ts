@@ -1,5 +1,6 @@
 import mssql from 'mssql';
 import { StageswapError } from '../model/failures.js';
+import type { SourceKeyValue } from '../model/source-key.js';
 import type { MappedColumn, SourceColumn, TableSpec } from '../model/spec.js';
 import { quoted } from './connection.js';
 
@@ -116,10 +117,26 @@ export function rangeOf(request: mssql.Request, table: TableSpec, from: KeyText,
 }
 
 /** The WHERE of one row, its key bound to the request. */
-export function keyIs(request: mssql.Request, table: TableSpec, key: string[]): string {
+export function keyIs(request: mssql.Request, table: TableSpec, key: SourceKeyValue[]): string {
   const columns = sourceKey(table);
-  const bounds = bind(request, columns, key, 'key');
-  return ` WHERE ${columns.map((column, index) => `${quoted(column.name)} = ${bounds[index]}`).join(' AND ')}`;
+  const parts = columns.flatMap((column, index) => {
+    const value = key[index];
+    if (value === undefined) throw new Error(`${table.live}: a key has no value of ${column.name}`);
+    const name = quoted(column.name);
+    // Padding is nothing to a comparison, and the text has none.
+    const unpadded = { ...column, type: column.type.replace(/^(n?)char$/, '$1varchar') };
+    const bound = (text: string, prefix: string) =>
+      bind(request, [unpadded], [text], `${prefix}${index}_`)[0];
+    if ('text' in value) return `${name} = ${bound(value.text, 'key')}`;
+    if ('from' in value)
+      return [`${name} >= ${bound(value.from, 'from')}`, `${name} <= ${bound(value.to, 'to')}`];
+    const contained = value.members.map((member, place) => {
+      request.input(`member${index}_${place}`, mssql.NVarChar(4000), `,${member},`);
+      return `CHARINDEX(@member${index}_${place}, N',' + ${name} + N',') > 0`;
+    });
+    return [`LEN(${name}) = ${value.characters}`, ...contained];
+  });
+  return ` WHERE ${parts.join(' AND ')}`;
 }
 
 /**

@@ -2,6 +2,7 @@ import mssql from 'mssql';
 import { BadValueError } from '../model/bad-value.js';
 import { type Conversion, conversionOf } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
+import { type SourceKeyValue, sourceKeyValue } from '../model/source-key.js';
 import type { TableSpec } from '../model/spec.js';
 import { quoted } from './connection.js';
 import {
@@ -63,12 +64,24 @@ export async function readRange(
   return readWhere(reader, table, (request) => rangeOf(request, table, from, to), sink, signal, aside);
 }
 
-/** Reads one row as canonical texts, in the order of the mapping; undefined: the source has no such row. */
+/**
+ * Reads one row as canonical texts, in the order of the mapping.
+ *
+ * @param key canonical texts of live's key, in key order
+ * @returns undefined: the source has no such row. What is found may have a key that only the source takes for the same
+ */
 export async function readRow(
   reader: Reader,
   table: TableSpec,
   key: string[],
 ): Promise<(string | null)[] | undefined> {
+  const values: SourceKeyValue[] = [];
+  for (const [index, text] of key.entries()) {
+    const column = table.columns.find(({ live }) => live.name === table.key[index]);
+    const value = column && sourceKeyValue(column, text);
+    if (!value) return undefined;
+    values.push(value);
+  }
   let row: (string | null)[] | undefined;
   const sink: RowSink = {
     write(fields) {
@@ -77,7 +90,13 @@ export async function readRow(
     },
     drained: () => Promise.resolve(),
   };
-  await readWhere(reader, table, (request) => keyIs(request, table, key), sink, new AbortController().signal);
+  await readWhere(
+    reader,
+    table,
+    (request) => keyIs(request, table, values),
+    sink,
+    new AbortController().signal,
+  );
   return row;
 }
 

@@ -91,8 +91,9 @@ function notSetAside(spec: RunSpec, table: TableSpec): Fragment {
 }
 
 /**
- * The pending settlements of the keys: whether they hold, that is, whether both sides still say what was shown, and
- * whether this run's stage has them. Those that the run before carried out are not pending any more.
+ * The pending settlements of the keys, in no order: whether they hold, that is, whether both sides still say what was shown, and
+ * whether this run's stage has them. Those that the run before carried out are not pending any more. They are not sorted
+ * here, since MySQL would sort the rows' values with them.
  */
 export function settlementsOfKeys(spec: RunSpec, table: TableSpec): Fragment {
   const shape = shapeOf(spec, table);
@@ -103,8 +104,7 @@ export function settlementsOfKeys(spec: RunSpec, table: TableSpec): Fragment {
 FROM ${replayKeys(spec, table)} AS ${as(table, 'k')} STRAIGHT_JOIN ${besideKeys(spec, table)}
 LEFT JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'k')}
 LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'k')}
-WHERE ${at(table, 'se', 'state')} = 'pending' AND (${at(table, 'se', 'applied_in')} IS NULL OR ${at(table, 'se', 'applied_in')} = ${spec.generation}) AND ${notSetAside(spec, table)}
-ORDER BY ${at(table, 'se', 'id')}`;
+WHERE ${at(table, 'se', 'state')} = 'pending' AND (${at(table, 'se', 'applied_in')} IS NULL OR ${at(table, 'se', 'applied_in')} = ${spec.generation}) AND ${notSetAside(spec, table)}`;
 }
 
 /**

@@ -8,7 +8,7 @@ import {
   type TableSpec,
   writtenNames,
 } from '../model/spec.js';
-import { asText, at, keyColumns, keyHash, keyValue, sameKey, widened } from './columns.js';
+import { asText, at, keyColumns, keyHash, keyValue, sameKey, typedKey, widened } from './columns.js';
 import { jsonOf, keyJson } from './merge.js';
 import { as, columnNamed, GAPS, sameUnit, shownOfBase, unitHasBase } from './shape.js';
 import { type Fragment, id, join, literal, raw, sql } from './text.js';
@@ -18,8 +18,7 @@ import { type Fragment, id, join, literal, raw, sql } from './text.js';
 export interface ConflictFilter {
   ids?: string[];
   table?: string;
-  /** the key's values by column, as text */
-  key?: Record<string, string>;
+  key?: ConflictKey;
   /** of conflicts about single columns; never of a whole row's */
   column?: string;
   kind?: string;
@@ -29,6 +28,13 @@ export interface ConflictFilter {
   where?: string;
   /** closed ones, too */
   all?: boolean;
+}
+
+/** A row's key, in whatever spelling; with the table as it was published, it is compared as live compares keys. */
+export interface ConflictKey {
+  /** as text, by column */
+  values: Record<string, string>;
+  table?: TableSpec | undefined;
 }
 
 /** What an operator's WHERE sees: one row a conflict, its values as JSON objects by column. */
@@ -46,13 +52,7 @@ function filtered(filter: ConflictFilter): Fragment {
   if (!all) parts.push(sql`state = 'open'`);
   if (ids) parts.push(sql`id IN (${join(ids.map((one) => sql`${one}`))})`);
   if (table !== undefined) parts.push(sql`table_name = ${table}`);
-  if (key)
-    parts.push(
-      ...Object.entries(key).map(
-        ([name, value]) =>
-          sql`JSON_UNQUOTE(JSON_EXTRACT(${id('key')}, ${`$.${JSON.stringify(name)}`})) = ${value}`,
-      ),
-    );
+  if (key) parts.push(keyInJson(key, id('key')));
   // a whole row's conflict lists all its columns: who names one of them has not named the row
   if (column !== undefined)
     parts.push(
@@ -64,23 +64,47 @@ function filtered(filter: ConflictFilter): Fragment {
   return join(parts, ' AND ', 'TRUE');
 }
 
-/** Conflicts, newest run first, with the side that a pending settlement gives each. */
-export function listConflicts(pipeline: string, filter: ConflictFilter, rowsMax: number): Fragment {
-  const json = (name: string) => sql`CAST(found.${id(name)} AS CHAR) AS ${id(name)}`;
-  return sql`SELECT found.id, found.table_name, found.kind, found.state, found.run, ${json('key')}, ${json('columns')}, ${json('base')}, ${json('source')}, ${json('live')}, found.found_at, c.closed_in,
-  (SELECT e.side FROM ${id(control.settlement)} AS e WHERE ${settles('e', 'c')} AND e.state = 'pending' ORDER BY e.id DESC LIMIT 1) AS settled_as
-FROM (SELECT * FROM ${conflictView(pipeline)} WHERE ${filtered(filter)} ORDER BY run DESC, id LIMIT ${raw(String(rowsMax))}) AS found
-JOIN ${id(control.conflict)} AS c ON c.id = found.id ORDER BY found.run DESC, found.id`;
+/** Is the key that a control table holds as JSON this one? */
+function keyInJson({ values, table }: ConflictKey, json: Fragment): Fragment {
+  const parts = Object.entries(values).map(([name, value]) => {
+    const text = sql`JSON_UNQUOTE(JSON_EXTRACT(${json}, ${`$.${JSON.stringify(name)}`}))`;
+    const column = table?.columns.find(({ live }) => live.name === name)?.live;
+    return column
+      ? sql`${typedKey(column, text)} = ${typedKey(column, sql`${value}`)}`
+      : sql`${text} = ${value}`;
+  });
+  return join(parts, ' AND ', 'TRUE');
+}
+
+/**
+ * The conflicts that fit, without their values. It is materialized: MySQL sorts whole rows, the JSON that a condition reads
+ * included, and fails where one of them does not fit its sort buffer (1038), which is 256 kB.
+ */
+const MATERIALIZED = raw('/*+ NO_MERGE(found) */');
+function found(pipeline: string, filter: ConflictFilter): Fragment {
+  return sql`(SELECT id, kind, run FROM ${conflictView(pipeline)} WHERE ${filtered(filter)}) AS found`;
+}
+
+/** Which conflicts fit, newest run first. */
+export function newestConflicts(pipeline: string, filter: ConflictFilter, rowsMax: number): Fragment {
+  return sql`SELECT ${MATERIALIZED} id FROM ${found(pipeline, filter)} ORDER BY run DESC, id LIMIT ${raw(String(rowsMax))}`;
+}
+/** Conflicts by their ids, in no order, with the side that a pending settlement gives each. */
+export function showConflicts(conflicts: string[]): Fragment {
+  const json = (name: string, as: string) => sql`CAST(c.${id(name)} AS CHAR) AS ${id(as)}`;
+  return sql`SELECT c.id, c.live AS table_name, c.kind, c.state, c.generation AS run, ${json('row_key', 'key')}, ${json('columns_json', 'columns')}, ${json('base_json', 'base')}, ${json('source_json', 'source')}, ${json('live_json', 'live')}, c.found_at, c.closed_in,
+  (SELECT e.side FROM ${id(control.settlement)} AS e WHERE e.id = (SELECT MAX(n.id) FROM ${id(control.settlement)} AS n WHERE ${settles('n', 'c')} AND n.state = 'pending')) AS settled_as
+FROM ${id(control.conflict)} AS c WHERE c.id IN (${join(conflicts.map((one) => sql`${one}`))})`;
 }
 export function countConflicts(pipeline: string, filter: ConflictFilter): Fragment {
   return sql`SELECT COUNT(*) AS n FROM ${conflictView(pipeline)} WHERE ${filtered(filter)}`;
 }
 /** How many there are of each kind. */
 export function conflictKinds(pipeline: string, filter: ConflictFilter): Fragment {
-  return sql`SELECT kind, COUNT(*) AS n FROM ${conflictView(pipeline)} WHERE ${filtered(filter)} GROUP BY kind ORDER BY kind`;
+  return sql`SELECT ${MATERIALIZED} kind, COUNT(*) AS n FROM ${found(pipeline, filter)} GROUP BY kind ORDER BY kind`;
 }
 export function conflictIds(pipeline: string, filter: ConflictFilter): Fragment {
-  return sql`SELECT id FROM ${conflictView(pipeline)} WHERE ${filtered(filter)} ORDER BY id`;
+  return sql`SELECT ${MATERIALIZED} id FROM ${found(pipeline, filter)} ORDER BY id`;
 }
 
 /** Is this settlement one of that conflict, with the very values? */
@@ -100,7 +124,7 @@ export function settleConflicts(
   return [
     sql`UPDATE ${id(control.settlement)} AS e JOIN ${id(control.conflict)} AS c ON ${settles('e', 'c')} SET e.state = 'replaced' WHERE e.state = 'pending' AND ${which}`,
     sql`INSERT INTO ${id(control.settlement)} (pipeline, live, row_key, key_hash, kind, columns_json, source_json, live_json, side, settled_by, settled_at)
-SELECT c.pipeline, c.live, c.row_key, c.key_hash, c.kind, c.columns_json, c.source_json, c.live_json, ${side}, ${by}, UTC_TIMESTAMP(6) FROM ${id(control.conflict)} AS c WHERE ${which} ORDER BY c.id`,
+SELECT c.pipeline, c.live, c.row_key, c.key_hash, c.kind, c.columns_json, c.source_json, c.live_json, ${side}, ${by}, UTC_TIMESTAMP(6) FROM ${id(control.conflict)} AS c FORCE INDEX (PRIMARY) WHERE ${which} ORDER BY c.id`,
   ];
 }
 export function withdrawSettlements(conflicts: string[]): Fragment {
@@ -128,6 +152,24 @@ function keyIs(table: TableSpec, alias: string, key: string[]): Fragment {
     ),
     ' AND ',
   );
+}
+
+/** A key that an operator has written, as MySQL would print it; NULL where it is no value of its column. */
+export function printedKey(table: TableSpec, key: string[]): Fragment {
+  const texts = keyColumns(table).map(
+    (column, index) =>
+      sql`${asText(column, typedKey(column, sql`${key[index] ?? ''}`))} AS ${id(column.name)}`,
+  );
+  return sql`SELECT ${join(texts)}`;
+}
+
+/** Are two keys one, as live's collations compare them? One row of one flag. */
+export function isOneKey(table: TableSpec, left: string[], right: string[]): Fragment {
+  const equal = keyColumns(table).map(
+    (column, index) =>
+      sql`${typedKey(column, sql`${left[index] ?? ''}`)} = ${typedKey(column, sql`${right[index] ?? ''}`)}`,
+  );
+  return sql`SELECT ${join(equal, ' AND ')} AS is_one`;
 }
 
 /** The client's edits that `yieldEdits` would give back: how many, and some of them with both values. */
@@ -176,21 +218,36 @@ export function rowOfBase(table: TableSpec, base: number, key: string[]): Fragme
   return sql`SELECT CAST(JSON_OBJECT(${join(texts)}) AS CHAR) AS found, ${gaps} AS gaps FROM ${id(physicalTable(base, 'baseNext', table.live))} AS ${as(table, 'a')} WHERE ${keyIs(table, 'a', key)}`;
 }
 
-/** Settlements of a row that no run has carried out, newest first; its key as live prints it. */
-export function pendingOfRow(pipeline: string, live: string, key: Record<string, string | null>): Fragment {
+/** Settlements of a row that no run has carried out, in no order. */
+export function pendingOfRow(pipeline: string, live: string, key: ConflictKey): Fragment {
   return sql`SELECT id, kind, side, settled_by, settled_at, CAST(columns_json AS CHAR) AS columns_json, CAST(source_json AS CHAR) AS source_json, CAST(live_json AS CHAR) AS live_json
-FROM ${id(control.settlement)} WHERE pipeline = ${pipeline} AND live = ${live} AND state = 'pending' AND row_key = CAST(${JSON.stringify(key)} AS JSON) ORDER BY id DESC`;
+FROM ${id(control.settlement)} WHERE pipeline = ${pipeline} AND live = ${live} AND state = 'pending' AND ${keyInJson(key, id('row_key'))}`;
 }
 
 /**
- * Marks a row to be taken from billing in the next run, whatever live says. Two statements, of which the second counts only
- * where the first found nothing: a row that the application deleted, or that was held back, is not in live.
+ * Marks a row to be taken from billing in the next run, whatever live says. Each of the statements counts only where those
+ * before it found nothing: a row that the application deleted is not in live, and a new one that was held back is in live
+ * as little as in the base, so that only its conflict tells of it.
  */
 export function resyncRow(spec: RunSpec, table: TableSpec, key: string[], by: string): Fragment[] {
-  const from = (
-    name: string,
-  ) => sql`INSERT INTO ${id(control.settlement)} (pipeline, live, row_key, key_hash, kind, columns_json, side, settled_by, settled_at)
-SELECT ${spec.pipeline}, ${table.live}, ${keyJson(table, 'l')}, ${keyHash(table, 'l')}, 'resync', CAST(${JSON.stringify(table.units.flatMap((unit) => unit.columns))} AS JSON), 'source', ${by}, UTC_TIMESTAMP(6)
-FROM ${id(name)} AS ${as(table, 'l')} WHERE ${keyIs(table, 'l', key)}`;
-  return [from(table.live), from(physicalTable(spec.generation, 'baseNext', table.live))];
+  const insert = (rowKey: Fragment, hash: Fragment, rest: Fragment) =>
+    sql`INSERT INTO ${id(control.settlement)} (pipeline, live, row_key, key_hash, kind, columns_json, side, settled_by, settled_at)
+SELECT ${spec.pipeline}, ${table.live}, ${rowKey}, ${hash}, 'resync', CAST(${JSON.stringify(table.units.flatMap((unit) => unit.columns))} AS JSON), 'source', ${by}, UTC_TIMESTAMP(6)
+${rest}`;
+  const from = (name: string) =>
+    insert(
+      keyJson(table, 'l'),
+      keyHash(table, 'l'),
+      sql`FROM ${id(name)} AS ${as(table, 'l')} WHERE ${keyIs(table, 'l', key)}`,
+    );
+  const values = Object.fromEntries(table.key.map((name, index) => [name, key[index] ?? '']));
+  return [
+    from(table.live),
+    from(physicalTable(spec.generation, 'baseNext', table.live)),
+    insert(
+      raw('row_key'),
+      raw('key_hash'),
+      sql`FROM ${id(control.conflict)} WHERE pipeline = ${spec.pipeline} AND live = ${table.live} AND state = 'open' AND ${keyInJson({ values, table }, raw('row_key'))} LIMIT 1`,
+    ),
+  ];
 }

@@ -296,6 +296,42 @@ export const EXACT: TypeCase[] = [
   },
 ];
 
+/** Pairs of which the way back is no plain copy: digits that were cut or added, a zone, no order. */
+export const CUT_IN_KEYS: TypeCase[] = [
+  quoted('datetime2(7)', 'DATETIME(6)', ['2024-05-06 07:08:09.1234567'], ['1000-01-01 00:00:00.0000009']),
+  quoted('datetime2(7)', 'DATETIME', ['2024-05-06 07:08:09.0000009']),
+  quoted('time(7)', 'TIME(6)', ['23:59:59.9999999'], ['00:00:00.0000001']),
+  quoted('datetimeoffset(7)', 'DATETIME(6)', ['2024-01-01 00:30:00.1234567 +02:00']),
+  quoted('datetimeoffset(7)', 'TIMESTAMP(6)', ['2024-01-01 00:30:00.1234567 -11:30']),
+  quoted('smalldatetime', 'DATETIME(6)', ['2079-06-06 23:59:00'], ['1900-01-01 00:00:00']),
+  quoted('smalldatetime', 'DATE', ['2024-02-29 00:00:00']),
+  quoted('datetime2(3)', 'DATE', ['2024-02-29 00:00:00']),
+  quoted('date', 'DATETIME(6)', ['2024-02-29'], ['1000-01-01']),
+  quoted('datetime', 'DATETIME(6)', ['2024-05-06 07:08:09.123'], ['9999-12-31 23:59:59.997']),
+  quoted(
+    'datetime',
+    'TIMESTAMP(6)',
+    ['2024-05-06 07:08:09.123'],
+    ['2024-10-27 01:59:59.997'],
+    ['2024-10-27 03:00:00.000'],
+  ),
+  quoted('datetime2(7)', 'TIMESTAMP(6)', ['2024-03-31 01:59:59.9999999'], ['2024-03-31 03:00:00']),
+  quoted('datetime2(0)', 'TIMESTAMP', ['1970-01-01 01:00:01'], ['2038-01-19 04:14:07']),
+  plain('int', 'DECIMAL(14,4)', ...INT),
+  plain('tinyint', 'DECIMAL(4,1)', '0', '255'),
+  plain('smallint', 'CHAR(6)', '-32768', '32767'),
+  plain('smallmoney', 'DECIMAL(20,10)', '214748.3647', '-214748.3648', '0'),
+  plain('money', 'VARCHAR(30)', '922337203685477.5807', '-922337203685477.5808', '0', '1.5'),
+  plain('money', 'BIGINT', '922337203685477.0000', '-5'),
+  plain('decimal(10,2)', 'CHAR(13)', '-99999999.99', '0.50', '12.00', '0'),
+  plain('decimal(5,5)', 'DECIMAL(8,6)', '-0.99999', '0'),
+  text('nvarchar(20)', "SET('a','b','c')", 'c,a', 'b', '', 'c,b,a'),
+  text('nvarchar(20)', "SET('100%','[x]','_')", '_,100%', '[x]', '[x],_'),
+  text('nchar(6)', 'CHAR(6)', 'äb', ' x', "it's"),
+  quoted('uniqueidentifier', 'VARBINARY(16)', ['6f9619ff-8b86-d011-b42d-00c04fc964ff']),
+  quoted('uniqueidentifier', 'VARCHAR(40)', ['6f9619ff-8b86-d011-b42d-00c04fc964ff']),
+];
+
 const bad = (source: string, live: string, value: string, reason: RegExp): BadCase => ({
   source,
   live,

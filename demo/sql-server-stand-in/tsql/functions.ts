@@ -237,6 +237,7 @@ function convert(
   }
   if (to.name === 'datetimeoffset' && isCharacter(source))
     return `${cast}(${offsetText(value)} AS TIMESTAMPTZ)`;
+  if (to.name === 'uniqueidentifier' && isCharacter(source)) return identifier(value, tolerant);
   if (to.name === 'bit' && isCharacter(source)) return `${cast}(${value} AS BOOLEAN)`;
   if (to.name === 'date' && isCharacter(source) && style === 112)
     return `CAST(strptime(${value}, '%Y%m%d') AS DATE)`;
@@ -256,6 +257,15 @@ function convert(
       : `${cast}(${truncated} AS ${storedType(to)})`;
   }
   return `${cast}(${value} AS ${storedType(to)})`;
+}
+
+/** SQL Server wants the hyphens, which DuckDB does without; braces may stand around. */
+function identifier(value: string, tolerant: boolean): string {
+  const isOne = `regexp_full_match(${value}, '[{]?[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}[}]?')`;
+  const otherwise = tolerant
+    ? 'NULL'
+    : "error('SQLSERVER:8169:Conversion failed when converting from a character string to uniqueidentifier.:END')";
+  return `(CASE WHEN ${value} IS NULL OR ${isOne} THEN TRY_CAST(${value} AS UUID) ELSE ${otherwise} END)`;
 }
 
 /** T-SQL writes a space before the offset. */
