@@ -315,6 +315,13 @@ export function recordConflicts(spec: RunSpec, table: TableSpec, scope: Scope): 
   ];
 }
 
+/** Has ingest set the row aside? It is not gone at the source, though the merge finds none there. */
+function setAside(spec: RunSpec, table: TableSpec, alias: string): Fragment {
+  if (spec.badRows === 'stop' || spec.kind === 'rollback') return raw('FALSE');
+  const held = id(physicalTable(spec.generation, 'heldBack', table.live));
+  return sql`EXISTS (SELECT 1 FROM ${held} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', alias)} AND ${at(table, 'h', '_ss_reason')} = 'bad')`;
+}
+
 /** What a merge does, counted: one row a statement, by the state of live that it sees; whatever changes later is in the log. */
 export function countMerge(
   spec: RunSpec,
@@ -348,7 +355,7 @@ export function countMerge(
   COALESCE(SUM(${anyIncomingConflict(spec, table, shape)}), 0) AS conflicts
 ${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}
 WHERE ${within(table, 'i', scope)}`,
-    liveOnly: sql`SELECT COALESCE(SUM(NOT ${liveOnlyStays(spec, table, shape)}), 0) AS deleted,
+    liveOnly: sql`SELECT COALESCE(SUM(NOT ${liveOnlyStays(spec, table, shape)} AND NOT ${setAside(spec, table, 'l')}), 0) AS deleted,
   COALESCE(SUM(${shape.ancestor && spec.kind === 'publish' ? conflictsOf(table, shape).deletedAtSource : raw('FALSE')}), 0) AS conflicts
 ${liveWithoutIncoming(spec, table, shape, scope)}
 WHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')}`,

@@ -1,6 +1,7 @@
 import { control, physicalTable } from '../model/names.js';
 import type { MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
 import { at, sameKey } from './columns.js';
+import { heldAs } from './group.js';
 import { incomingWithLive, keyJson, madeTwice } from './merge.js';
 import { absent, as, neverHasBase, sameUnit, shapeOf, unitHasBase } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
@@ -10,8 +11,9 @@ import { type Fragment, id, join, raw, sql } from './text.js';
 /** One row: per unit u0, u1 … of the table how many fields agree, take the source, keep live, are in conflict. */
 export function countVerdicts(spec: RunSpec, table: TableSpec): Fragment {
   const shape = shapeOf(spec, table);
-  // A row that both sides made has no verdicts by field: it is one conflict.
-  const compared = shape.ancestor ? sql`NOT (${madeTwice(table, shape)})` : raw('TRUE');
+  // A row that both sides made has no verdicts by field: it is one conflict. Nor has one that a rule across the group takes as live has it.
+  const published = sql`NOT EXISTS (${heldAs(spec, table, 'i')})`;
+  const compared = shape.ancestor ? sql`${published} AND NOT (${madeTwice(table, shape)})` : published;
   const counts = shape.units.flatMap((unit, index) => {
     const agree = sameUnit(table, unit, 'i', 'l');
     const cases = verdicts(spec, table, unit, shape.ancestor !== null);

@@ -30,7 +30,7 @@ export const LIVE_TABLES = [
 export function configurationOf(
   pipeline: string,
   prefix: string,
-  options: { moment: string; chunkRows: number; rowsPerSecondMax?: number | undefined },
+  options: { moment: string; chunkRows: number; rowsPerSecondMax?: number | undefined; more?: string },
 ): string {
   return `
 pipeline: ${pipeline}
@@ -40,6 +40,7 @@ firstRun: source
 approve: never
 cutOver: { heldMsMax: 600000 }
 chunkRows: ${options.chunkRows}
+${options.more ?? ''}
 tables:
   - source: dbo.${prefix}Customer
     live: customer

@@ -28,6 +28,8 @@ export interface PipelineOptions {
   through?: { mysql?: (url: string) => string; mssql?: (url: string) => string };
   chunkRows?: number;
   rowsPerSecondMax?: number;
+  /** further keys of the configuration, as YAML */
+  more?: string;
 }
 
 export interface Ended {
@@ -61,8 +63,11 @@ export class PipelineUnderTest {
     this.billing = new Billing(source, prefix, size, seed);
     this.clients = new ClientProgram({ url, seed, owns: this.billing.clientsOwn });
     this.#folder = mkdtempSync(join(tmpdir(), 'ssw-pipeline-'));
-    const { moment = 'auto', chunkRows = 1_000, rowsPerSecondMax, through } = options;
-    writeFileSync(this.file, configurationOf(options.name, prefix, { moment, chunkRows, rowsPerSecondMax }));
+    const { moment = 'auto', chunkRows = 1_000, rowsPerSecondMax, through, more = '' } = options;
+    writeFileSync(
+      this.file,
+      configurationOf(options.name, prefix, { moment, chunkRows, rowsPerSecondMax, more }),
+    );
     this.environment = {
       MYSQL_URL: through?.mysql?.(url) ?? url,
       MSSQL_URL: through?.mssql?.(options.mssqlUrl) ?? options.mssqlUrl,
