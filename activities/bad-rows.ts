@@ -1,7 +1,9 @@
 import { StageswapError } from '../src/model/failures.js';
+import { originalConstraintName } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { COLLISION_CURE, KeysCollide, RowRefused, type RowStream, rowCrc } from '../src/mysql/load.js';
+import { brokenOfSource, checksOfSource } from '../src/sql/checks.js';
 import { collidingAside, collidingKeys, keyAside } from '../src/sql/collisions.js';
 import { setAside } from '../src/sql/group.js';
 import { BadRow, type KeyText, keyName, keyText, sourceKey } from '../src/sql-server/keys.js';
@@ -93,6 +95,38 @@ export async function setRowsAside(
     const mine = Object.fromEntries(row.key.map((text, index) => [`b${index}`, text]));
     throw keysAreOne(table, [{ ...other, ...mine }]);
   }
+}
+
+/**
+ * Refuses rows of a chunk that break a CHECK constraint of live by themselves. They are asked for when the chunk is stored, since LOAD
+ * DATA LOCAL leaves such rows out without a word.
+ *
+ * @throws {BadRow} where one stops the run
+ * @throws {BadRows} where they are to be set aside
+ */
+export async function refuseBroken(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  chunk: number,
+): Promise<void> {
+  const checks = checksOfSource(table);
+  if (checks.length === 0) return;
+  const limit = spec.badRows === 'stop' ? 1 : spec.badRowsMax + 1;
+  const found = await session.rows<Record<string, string | null>>(brokenOfSource(spec, table, chunk, limit));
+  if (found.length === 0) return;
+  const broken = found.map((row) => {
+    const { name = '', columns = [] } = checks[Number(row.place)] ?? {};
+    const said = table.columns.filter(({ live }) => columns.includes(live.name));
+    return new BadRow(
+      table,
+      table.key.map((_, index) => row[`k${index}`] ?? null),
+      said.map(({ source }) => source.name).join(', '),
+      `what CHECK constraint ${originalConstraintName(name)} of ${table.live} does not allow`,
+      "Correct it at the source, or change live's constraint.",
+    );
+  });
+  throw spec.badRows === 'stop' ? broken[0] : new BadRows(broken);
 }
 
 /**

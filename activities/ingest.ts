@@ -23,7 +23,7 @@ import {
   dropDatabaseSnapshot,
 } from '../src/sql-server/moment.js';
 import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
-import { Quarantine, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
+import { Quarantine, refuseBroken, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
 import { type ChunkRow, pendingChunks, planChunks } from './chunks.js';
 import {
   activity,
@@ -337,6 +337,7 @@ async function loadChunkOnce(
   }
   rows.end();
   await loading;
+  await refuseBroken(session, spec, table, chunk.seq);
   cost.target.loadMs += performance.now() - startedAt;
   if (aside) await setRowsAside(session, spec, table, aside.rows);
   await refuseTooMany(session, spec, table);

@@ -1,6 +1,7 @@
 import { control } from '../src/model/names.js';
-import type { RunSpec, TableSpec } from '../src/model/spec.js';
-import type { Session } from '../src/mysql/connection.js';
+import { hasChecks, type RunSpec, type TableSpec } from '../src/model/spec.js';
+import { errorNumber, type Session } from '../src/mysql/connection.js';
+import { emptyMergedOf, findBroken, holdBroken } from '../src/sql/checks.js';
 import { inRange, type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
   amongWork,
@@ -25,6 +26,8 @@ import { isMergePlanned, type MergeChunk, ofMerge, takeMergeChunk, writeMergePla
 import { onlyOneAtATime } from './replay.js';
 
 /** Reconcile, chunk by chunk: ranges of the target's key order are merged into stage, several at a time. */
+
+const CHECK_VIOLATED = 3819;
 
 /** What the merge of a chunk does, in rows; `incoming` are those that the source, or the backup, has. */
 interface ChunkCounts {
@@ -64,7 +67,10 @@ export async function planMerge(
   });
 }
 
-/** Merges one chunk, with its ledger row in one transaction. */
+/**
+ * Merges one chunk, with its ledger row in one transaction. Stage refuses a row that breaks a CHECK constraint: then the chunk is
+ * merged again without such rows.
+ */
 export async function mergeChunk(
   session: Session,
   ref: RunRef,
@@ -72,13 +78,29 @@ export async function mergeChunk(
   table: TableSpec,
   chunk: MergeChunk,
 ): Promise<void> {
+  const merge = (rows: 'all' | 'unbroken') => mergeChunkOnce(session, ref, spec, table, chunk, rows);
+  await merge('all').catch((error: unknown) => {
+    if (errorNumber(error) !== CHECK_VIOLATED || !hasChecks(table)) throw error;
+    return merge('unbroken');
+  });
+}
+
+async function mergeChunkOnce(
+  session: Session,
+  ref: RunRef,
+  spec: RunSpec,
+  table: TableSpec,
+  chunk: MergeChunk,
+  rows: 'all' | 'unbroken',
+): Promise<void> {
   await session.transaction(async () => {
     await holdFence(session, ref);
     if (!(await takeMergeChunk(session, spec, table.live, chunk))) return;
     const range: Range = { kind: 'range', from: chunk.from, to: chunk.to };
-    const { incoming, ...counts } = (await liveHasRows(session, table, range))
-      ? await mergeDifferences(session, spec, table, range)
-      : await mergeIntoEmpty(session, spec, table, range);
+    const { incoming, ...counts } =
+      rows === 'unbroken' || (await liveHasRows(session, table, range))
+        ? await mergeDifferences(session, spec, table, range, rows)
+        : await mergeIntoEmpty(session, spec, table, range);
     await session.run(
       sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${incoming}, counts = ${JSON.stringify(counts)} WHERE ${ofMerge(spec, table.live, chunk)}`,
     );
@@ -98,6 +120,7 @@ async function mergeDifferences(
   spec: RunSpec,
   table: TableSpec,
   range: Range,
+  rows: 'all' | 'unbroken',
 ): Promise<ChunkCounts> {
   const differing = await session.run(findDifferences(spec, table, range));
   const sides = (await session.rows<Record<string, string>>(countSides(spec, table, range)))[0] ?? {};
@@ -121,6 +144,7 @@ async function mergeDifferences(
     gone > 0
       ? ((await session.rows<Record<string, string>>(count.liveOnly))[0] ?? {})
       : { deleted: '0', conflicts: '0' };
+  if (rows === 'unbroken') await holdBrokenRows(session, spec, table, range);
   await session.run(mergeLive(spec, table, range));
   if (Number(incoming.incoming) > Number(incoming.in_both))
     await session.run(mergeInto(spec, table, keys, 'stage').incomingOnly);
@@ -134,6 +158,21 @@ async function mergeDifferences(
     decidedByFirstRun: Number(incoming.by_first_run),
     deleted: Number(liveOnly.deleted),
   };
+}
+
+/** Takes rows that break a CHECK constraint out of those that differ, before the range is merged. They count as if they were merged, until the run ends. */
+async function holdBrokenRows(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  range: Range,
+): Promise<void> {
+  const merge = mergeInto(spec, table, { kind: 'keys', within: range }, 'merged');
+  await session.run(merge.both);
+  await session.run(merge.incomingOnly);
+  if ((await session.run(findBroken(spec, table, range))) > 0)
+    for (const statement of holdBroken(spec, table, range)) await session.run(statement);
+  await session.run(emptyMergedOf(spec, table, range));
 }
 
 /** A chunk of which live has nothing: every row is the incoming side's, or one that the application deleted. */

@@ -1,7 +1,8 @@
 import { control, physicalTable } from '../src/model/names.js';
-import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
+import { hasChecks, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
+import { findBroken } from '../src/sql/checks.js';
 import {
   closeDownwards,
   closeOverUnique,
@@ -202,6 +203,8 @@ async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Pro
   ])
     await session.run(statement);
   await settleKeys(session, spec, table, into);
+  if (hasChecks(table))
+    await takeAsLive(session, spec, table, [findBroken(spec, table)], 'check', 'keys', into);
   if (spec.badRows === 'quarantine')
     await takeAsLive(session, spec, table, [findBadRows(spec, table, 'keys')], 'bad', 'keys', into);
 }

@@ -33,7 +33,7 @@ afterAll(async () => {
 });
 
 /** A pipeline of two tables with rows on both sides, published once. */
-async function published(name: string, badRowsMax: number) {
+async function published(name: string, badRowsMax: number, badRows = 'quarantine') {
   const batch = (text: string) => billing.request().batch(text);
   await batch(`DROP TABLE IF EXISTS dbo.${name}_line`);
   await batch(`DROP TABLE IF EXISTS dbo.${name}_bill`);
@@ -58,7 +58,7 @@ target: { url: "\${MYSQL_URL}" }
 firstRun: source
 approve: never
 chunkRows: 100
-badRows: quarantine
+badRows: ${badRows}
 badRowsMax: ${badRowsMax}
 tables:
   - { source: dbo.${name}_bill, live: ${name}_bill, key: [id], columns: { id: Id, name: Name, due: Due, amount: { from: Amount, owner: source } } }
@@ -160,6 +160,54 @@ describe('a row with a bad value', () => {
     ]);
     const [lines] = await application.query('SELECT id FROM new_line ORDER BY id');
     expect(lines).toEqual([{ id: 1 }, { id: 2 }, { id: 9 }]);
+  });
+
+  it('is one that breaks a CHECK constraint of live by itself, however its clause is written', async () => {
+    const { publish, bills, batch } = await published('broken', 10);
+    await application.query(
+      `ALTER TABLE broken_bill ADD CONSTRAINT broken_ok CHECK (amount > 0 AND name NOT LIKE '%it''s"é"?%')`,
+    );
+    await batch('UPDATE dbo.broken_bill SET Amount = -1 WHERE Id = 5');
+    await batch("UPDATE dbo.broken_bill SET Name = N'it''s\"é\"?' WHERE Id = 150");
+    await batch("UPDATE dbo.broken_bill SET Name = N'good' WHERE Id = 7");
+    await batch("INSERT INTO dbo.broken_bill (Id, Name, Due, Amount) VALUES (900, N'new', '2024-01-01', 0)");
+    await batch('INSERT INTO dbo.broken_line (Id, BillId) VALUES (9, 900)');
+    expect(await publish()).toMatchObject({ quarantined: 3 });
+    expect(await bills(5, 7, 150, 900)).toEqual([
+      [5, 'n5', '1.00', null],
+      [7, 'good', '1.00', null],
+      [150, 'n150', '1.00', null],
+    ]);
+    const [listed] = await application.query<mysql.RowDataPacket[]>(
+      `SELECT row_key, detail FROM ${control.conflict} WHERE pipeline = 'broken' AND kind = 'badValue' ORDER BY JSON_VALUE(row_key, '$.id' RETURNING SIGNED)`,
+    );
+    const said = {
+      column: 'Name, Amount',
+      reason: 'what CHECK constraint broken_ok of broken_bill does not allow',
+    };
+    expect(listed.map(({ row_key, detail }) => [row_key.id, detail])).toEqual([
+      ['5', said],
+      ['150', said],
+      ['900', said],
+    ]);
+    await batch('UPDATE dbo.broken_bill SET Amount = 2 WHERE Id IN (5, 900)');
+    await batch("UPDATE dbo.broken_bill SET Name = N'fine' WHERE Id = 150");
+    await publish();
+    expect(await bills(5, 150, 900)).toEqual([
+      [5, 'n5', '2.00', null],
+      [150, 'fine', '1.00', null],
+      [900, 'new', '2.00', null],
+    ]);
+  });
+
+  it('stops the run by default, and is named with its key and the constraint', async () => {
+    const { publish, bills, batch } = await published('stopped', 1, 'stop');
+    await application.query('ALTER TABLE stopped_bill ADD CONSTRAINT stopped_ok CHECK (amount > 0)');
+    await batch('UPDATE dbo.stopped_bill SET Amount = -1 WHERE Id = 250');
+    await expect(publish()).rejects.toThrow(
+      "dbo.stopped_bill, key Id = 250, column Amount: a value has what CHECK constraint stopped_ok of stopped_bill does not allow. Correct it at the source, or change live's constraint.",
+    );
+    expect(await bills(250)).toEqual([[250, 'n250', '1.00', null]]);
   });
 
   it('stops the run when there are more than allowed', async () => {

@@ -32,6 +32,7 @@ that works now, if that is before its cut-over, else by the next. What each side
   field            its value
   sameKey          its row; from then on the row merges by field
   unique           its row: settle the rows that collide so that their values differ; what would collide again waits
+  check            its row; what would break a CHECK constraint of live again waits
   deletedInLive    source brings the row back, live leaves it deleted
   deletedAtSource  source deletes the row when no other row refers to it any more, live keeps it
   parent           likewise
@@ -75,7 +76,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
     )
     .option(
       '--kind <kind>',
-      'of this kind: field, sameKey, deletedInLive, deletedAtSource, parent, orphan, unique, badValue',
+      'of this kind: field, sameKey, deletedInLive, deletedAtSource, parent, orphan, unique, check, badValue',
     )
     .option('--where <condition>', 'that fulfil an SQL condition')
     .option('--all', 'closed ones, too', false)

@@ -27,7 +27,7 @@ import { short } from './values-text.js';
 const HELP = `
 The key is written as live has it: bytes as hexadecimal, a TIMESTAMP in UTC; it is looked up at the source as the source has it.
 base is what billing said when live was last published; source and live are read now. The verdict is what a run would reach now,
-of this row alone: rules across the group (parents, orphans, unique values) are looked at by \`stageswap plan\`.
+of this row alone: rules across the group (parents, orphans, unique values, CHECK constraints) are looked at by \`stageswap plan\`.
 
 Example:
   stageswap explain customer 17 --config stageswap.yaml`;

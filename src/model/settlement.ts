@@ -9,7 +9,7 @@ export const MERGE_KINDS: readonly string[] = ['field', 'sameKey', 'deletedInLiv
 export const COLUMN_KINDS: readonly string[] = ['field'];
 
 /** Conflicts that an operator can settle. */
-export const SETTLEABLE: readonly string[] = [...MERGE_KINDS, 'parent', 'unique'];
+export const SETTLEABLE: readonly string[] = [...MERGE_KINDS, 'parent', 'unique', 'check'];
 
 /** Conflicts that go away with their cause, and what an operator can do about that. */
 export const NOT_SETTLED: Record<string, string> = {
@@ -99,6 +99,7 @@ function carryOut(
       if (side === 'source') row.decision.row = 'delete';
       return true;
     case 'unique':
+    case 'check':
       return takeWhole(table, settlement, row);
     case 'resync':
       if (!inSource) return false;

@@ -66,6 +66,15 @@ export interface ForeignKey {
 /** A part of a unique index: a whole column, or an expression over columns of the table, which it names without an alias. */
 export type UniquePart = string | { expression: string };
 
+/** A CHECK constraint that MySQL enforces. */
+export interface CheckSpec {
+  name: string;
+  /** as SHOW CREATE TABLE prints it, without the parentheses around it; names columns without an alias */
+  clause: string;
+  /** that it is over */
+  columns: string[];
+}
+
 export interface TableSpec {
   source: { schema: string; table: string };
   live: string;
@@ -82,6 +91,8 @@ export interface TableSpec {
   foreignKeys: ForeignKey[];
   /** parts of each unique index, the primary key aside */
   uniqueIndexes: UniquePart[][];
+  /** absent: none */
+  checks?: CheckSpec[];
   onSourceDelete: 'delete' | 'keep';
   onLiveDelete: 'respect' | 'restore';
   /** of live's definition at the start of the run; the swap is refused if it changed */
@@ -153,6 +164,8 @@ export interface RunSpec {
   /** parents before their children */
   tables: TableSpec[];
 }
+
+export const hasChecks = ({ checks = [] }: TableSpec): boolean => checks.length > 0;
 
 /** The table of a run. @throws {Error} a name that is not of the group: the caller's bug */
 export function tableOf(spec: RunSpec, live: string): TableSpec {

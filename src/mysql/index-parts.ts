@@ -45,3 +45,14 @@ function endOfQuoted(text: string, from: number): number {
   }
   return text.length;
 }
+
+/**
+ * The clause of a CHECK constraint, without the parentheses around it. The catalogue has it with quotes escaped once more.
+ *
+ * @param create what SHOW CREATE TABLE says
+ */
+export function checkClause(create: string, name: string): string {
+  const begin = `CONSTRAINT \`${name.replaceAll('`', '``')}\` CHECK (`;
+  const line = create.split('\n').find((text) => text.trim().startsWith(begin));
+  return line === undefined ? 'TRUE' : line.slice(line.indexOf(begin) + begin.length, line.lastIndexOf(')'));
+}

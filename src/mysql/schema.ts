@@ -1,6 +1,6 @@
 import type { Connection } from 'mysql2/promise';
 import { id } from '../sql/text.js';
-import { indexParts } from './index-parts.js';
+import { checkClause, indexParts } from './index-parts.js';
 
 /** A column as information_schema describes it. Lengths as text's characters and octets, both maximal. */
 export interface LiveColumnFacts {
@@ -58,6 +58,7 @@ export interface LiveTable {
   engine: string;
   /** BASE TABLE, or VIEW */
   kind: string;
+  /** clauses as SHOW CREATE TABLE prints them */
   checks: { name: string; clause: string; enforced: boolean }[];
   /** the optimizer's estimate */
   rowsEstimate: number;
@@ -126,7 +127,6 @@ export async function readLiveTables(
       ORDER BY table_name, index_name, seq_in_index`,
     of,
   );
-  const definitions = await definitionsWithExpressions(connection, schema, indexes);
   const triggers = await select(
     connection,
     `SELECT event_object_table AS table_name, trigger_name, event_manipulation, action_timing, definer
@@ -134,17 +134,18 @@ export async function readLiveTables(
       ORDER BY trigger_name`,
     of,
   );
-  // CHECK came with 8.0.16, and with it these catalogue views
+  // CHECK came with 8.0.16, and with it this column of the catalogue
   const checks = await selectIfKnown(
     connection,
-    `SELECT t.table_name, t.constraint_name, t.enforced, c.check_clause
-       FROM information_schema.table_constraints t
-       JOIN information_schema.check_constraints c
-         ON c.constraint_schema = t.constraint_schema AND c.constraint_name = t.constraint_name
+    `SELECT t.table_name, t.constraint_name, t.enforced FROM information_schema.table_constraints t
       WHERE t.table_schema = ? AND t.table_name IN (?) AND t.constraint_type = 'CHECK'
       ORDER BY t.constraint_name`,
     of,
   );
+  const definitions = await definitionsOf(connection, schema, [
+    ...indexes.filter((row) => row.column_name === null),
+    ...checks,
+  ]);
   const own = await readForeignKeys(connection, 'k.table_schema = ? AND k.table_name IN (?)', of);
   const pointing = await readForeignKeys(
     connection,
@@ -188,7 +189,7 @@ export async function readLiveTables(
         kind: text(table.kind),
         checks: checks.filter(mine).map((row) => ({
           name: text(row.constraint_name),
-          clause: text(row.check_clause),
+          clause: checkClause(definitions.get(name) ?? '', text(row.constraint_name)),
           enforced: text(row.enforced) === 'YES',
         })),
         rowsEstimate: Number(table.table_rows ?? 0),
@@ -213,15 +214,13 @@ function partsOf(index: Row[], create: string): Pick<LiveTable['uniqueIndexes'][
   return parts.some((part) => Object.keys(part).length > 0) ? { parts } : {};
 }
 
-/** By table: SHOW CREATE TABLE of those that have a unique index over an expression. */
-async function definitionsWithExpressions(
+/** SHOW CREATE TABLE of the tables that the rows of the catalogue are about. */
+async function definitionsOf(
   connection: Connection,
   schema: string,
-  indexes: Row[],
+  rows: Row[],
 ): Promise<Map<string, string>> {
-  const tables = new Set(
-    indexes.filter((row) => row.column_name === null).map((row) => text(row.table_name)),
-  );
+  const tables = new Set(rows.map((row) => text(row.table_name)));
   const definitions = new Map<string, string>();
   for (const table of tables) {
     const [row] = await select(connection, `SHOW CREATE TABLE ${id(schema).text}.${id(table).text}`, []);

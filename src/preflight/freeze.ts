@@ -96,6 +96,7 @@ function freezeTable(
       parentColumns: key.referencedColumns,
     })),
     uniqueIndexes: live.uniqueIndexes.map(partsOf),
+    ...checksOf(live),
     onSourceDelete: table.onSourceDelete,
     onLiveDelete: table.onLiveDelete,
     fingerprint,
@@ -122,6 +123,14 @@ function partsOf(index: LiveTable['uniqueIndexes'][0]): UniquePart[] {
     if (column === null) return { expression: expression ?? 'NULL' };
     return prefix === undefined ? column : { expression: `LEFT(${id(column).text}, ${prefix})` };
   });
+}
+
+function checksOf({ checks, columns }: LiveTable): Pick<TableSpec, 'checks'> {
+  const enforced = checks.filter(({ enforced: yes }) => yes);
+  if (enforced.length === 0) return {};
+  const over = (clause: string) =>
+    columns.flatMap(({ name }) => (clause.includes(id(name).text) ? name : []));
+  return { checks: enforced.map(({ name, clause }) => ({ name, clause, columns: over(clause) })) };
 }
 
 function liveColumn(column: LiveColumnFacts): LiveColumn {

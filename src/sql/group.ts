@@ -1,6 +1,7 @@
 import { physicalTable } from '../model/names.js';
 import {
   type ForeignKey,
+  hasChecks,
   mappedNames,
   type RunSpec,
   type TableSpec,
@@ -28,7 +29,7 @@ export type Within = 'all' | 'keys';
 export type Children = Within | 'childrenOfKeys' | 'besideKeys';
 
 /** Why a source's row is not published, or a row of live stays: the kind of its conflict. */
-export type GroupConflict = 'parent' | 'orphan' | 'unique' | 'bad';
+export type GroupConflict = 'parent' | 'orphan' | 'unique' | 'check' | 'bad';
 
 export const physical = (spec: RunSpec, table: TableSpec, kind: Parameters<typeof physicalTable>[1]) =>
   id(physicalTable(spec.generation, kind, table.live));
@@ -58,9 +59,9 @@ function refers(
   );
 }
 
-/** A replay's rows wait in `merged` where unique indexes of stage could refuse them, until all rules are done. */
+/** A replay's rows wait in `merged` where unique indexes or CHECK constraints of stage could refuse them, until all rules are done. */
 export function waitsInMerged(table: TableSpec): boolean {
-  return table.uniqueIndexes.length > 0;
+  return table.uniqueIndexes.length > 0 || hasChecks(table);
 }
 
 /** Where the children are that a rule looks at, and the role that they have there. */
@@ -317,9 +318,7 @@ export function tablesOfReplay(
     ...writes(name('replayKeys'), ['k']),
     ...writes(name('work'), ['w']),
     ...writes(name('heldBack'), ['h', 'hk']),
-    ...(table.uniqueIndexes.length > 0
-      ? [...writes(name('merged'), ['m']), ...reads(name('merged'), ['n'])]
-      : []),
+    ...(waitsInMerged(table) ? [...writes(name('merged'), ['m']), ...reads(name('merged'), ['n'])] : []),
   ];
 }
 

@@ -266,8 +266,15 @@ ${rest}`;
 /**
  * A conflict of whole rows, found by a rule across the group: of every work key, with what each side says. A parent is
  * one only where the merge took its row away; a new row of the application's own may just not have been merged yet.
+ *
+ * @param range of these work keys only
  */
-export function recordRowConflict(spec: RunSpec, table: TableSpec, kind: string): Fragment | null {
+export function recordRowConflict(
+  spec: RunSpec,
+  table: TableSpec,
+  kind: string,
+  range?: { from: KeyText; to: KeyText },
+): Fragment | null {
   const shape = shapeOf(spec, table);
   if (kind === 'parent' && !shape.ancestor) return null;
   const takenAway = spec.kind === 'publish' ? sql`NOT (${absent(table, 'a')})` : absent(table, 'a');
@@ -285,7 +292,7 @@ ${beside(shape.incoming, 'i')}
 ${beside(table.live, 'l')}
 ${shape.ancestor ? beside(shape.ancestor, 'a') : raw('')}
 ${bad ? beside(physicalTable(spec.generation, 'heldBack', table.live), 'h') : raw('')}
-WHERE ${kind === 'parent' ? takenAway : raw('TRUE')}`,
+WHERE ${kind === 'parent' ? takenAway : raw('TRUE')}${range ? sql` AND ${inRange(table, 'w', range.from, range.to)}` : raw('')}`,
   });
 }
 

@@ -241,7 +241,7 @@ export function closeSettled(spec: RunSpec): Fragment {
   return sql`UPDATE ${id(control.conflict)} AS c JOIN ${id(control.settlement)} AS e
   ON ${e('pipeline')} = ${c('pipeline')} AND ${e('live')} = ${c('live')} AND ${e('key_hash')} = ${c('key_hash')}
 SET ${c('state')} = 'settled', ${c('closed_in')} = ${spec.generation}
-WHERE ${c('pipeline')} = ${spec.pipeline} AND ${c('state')} = 'open' AND ${e('applied_in')} <= ${spec.generation} AND ${c('generation')} <= ${e('applied_in')} AND (${e('kind')} IN ('resync', 'unique') OR (${shown}))`;
+WHERE ${c('pipeline')} = ${spec.pipeline} AND ${c('state')} = 'open' AND ${e('applied_in')} <= ${spec.generation} AND ${c('generation')} <= ${e('applied_in')} AND (${e('kind')} IN ('resync', 'unique', 'check') OR (${shown}))`;
 }
 
 /** Closes older conflicts for which one of this run stands. What only keeps a row from being merged does not stand for one of the merge. */
