@@ -25,6 +25,8 @@ export interface ColumnType {
   maxLengthBytes?: number;
   bytes?: true;
   floating?: true;
+  /** of a BIT column */
+  bits?: number;
   /** what the collation takes for one value */
   fold?: (text: string) => string;
 }
@@ -57,13 +59,26 @@ export const TYPES = {
   },
   currency: { live: 'CHAR(3)', source: 'nvarchar', fold: caseless },
   double: { live: 'DOUBLE', source: 'float', floating: true },
+  float: { live: 'FLOAT', source: 'real', floating: true },
+  tiny: { live: 'TINYINT UNSIGNED', source: 'tinyint' },
+  unsigned: { live: 'BIGINT UNSIGNED', source: 'decimal' },
+  zerofill: { live: 'INT(6) UNSIGNED ZEROFILL', source: 'bigint' },
+  bits: { live: 'BIT(64)', source: 'bigint', bits: 64 },
+  few: { live: 'BIT(13)', source: 'int', bits: 13 },
+  long: { live: 'TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci', source: 'nvarchar' },
+  wide: { live: 'MEDIUMTEXT CHARACTER SET utf16 COLLATE utf16_general_ci', source: 'nvarchar' },
+  blob: { live: 'BLOB', source: 'varbinary', maxLengthBytes: -1, bytes: true },
   decimal: { live: 'DECIMAL(18,4)', source: 'decimal' },
   json: { live: 'JSON', source: 'nvarchar' },
   bytes: { live: 'VARBINARY(40)', source: 'varbinary', maxLengthBytes: 40, bytes: true },
   binary: { live: 'BINARY(4)', source: 'binary', maxLengthBytes: 4, bytes: true },
   date: { live: 'DATE', source: 'date' },
   at: { live: 'DATETIME(6)', source: 'datetime2' },
+  time: { live: 'TIME(6)', source: 'time' },
+  timestamp: { live: 'TIMESTAMP(6)', source: 'datetimeoffset' },
+  year: { live: 'YEAR', source: 'int' },
   status: { live: "ENUM('open','paid','Void')", source: 'nvarchar', fold: caseless },
+  flags: { live: "SET('a','B','ß','c d')", source: 'nvarchar' },
 } satisfies Record<string, ColumnType>;
 export type TypeName = keyof typeof TYPES;
 
@@ -208,16 +223,32 @@ export function catalogueOf(shape: Shape) {
 /** A pipeline over the shape's tables, on a fresh schema. */
 export async function openShape(mysqlUrl: string, schema: string, shape: Shape): Promise<ByHand> {
   const { firstRun, chunkRows, more } = shape;
-  return ByHand.open(mysqlUrl, schema, definitionsOf(shape), yamlOf(shape), catalogueOf(shape), {
+  const hand = await ByHand.open(mysqlUrl, schema, definitionsOf(shape), yamlOf(shape), catalogueOf(shape), {
     firstRun,
     chunkRows,
     ...(more !== undefined && { more }),
   });
+  // a TIMESTAMP's text is that of its session's zone, and values of the oracle are in UTC
+  await hand.application.query("SET time_zone = '+00:00'");
+  return hand;
 }
 
 /** A value as a statement's parameter. */
 export function parameter(table: ShapedTable, column: string, value: Value): string | Buffer | null {
-  return value !== null && isBytes(table, column) ? Buffer.from(value, 'hex') : value;
+  if (value === null) return null;
+  const { bits } = typeOf(table, column);
+  if (bits === undefined) return isBytes(table, column) ? Buffer.from(value, 'hex') : value;
+  // MySQL would take the digits for the bytes of the value
+  const digits = 2 * Math.ceil(bits / 8);
+  return Buffer.from(BigInt(value).toString(16).padStart(digits, '0'), 'hex');
+}
+
+/** A column as a number of all its digits: a FLOAT prints six of them, and BIT its bytes. */
+function shown(table: ShapedTable, column: string): string {
+  const { live, bits } = typeOf(table, column);
+  const name = `\`${column}\``;
+  if (bits !== undefined || live.includes('ZEROFILL')) return `${name} + 0`;
+  return live === 'FLOAT' ? `${name} * 1e0` : name;
 }
 
 /** Rows of the oracle as ingest would load them. */
@@ -241,9 +272,8 @@ async function readRows(
   columns: string[],
   from: string,
 ): Promise<Map<string, Row>> {
-  const names = columns.map((column) => `\`${column}\``).join(', ');
   const [found] = await connection.query({
-    sql: `SELECT ${names} FROM ${from}`,
+    sql: `SELECT ${columns.map((column) => shown(table, column)).join(', ')} FROM ${from}`,
     rowsAsArray: true,
     typeCast: (field) => field.buffer(),
   });

@@ -33,6 +33,40 @@ const VALUES: Record<TypeName, string[]> = {
   date: ['1000-01-01', '1970-01-01', '2024-02-29', '9999-12-31'],
   at: ['1000-01-01 00:00:00.000000', '2024-02-29 12:00:00.000001', '9999-12-31 23:59:59.999999'],
   status: ['open', 'paid', 'Void'],
+  float: [
+    '0',
+    '-0',
+    '1.5',
+    '0.10000000149011612',
+    '0.10000000894069672',
+    '-16777216',
+    '3.4028234663852886e38',
+    '1.401298464324817e-45',
+  ],
+  tiny: ['0', '127', '128', '255'],
+  unsigned: [
+    '0',
+    '1',
+    '9007199254740993',
+    '9223372036854775807',
+    '9223372036854775808',
+    '18446744073709551615',
+  ],
+  zerofill: ['0', '7', '70', '4294967295'],
+  bits: ['0', '1', '48', '9007199254740993', '9223372036854775808', '18446744073709551615'],
+  few: ['0', '1', '48', '8191'],
+  long: ['', ' ', 'a', 'A', 'á', 'a ', 'e\u0301', 'é', '\0', '😀'.repeat(1_000)],
+  wide: ['', 'a', 'A', 'a ', 'á', '😀', '\0', '語'.repeat(1_000)],
+  blob: ['', '00', '0000', '6100', '61', '5C27', 'FF'.repeat(3_000)],
+  time: ['00:00:00.000000', '-00:00:00.000001', '23:59:59.999999', '838:59:59.000000', '-838:59:59.000000'],
+  timestamp: [
+    '1970-01-01 00:00:01.000000',
+    '2024-03-31 01:30:00.000000',
+    '2024-10-27 00:30:00.000001',
+    '2038-01-19 03:14:07.999999',
+  ],
+  year: ['0000', '1901', '2000', '2155'],
+  flags: ['', 'a', 'B', 'a,B', 'a,B,ß,c d', 'c d'],
 };
 const MERGED_TYPES: TypeName[] = [
   'bigint',
@@ -46,6 +80,19 @@ const MERGED_TYPES: TypeName[] = [
   'bytes',
   'at',
   'status',
+  'float',
+  'tiny',
+  'unsigned',
+  'zerofill',
+  'bits',
+  'few',
+  'long',
+  'wide',
+  'blob',
+  'time',
+  'timestamp',
+  'year',
+  'flags',
 ];
 const KEY_TYPES: TypeName[][] = [
   ['bigint'],
@@ -58,6 +105,10 @@ const KEY_TYPES: TypeName[][] = [
   ['date'],
   ['text', 'int'],
   ['binary', 'date'],
+  ['unsigned'],
+  ['time'],
+  ['timestamp', 'tiny'],
+  ['year', 'zerofill'],
 ];
 const KEYS_A_WORLD = 6;
 
@@ -468,6 +519,19 @@ function keyValue(type: TypeName, place: number, index: number): string {
     }
     case 'int':
       return String(index % 2 === 0 ? n : -n - 1);
+    case 'unsigned': {
+      const edges = VALUES.unsigned;
+      return index === 5 && place < edges.length ? (edges[place] ?? '') : String(n + 10);
+    }
+    case 'tiny':
+    case 'zerofill':
+      return String(n);
+    case 'year':
+      return String(index === 5 ? 2155 - place : 1901 + n);
+    case 'time':
+      return `${index % 2 === 0 ? '' : '-'}${String(500 + n).padStart(3, '0')}:00:00.${index === 5 ? '000001' : '000000'}`;
+    case 'timestamp':
+      return `20${String(10 + place).padStart(2, '0')}-03-31 01:3${index}:00.00000${index}`;
     case 'decimal':
       return `${index % 2 === 0 ? '' : '-'}${n + 1}.${index === 5 ? '0001' : '5000'}`;
     case 'date':
