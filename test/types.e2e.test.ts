@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
+import { execa } from 'execa';
 import mssql from 'mssql';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
@@ -10,8 +14,9 @@ import { physicalTable } from '../src/model/names.js';
 import { tableOf } from '../src/model/spec.js';
 import { gatherFacts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
-import { readRange, readRow } from '../src/sql-server/read.js';
+import { readRange, readRowsOfKey } from '../src/sql-server/read.js';
 import { BAD, CUT_IN_KEYS, EXACT, KEYS, type TypeCase } from './support/type-cases.js';
+import { CLI } from './support/worker-process.js';
 
 /** Every type on its real way: from the source through the driver, LOAD DATA and the proof into stage, and back. */
 const SCHEMA = 'stageswap_test_types';
@@ -95,9 +100,8 @@ async function makeTable(
   return { live, key, columns: columns.map(({ name }) => name) };
 }
 
-function configOf(name: string, tables: Made[], more = '') {
-  return parseConfig(
-    `
+function yamlOf(name: string, tables: Made[], more = ''): string {
+  return `
 pipeline: ${name}
 source: { url: "\${MSSQL_URL}" }
 target: { url: "\${MYSQL_URL}" }
@@ -115,10 +119,14 @@ ${tables
     columns: { ${columns.map((column) => `${column}: ${column.toUpperCase()}`).join(', ')} }
 `,
   )
-  .join('')}`,
-    'stageswap.yaml',
-    { MSSQL_URL: source.href, MYSQL_URL: target.href },
-  );
+  .join('')}`;
+}
+
+function configOf(name: string, tables: Made[], more?: string) {
+  return parseConfig(yamlOf(name, tables, more), 'stageswap.yaml', {
+    MSSQL_URL: source.href,
+    MYSQL_URL: target.href,
+  });
 }
 
 function pipeline(name: string, tables: Made[], more?: string) {
@@ -399,9 +407,102 @@ describe('a key of live', () => {
       expect(found.length).toBeGreaterThan(0);
       for (const row of found) {
         const { source: from, live: to } = cases[made.findIndex((one) => one.live === live)] as TypeCase;
-        expect(await readRow(billing, table, [row[0] ?? '']), `${from} in ${to}`).toEqual(row);
+        const again = await readRowsOfKey(billing, table, [row[0] ?? ''], 'exact');
+        expect(again, `${from} in ${to}`).toEqual([row]);
       }
     }
+  });
+});
+
+describe('explain', () => {
+  /** Explains a row as an operator does. @returns in which of the three it is, and the source's columns but for the key */
+  async function explained(made: Made, ...keys: string[]) {
+    const folder = mkdtempSync(join(tmpdir(), 'ssw-types-'));
+    try {
+      const file = join(folder, 'stageswap.yaml');
+      writeFileSync(file, yamlOf(made.live.replaceAll('_', '-'), [made]));
+      const rows = [];
+      for (const key of keys) {
+        const env = { MSSQL_URL: source.href, MYSQL_URL: target.href };
+        const done = await execa('node', [CLI, 'explain', made.live, key, '--config', file, '--json'], {
+          env,
+        });
+        const { in: where, columns } = JSON.parse(done.stdout) as {
+          in: Record<string, boolean>;
+          columns: { column: string; source: string | null }[];
+        };
+        const place = columns.find(({ column }) => column === 'place');
+        rows.push([key, where.live, where.source, place?.source]);
+      }
+      return rows;
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+  async function publish(made: Made) {
+    const { begin, ingest, capture, stage, swap } = pipeline(made.live.replaceAll('_', '-'), [made]);
+    const run = await begin(`${made.live}-1`);
+    await ingest(run);
+    await capture(run);
+    await stage(run);
+    await swap(run);
+  }
+  const place = { name: 'place', source: 'int', live: 'INT' };
+
+  it('finds the row of a key that was converted on its way', async () => {
+    const moments = await makeTable(
+      'explained_moments',
+      ['k'],
+      [{ name: 'k', source: 'datetime2(3)', live: 'TIMESTAMP(3)' }, place],
+      [
+        ["'2024-07-01 12:00:00.125'", '1'],
+        ["'2024-07-01 10:00:00.125'", '2'],
+      ],
+    );
+    await publish(moments);
+    const key = '2024-07-01 10:00:00.125';
+    expect(await explained(moments, key)).toEqual([[key, true, true, '1']]);
+    const identifiers = await makeTable(
+      'explained_identifiers',
+      ['k'],
+      [{ name: 'k', source: 'uniqueidentifier', live: 'BINARY(16)' }, place],
+      [["'6f9619ff-8b86-d011-b42d-00c04fc964ff'", '1']],
+    );
+    await publish(identifiers);
+    const bytes = '6f9619ff8b86d011b42d00c04fc964ff';
+    expect(await explained(identifiers, bytes)).toEqual([[bytes, true, true, '1']]);
+  });
+
+  it('finds a row that the two sides spell otherwise, and takes none that live tells apart', async () => {
+    const made = await makeTable(
+      'explained_spelling',
+      ['k'],
+      [
+        {
+          name: 'k',
+          source: 'nvarchar(20) COLLATE Latin1_General_BIN2',
+          live: 'VARCHAR(20) COLLATE utf8mb4_0900_as_ci',
+        },
+        place,
+      ],
+      [
+        ["N'Resume'", '1'],
+        ["N'Résumé'", '2'],
+        ["N'gone'", '3'],
+      ],
+    );
+    await publish(made);
+    await application.query("UPDATE explained_spelling SET k = UPPER(k) WHERE k <> 'gone'");
+    expect(await explained(made, 'RESUME', 'résumé')).toEqual([
+      ['RESUME', true, true, '1'],
+      ['résumé', true, true, '2'],
+    ]);
+    await billing.batch("UPDATE dbo.explained_spelling SET K = N'résumé' WHERE PLACE = 2");
+    await billing.batch("UPDATE dbo.explained_spelling SET K = N'Goné' WHERE PLACE = 3");
+    expect(await explained(made, 'RÉSUMÉ', 'gone')).toEqual([
+      ['RÉSUMÉ', true, true, '2'],
+      ['gone', true, false, null],
+    ]);
   });
 });
 

@@ -2,6 +2,7 @@ import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
 import { type Config, loadConfig } from '../config/load.js';
+import { isString } from '../model/live-type.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { type NoBase, type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
 import { fieldVerdict, type RowTexts, type RowVerdict, rowVerdict, stillSays } from '../model/verdict.js';
@@ -17,7 +18,7 @@ import { decide } from '../preflight/decide.js';
 import { gatherFacts } from '../preflight/facts.js';
 import { freeze } from '../preflight/freeze.js';
 import { type SourcePool, withSource } from '../sql-server/connection.js';
-import { readRow } from '../sql-server/read.js';
+import { readRowsOfKey } from '../sql-server/read.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';
 import { print, printJson } from './output.js';
@@ -113,7 +114,10 @@ async function explain(config: Config, live: string, key: string[]): Promise<Exp
   });
 }
 
-/** The source's row of a key of live, by its canonical texts; null: it has none. */
+/**
+ * The source's row of a key of live, by its canonical texts; null: it has none. A row that is known is also looked for in other
+ * spellings, which takes a scan of the source: its collation may tell apart what live's does not.
+ */
 async function rowOfSource(
   session: Session,
   pool: SourcePool,
@@ -121,14 +125,19 @@ async function rowOfSource(
   key: string[],
   known: KnownRow,
 ): Promise<RowTexts> {
-  for (const spelled of await spellingsOf(session, table, key, known)) {
-    const fields = await readRow(pool, table, spelled);
-    if (!fields) continue;
-    const found = Object.fromEntries(
-      table.columns.map((column, index) => [column.live.name, fields[index] ?? null]),
-    );
-    const itsKey = table.key.map((name) => found[name] ?? '');
-    if (await areOneKey(session, table, itsKey, spelled)) return found;
+  const spelled = await spellingsOf(session, table, key, known);
+  const isText = table.columns.some(({ live }) => table.key.includes(live.name) && isString(live));
+  const isKnown = known.base !== null || known.live !== null;
+  for (const spelling of isText && isKnown ? (['exact', 'loose'] as const) : (['exact'] as const)) {
+    for (const texts of spelled) {
+      for (const fields of await readRowsOfKey(pool, table, texts, spelling)) {
+        const found = Object.fromEntries(
+          table.columns.map((column, index) => [column.live.name, fields[index] ?? null]),
+        );
+        const itsKey = table.key.map((name) => found[name] ?? '');
+        if (await areOneKey(session, table, itsKey, texts)) return found;
+      }
+    }
   }
   return null;
 }

@@ -116,8 +116,20 @@ export function rangeOf(request: mssql.Request, table: TableSpec, from: KeyText,
   return parts.length > 0 ? ` WHERE ${parts.join(' AND ')}` : '';
 }
 
-/** The WHERE of one row, its key bound to the request. */
-export function keyIs(request: mssql.Request, table: TableSpec, key: SourceKeyValue[]): string {
+/** Compares as MySQL's collations for people mostly do: neither case nor accents tell texts apart. */
+const LOOSE_COLLATION = 'Latin1_General_100_CI_AI';
+
+/**
+ * The WHERE of one row, its key bound to the request.
+ *
+ * @param spelling loose: texts in whatever case and with whatever accents, so that it may be several rows; no index finds them
+ */
+export function keyIs(
+  request: mssql.Request,
+  table: TableSpec,
+  key: SourceKeyValue[],
+  spelling: 'exact' | 'loose',
+): string {
   const columns = sourceKey(table);
   const parts = columns.flatMap((column, index) => {
     const value = key[index];
@@ -127,7 +139,8 @@ export function keyIs(request: mssql.Request, table: TableSpec, key: SourceKeyVa
     const unpadded = { ...column, type: column.type.replace(/^(n?)char$/, '$1varchar') };
     const bound = (text: string, prefix: string) =>
       bind(request, [unpadded], [text], `${prefix}${index}_`)[0];
-    if ('text' in value) return `${name} = ${bound(value.text, 'key')}`;
+    const loosely = spelling === 'loose' && TEXT.has(column.type) ? ` COLLATE ${LOOSE_COLLATION}` : '';
+    if ('text' in value) return `${name}${loosely} = ${bound(value.text, 'key')}`;
     if ('from' in value)
       return [`${name} >= ${bound(value.from, 'from')}`, `${name} <= ${bound(value.to, 'to')}`];
     const contained = value.members.map((member, place) => {

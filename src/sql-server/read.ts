@@ -65,39 +65,36 @@ export async function readRange(
 }
 
 /**
- * Reads one row as canonical texts, in the order of the mapping.
+ * Reads the row of a key as canonical texts, in the order of the mapping.
  *
  * @param key canonical texts of live's key, in key order
- * @returns undefined: the source has no such row. What is found may have a key that only the source takes for the same
+ * @param spelling as `keyIs` takes it
+ * @returns none: the source has no such row. What is found may have a key that only the source takes for the same
  */
-export async function readRow(
+export async function readRowsOfKey(
   reader: Reader,
   table: TableSpec,
   key: string[],
-): Promise<(string | null)[] | undefined> {
+  spelling: 'exact' | 'loose',
+): Promise<(string | null)[][]> {
   const values: SourceKeyValue[] = [];
   for (const [index, text] of key.entries()) {
     const column = table.columns.find(({ live }) => live.name === table.key[index]);
     const value = column && sourceKeyValue(column, text);
-    if (!value) return undefined;
+    if (!value) return [];
     values.push(value);
   }
-  let row: (string | null)[] | undefined;
+  const rows: (string | null)[][] = [];
   const sink: RowSink = {
     write(fields) {
-      row = fields;
+      rows.push(fields);
       return true;
     },
     drained: () => Promise.resolve(),
   };
-  await readWhere(
-    reader,
-    table,
-    (request) => keyIs(request, table, values),
-    sink,
-    new AbortController().signal,
-  );
-  return row;
+  const where = (request: mssql.Request) => keyIs(request, table, values, spelling);
+  await readWhere(reader, table, where, sink, new AbortController().signal);
+  return rows;
 }
 
 async function readWhere(
