@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import type { Reason } from '../src/model/approval.js';
-import { ByHand, type SourceRows, sourceTable } from './support/by-hand.js';
+import { ByHand, type SetAside, type SourceRows, sourceTable } from './support/by-hand.js';
 
 /** Guards say, with counts, what a run must be asked about before its cut-over; what they let pass is published. */
 const CUSTOMER = 'CREATE TABLE customer (id INT PRIMARY KEY, email VARCHAR(40), balance DECIMAL(18,4))';
@@ -41,7 +41,7 @@ let pipeline: ByHand;
 afterEach(async () => pipeline?.close());
 
 /** What the guards say of a second run; nothing if they let it pass. */
-async function second(rows: SourceRows): Promise<string[]> {
+async function second(rows: SourceRows, bad: SetAside[] = []): Promise<string[]> {
   pipeline = await ByHand.open(
     inject('mysqlUrl'),
     'stageswap_test_guards',
@@ -49,14 +49,15 @@ async function second(rows: SourceRows): Promise<string[]> {
     TABLES,
     SOURCE,
     {
-      more: GUARDS,
+      more: bad.length > 0 ? `${GUARDS}badRows: quarantine\n` : GUARDS,
     },
   );
   await pipeline.publish(source());
   let said: Reason[] = [];
-  await pipeline.publish(rows, async () => {
+  const guards = async () => {
     said = await pipeline.guards();
-  });
+  };
+  await pipeline.publish(rows, guards, bad);
   return said.map(({ kind, of, measure, text }) => `${kind} ${of} ${measure}: ${text}`);
 }
 
@@ -64,6 +65,12 @@ describe('a run passes the guards', () => {
   it('when nothing changed', async () => expect(await second(source())).toEqual([]));
   it('when it deletes no greater share than allowed', async () =>
     expect(await second(withoutCustomers(2))).toEqual([]));
+});
+
+it('a run passes the guards when live keeps what it sets aside', async () => {
+  const bad = (live: string) =>
+    ['1', '2', '3'].map((key) => ({ live, key: [key], column: 'Id', reason: 'planted' }));
+  expect(await second(withoutCustomers(3), [...bad('customer'), ...bad('invoice')])).toEqual([]);
 });
 
 describe('a guard trips', () => {
