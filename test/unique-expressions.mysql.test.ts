@@ -88,3 +88,27 @@ it('one over an array is refused by name', async () => {
     expect.stringMatching(/^unique index u is over an array/),
   ]);
 });
+
+it('an index over columns that are not mapped is refused where all new rows would have its value', async () => {
+  hand = await ByHand.open(
+    inject('mysqlUrl'),
+    'stageswap_test_unique_own',
+    [
+      `CREATE TABLE t (id INT PRIMARY KEY, a VARCHAR(20),
+        token VARCHAR(20) NOT NULL DEFAULT '', at DATETIME DEFAULT CURRENT_TIMESTAMP, one INT DEFAULT (1), uid CHAR(36) DEFAULT (UUID()),
+        nothing INT NULL, twice INT AS (one * 2),
+        UNIQUE KEY by_token (token), UNIQUE KEY by_start (token(3)), UNIQUE KEY by_at (at), UNIQUE KEY by_one (one, token),
+        UNIQUE KEY by_uid (uid, one), UNIQUE KEY by_nothing (one, nothing), UNIQUE KEY by_mapped (token, a),
+        UNIQUE KEY by_twice (twice), UNIQUE KEY by_lower ((LOWER(token))), UNIQUE KEY by_both ((CONCAT(token, a))))`,
+    ],
+    '  - { source: dbo.T, live: t, key: [id], columns: { id: Id, a: A } }\n',
+    [sourceTable('T', { Id: 'int', A: 'nvarchar' }, ['Id'])],
+  );
+  const { refusals, warnings } = await hand.decide();
+  const named = (found: typeof refusals) =>
+    found
+      .flatMap(({ what }) => /^unique index (\w+) is over what is not mapped/.exec(what)?.[1] ?? [])
+      .sort();
+  expect(named(refusals)).toEqual(['by_at', 'by_one', 'by_start', 'by_token']);
+  expect(named(warnings)).toEqual(['by_lower']);
+});
