@@ -161,9 +161,13 @@ export function findOrphansToHold(
   const parent = tableOf(spec, key.parent);
   if (!incomingHas(spec, parent, key.parentColumns)) return null;
   const { role, from, where } = parentless(spec, table, key, children);
+  // Of a row that was set aside its key alone is known: by other columns each of them may be the parent.
+  const mayBeParent = refersToKey(spec, key)
+    ? refers(parent, 'hk', table, role, key)
+    : sql`${at(parent, 'hk', '_ss_reason')} = 'bad'`;
   const setAside =
-    spec.badRows === 'quarantine' && refersToKey(spec, key)
-      ? sql` OR EXISTS (SELECT 1 FROM ${physical(spec, parent, 'heldBack')} AS ${as(parent, 'hk')} WHERE ${refers(parent, 'hk', table, role, key)})`
+    spec.badRows === 'quarantine'
+      ? sql` OR EXISTS (SELECT 1 FROM ${physical(spec, parent, 'heldBack')} AS ${as(parent, 'hk')} WHERE ${mayBeParent})`
       : raw('');
   return found(
     spec,
