@@ -9,7 +9,7 @@ import {
   membersOf,
 } from '../model/live-type.js';
 import type { LiveColumn, TableSpec } from '../model/spec.js';
-import { col, Fragment, id, join, raw, sql } from './text.js';
+import { col, Fragment, id, join, literal, raw, sql } from './text.js';
 
 /** Fragments about columns: definitions, exact comparison, key ranges. */
 
@@ -79,6 +79,18 @@ export function asText(column: LiveColumn, value: Fragment): Fragment {
   return column.type === 'bit' || isZerofill(column)
     ? sql`CAST(${value} + 0 AS CHAR)`
     : sql`CAST(${value} AS CHAR)`;
+}
+
+/**
+ * A value that an expression may choose, as it can be stored again: an ENUM's empty value of number 0, which older SQL modes left
+ * where no member was given, is refused as a text in strict mode, and taken as the text of that number (9.7.4).
+ */
+export function storable(column: LiveColumn, value: Fragment): Fragment {
+  if (column.type !== 'enum') return value;
+  const members = membersOf(column);
+  let zero = '0';
+  while (members.includes(zero)) zero += '0';
+  return sql`CASE WHEN ${value} + 0 = 0 THEN ${literal(zero)} ELSE ${value} END`;
 }
 
 /**

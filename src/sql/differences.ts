@@ -1,8 +1,8 @@
 import { physicalTable } from '../model/names.js';
 import { type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
-import { at, inRange, sameKey } from './columns.js';
+import { at, inRange, sameKey, storable } from './columns.js';
 import { liveOnlyStays, mergedValue, type Scope } from './merge.js';
-import { absent, as, type Shape, sameUnit, shapeOf } from './shape.js';
+import { absent, as, columnNamed, type Shape, sameUnit, shapeOf } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -92,11 +92,11 @@ export function mergeLive(spec: RunSpec, table: TableSpec, range: Range): Fragme
   const all = writtenNames(table);
   const values = all.map((name) => {
     const unit = unitOf.get(name);
-    const live = at(table, 'l', name);
+    const live = storable(columnNamed(table, name), at(table, 'l', name));
     // neither a key that was collected nor a row of live's own has an incoming row here
     return unit
       ? sql`CASE WHEN ${absent(table, 'i')} THEN ${live} ELSE ${mergedValue(spec, table, unit, name)} END`
-      : live;
+      : at(table, 'l', name);
   });
   const beside = (name: string, role: string) =>
     sql`\nLEFT JOIN ${id(name)} AS ${as(table, role)} ON ${sameKey(table, role, 'k')}`;

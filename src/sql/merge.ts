@@ -7,7 +7,17 @@ import {
   type TableSpec,
   writtenNames,
 } from '../model/spec.js';
-import { asText, at, inRange, type KeyText, keyColumns, keyHash, same, sameKey } from './columns.js';
+import {
+  asText,
+  at,
+  inRange,
+  type KeyText,
+  keyColumns,
+  keyHash,
+  same,
+  sameKey,
+  storable,
+} from './columns.js';
 import {
   absent,
   as,
@@ -48,10 +58,21 @@ export type Scope =
       among?: Fragment;
     };
 
-/** The merged value of one column, for a row that both sides have. */
-export function mergedValue(spec: RunSpec, table: TableSpec, unit: MergeUnit, name: string): Fragment {
-  const incoming = at(table, 'i', name);
-  const live = at(table, 'l', name);
+/**
+ * The merged value of one column, for a row that both sides have.
+ *
+ * @param read how a side's value is read; by default as it is stored
+ */
+export function mergedValue(
+  spec: RunSpec,
+  table: TableSpec,
+  unit: MergeUnit,
+  name: string,
+  read: (column: LiveColumn, value: Fragment) => Fragment = storable,
+): Fragment {
+  const column = columnNamed(table, name);
+  const incoming = read(column, at(table, 'i', name));
+  const live = read(column, at(table, 'l', name));
   if (spec.restores !== undefined) return incoming;
   if (spec.kind === 'rollback') {
     return sql`CASE WHEN ${absent(table, 'a')} THEN ${incoming} WHEN ${at(table, 'a', '_ss_existed')} = 1 AND ${sameUnit(table, unit, 'l', 'a')} THEN ${incoming} ELSE ${live} END`;
@@ -338,7 +359,7 @@ export function countMerge(
   const shape = shapeOf(spec, table);
   const both = sql`NOT (${absent(table, 'l')})`;
   const values = shape.units.flatMap((unit) =>
-    unit.columns.map((name) => ({ name, value: mergedValue(spec, table, unit, name) })),
+    unit.columns.map((name) => ({ name, value: mergedValue(spec, table, unit, name, (_, value) => value) })),
   );
   const differs = (side: string) =>
     join(
