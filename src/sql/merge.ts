@@ -1,3 +1,4 @@
+import { bytesMax } from '../model/live-type.js';
 import { control, physicalTable } from '../model/names.js';
 import {
   type LiveColumn,
@@ -390,8 +391,25 @@ WHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')}`,
   };
 }
 
+/** Bytes of a value that are shown at most, and of all values of a row that may be longer: far below any max_allowed_packet. */
+const SHOWN_BYTES_MAX = 65_536;
+const SHOWN_BYTES_OF_ROW_MAX = 262_144;
+const isLong = (column: LiveColumn) =>
+  column.type === 'json' || (bytesMax(column) ?? 0) >= SHOWN_BYTES_MAX - 1;
+
+/**
+ * Values as a JSON object of canonical texts, for people, and for settlements, which are bound to it. Of a value that is too long
+ * to show it says the length and a digest: MySQL makes no JSON longer than max_allowed_packet, and HEX gives NULL there (9.7.4).
+ */
 export function jsonOf(table: TableSpec, columns: LiveColumn[], alias: string): Fragment {
-  return sql`JSON_OBJECT(${join(columns.map((column) => sql`${literal(column.name)}, ${asText(column, at(table, alias, column.name))}`))})`;
+  const all = [...table.columns.map(({ live }) => live), ...table.unmapped];
+  const bytes = Math.floor(SHOWN_BYTES_OF_ROW_MAX / Math.max(1, all.filter(isLong).length));
+  const shown = (column: LiveColumn) => {
+    const value = at(table, alias, column.name);
+    if (!isLong(column)) return asText(column, value);
+    return sql`IF(LENGTH(${value}) > ${raw(String(Math.min(SHOWN_BYTES_MAX, bytes)))}, CONCAT('too long to show: ', LENGTH(${value}), ' bytes, SHA-256 ', SHA2(${value}, 256)), ${asText(column, value)})`;
+  };
+  return sql`JSON_OBJECT(${join(columns.map((column) => sql`${literal(column.name)}, ${shown(column)}`))})`;
 }
 export function keyJson(table: TableSpec, alias: string): Fragment {
   return jsonOf(table, keyColumns(table), alias);
