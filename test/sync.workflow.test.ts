@@ -127,6 +127,32 @@ describe('a run', () => {
     expect(notes.slice(-4)).toEqual(['slot 0 ended', 'closeMoment', 'undo', 'end']);
   });
 
+  it('reports what the last count of a table says, although an older one comes after it', async () => {
+    const counted = withResolvers();
+    // slot 1 has counted before slot 0 was done, and its answer is long on its way
+    const count = async <T>(slot: number | undefined, whole: T, older: T): Promise<T> => {
+      if (slot === 0) {
+        setTimeout(counted.resolve, 500);
+        return whole;
+      }
+      await counted.promise;
+      return older;
+    };
+    const merged = { updated: 0, deleted: 0, keptLive: 0, decidedByFirstRun: 0, finished: true };
+    const activities = noting([], {
+      begin: async () => ({ ...RUN, parallel: 2 }),
+      planIngest: async () => ({ chunks: 2 }),
+      reconcile: async (_run, _table, slot) =>
+        count(
+          slot,
+          { ...merged, inserted: 9, rows: 9, chunksDone: 2 },
+          { ...merged, inserted: 4, rows: 4, chunksDone: 1 },
+        ),
+    });
+    const report = (await workflows.withRun(activities, 'sync', (handle) => handle.result())) as Report;
+    expect(report.tables[0]).toMatchObject({ inserted: 9 });
+  });
+
   it('pauses before its next step, takes edits meanwhile, resumes, and applies each edit', async () => {
     const notes: string[] = [];
     let release: () => void = () => {};

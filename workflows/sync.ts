@@ -205,14 +205,25 @@ async function ingestTable(state: RunState, table: string): Promise<void> {
   const plan = () => step(`divide ${table} into chunks`).planIngest(run, table);
   const { chunks } = await state.interruptible(plan);
   state.table(table, { phase: 'ingest', chunks });
+  const isNewest = newestOf();
   const ingestSlot = async (slot: number, slots: number) => {
     const read = () => step(`${table}: source → base`).ingestChunks(run, table, slot, slots);
     const done = await state.interruptible(read);
     if (done.cost) state.addCost(done.cost);
-    state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
+    if (isNewest(done.chunksDone))
+      state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
     return done.finished;
   };
   await inSlots(state, chunks, ingestSlot);
+}
+
+/** Each slot counts over all chunks of a table. They work side by side, so that an older count may come after a newer one. */
+function newestOf(): (chunksDone: number) => boolean {
+  let newest = 0;
+  return (chunksDone) => {
+    newest = Math.max(newest, chunksDone);
+    return chunksDone === newest;
+  };
 }
 
 /** Works in as many activities at a time as `parallel` says, each again until it has finished or the history is long. */
@@ -258,12 +269,14 @@ async function capture(state: RunState): Promise<void> {
 
 async function reconcile(state: RunState): Promise<void> {
   for (const table of state.run.tables) {
+    const isNewest = newestOf();
     const mergeSlot = async (slot: number, slots: number) => {
       const merge = () =>
         step(`${table}: merge live and base → stage`).reconcile(state.run, table, slot, slots);
       const { finished, rows, chunksDone, cost, ...counts } = await state.interruptible(merge);
       if (cost) state.addCost(cost);
-      state.table(table, { phase: 'reconcile', rowsDone: rows, chunksDone }, counts);
+      if (isNewest(chunksDone))
+        state.table(table, { phase: 'reconcile', rowsDone: rows, chunksDone }, counts);
       return finished;
     };
     // runs that began before merged one range at a time
