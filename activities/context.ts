@@ -127,19 +127,34 @@ export async function setPhase(session: Session, ref: RunRef, phase: string): Pr
 /** What is neither of the list nor passing trouble of an engine is tried again a few times; then a person must look. */
 const UNEXPECTED_ATTEMPTS_MAX = 5;
 
+/** How long an activity is repeated. */
+interface Patience {
+  /** false: no failure ends it, it is repeated until it succeeds; absent: true */
+  everFinal?: boolean;
+  /**
+   * how often it is tried while an engine does not answer; absent: without an end. A worker without the pipeline's
+   * configuration never ends it: another worker may have it, and whoever starts that one finds the run waiting.
+   */
+  attemptsMax?: number;
+}
+
+/** A server that does not answer when a run begins is told, not waited for without an end: nothing is touched yet. */
+export const BEGIN_ATTEMPTS_MAX = 5;
+
 /**
  * What Temporal is told of a failure, and keeps: the engine's words without the values that it quotes, at every depth.
  */
-function failureOf(error: unknown, attempt: number, everFinal: boolean): unknown {
+function failureOf(error: unknown, attempt: number, { everFinal = true, attemptsMax }: Patience): unknown {
   const cause = scrubbed(error);
+  const isLast = attemptsMax !== undefined && attempt >= attemptsMax;
   if (error instanceof StageswapError)
     return ApplicationFailure.create({
       message: error.message,
       type: error.type,
-      nonRetryable: everFinal && !error.retry,
+      nonRetryable: everFinal && (!error.retry || (isLast && error.type !== 'NotConfigured')),
       ...(cause.cause === undefined ? {} : { cause: cause.cause as Error }),
     });
-  if (isPassingAtTarget(error) || isPassingAtSource(error)) return cause;
+  if (!isLast && (isPassingAtTarget(error) || isPassingAtSource(error))) return cause;
   if (!everFinal || attempt < UNEXPECTED_ATTEMPTS_MAX) return cause;
   return ApplicationFailure.create({
     message: `${cause.name}: ${cause.message}`,
@@ -164,12 +179,10 @@ function scrubbed(error: unknown): Error {
 
 /**
  * Wraps an activity: heartbeats while it works, tells what it did, and failures of the list under their own type.
- *
- * @param options.everFinal false: no failure ends it, it is repeated until it succeeds
  */
 export function activity<A extends unknown[], R>(
   work: (...input: A) => Promise<R>,
-  { everFinal } = { everFinal: true },
+  patience: Patience = {},
 ): (...input: A) => Promise<R> {
   return async (...input: A) => {
     const context = Context.current();
@@ -184,7 +197,7 @@ export function activity<A extends unknown[], R>(
     } catch (error) {
       if (context.cancellationSignal.aborted) throw new CancelledFailure('cancelled', [], scrubbed(error));
       context.log.warn(`${activityType} failed`, { ...where, attempt, error: scrubbed(error) });
-      throw failureOf(error, attempt, everFinal);
+      throw failureOf(error, attempt, patience);
     } finally {
       clearInterval(beat);
     }

@@ -12,7 +12,15 @@ import { touchTriggers } from '../src/sql/capture.js';
 import { createControlTables } from '../src/sql/control.js';
 import { countStale, countStaying, countTouched, listStale, listStaying } from '../src/sql/rollback.js';
 import { type Fragment, id, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, loadSpec, onTarget, type RunRef, tableExists } from './context.js';
+import {
+  activity,
+  BEGIN_ATTEMPTS_MAX,
+  type Dependencies,
+  loadSpec,
+  onTarget,
+  type RunRef,
+  tableExists,
+} from './context.js';
 import {
   type Begun,
   beginning,
@@ -61,6 +69,7 @@ export function rollbackActivities(dependencies: Dependencies) {
         await shutOutOlder(session, spec);
         return begun(spec, dependencies);
       }),
+    { attemptsMax: BEGIN_ATTEMPTS_MAX },
   );
 
   /** Writes down what becomes of edits since the swap, as it is before the cut-over. @returns the counts */

@@ -15,7 +15,7 @@ import { type Facts, gatherFacts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, join, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, onTarget, type RunRef } from './context.js';
+import { activity, BEGIN_ATTEMPTS_MAX, type Dependencies, onTarget, type RunRef } from './context.js';
 import { runEnded } from './observe.js';
 
 export interface Begun extends RunRef {
@@ -93,6 +93,7 @@ export function runActivities(dependencies: Dependencies) {
         return begun(spec, dependencies);
       });
     },
+    { attemptsMax: BEGIN_ATTEMPTS_MAX },
   );
 
   /** Ends a run: its report stays in MySQL. */

@@ -47,7 +47,7 @@ async function createWorker(connection: NativeConnection, options: WorkerOptions
         if (!config)
           throw new StageswapError(
             'NotConfigured',
-            `this worker has no configuration of pipeline ${pipeline}: start it with --config. All workers of a task queue must have every pipeline that runs on it.`,
+            `this worker has no configuration of pipeline ${pipeline}, and the run waits for one that has it. Start it with its --config: all workers of a task queue must have every pipeline that runs on it. stageswap abort ends the run.`,
           );
         return config;
       },

@@ -9,10 +9,6 @@ import type { Continued, RunState } from './run-state.js';
 import { problemOf } from './steering.js';
 import { step } from './steps.js';
 
-/** A server that does not answer when a run begins is told, not waited for without an end: nothing is touched yet. */
-const PREFLIGHT_ATTEMPTS_MAX = 5;
-const preflight = (summary: string) => step(summary, { maximumAttempts: PREFLIGHT_ATTEMPTS_MAX });
-
 /** A source that is away must not keep a run from its end, nor an aborted one from taking capture off live: the next run drops the snapshot. */
 const CLOSE_MOMENT_ATTEMPTS_MAX = 3;
 
@@ -21,7 +17,7 @@ export async function sync(input: SyncInput & { continued?: Continued }): Promis
   return governed(input, 'published', finish, async (state, undo) => {
     await state.phase('preflight', async () =>
       state.begin(
-        await preflight('check both sides, claim the tables').begin(
+        await step('check both sides, claim the tables').begin(
           input.pipeline,
           workflowInfo().firstExecutionRunId,
         ),
@@ -73,7 +69,7 @@ export async function plan(input: PlanInput & { continued?: Continued }): Promis
   return governed(input, 'planned', finish, async (state, undo) => {
     await state.phase('preflight', async () =>
       state.begin(
-        await preflight('check both sides').begin(input.pipeline, workflowInfo().firstExecutionRunId, 'plan'),
+        await step('check both sides').begin(input.pipeline, workflowInfo().firstExecutionRunId, 'plan'),
       ),
     );
     undo('run', () => takeBack(state));
@@ -89,7 +85,7 @@ export async function rollback(input: RollbackInput & { continued?: Continued })
   return governed(input, 'rolledBack', finish, async (state, undo) => {
     await state.phase('preflight', async () =>
       state.begin(
-        await preflight('find the backup').beginRollback(
+        await step('find the backup').beginRollback(
           input.pipeline,
           workflowInfo().firstExecutionRunId,
           input.backup,

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { type Progress, QUERIES, TASK_QUEUE } from '../model/messages.js';
 import { EXIT, type ExitCode, exitCodeOf, type Report, type Started } from '../model/report.js';
+import { type Failing, failingOf } from './failing.js';
 import { CommandError } from './failure.js';
 import { note, print, printJson } from './output.js';
 import { progressView } from './progress-view.js';
@@ -35,6 +36,26 @@ export async function askProgress(client: Client, handle: WorkflowHandle): Promi
     if (isUnavailable(error)) return 'no Temporal';
     if (isTimeout(error)) return (await answers(client, handle)) ? 'no worker' : 'no Temporal';
     if (isNotAnswered(error)) return 'no worker';
+    throw error;
+  }
+}
+
+/** Asks a workflow how far it is, and Temporal which of its steps fail. */
+export async function askRun(
+  client: Client,
+  handle: WorkflowHandle,
+): Promise<{ progress: Asked; failing: Failing[] }> {
+  const [progress, failing] = await Promise.all([askProgress(client, handle), askFailing(client, handle)]);
+  return { progress, failing };
+}
+
+/** None where Temporal does not answer: what is asked beside it says so. */
+async function askFailing(client: Client, handle: WorkflowHandle): Promise<Failing[]> {
+  try {
+    const found = await client.connection.withDeadline(Date.now() + ANSWER_MS_MAX, () => handle.describe());
+    return await failingOf(client, found);
+  } catch (error) {
+    if (isTimeout(error) || isUnavailable(error)) return [];
     throw error;
   }
 }
@@ -116,10 +137,11 @@ export async function follow(
   try {
     let waited = 0;
     while (!ended) {
-      const asked = askProgress(client, handle);
+      const asked = askRun(client, handle);
       asking = asked.catch(() => undefined);
-      const progress = await Promise.race([asked, result.then(() => undefined)]);
+      const answer = await Promise.race([asked, result.then(() => undefined)]);
       if (ended) break;
+      const progress = answer?.progress;
       if (progress === 'no Temporal') {
         view.say('Temporal does not answer; waiting for it');
       } else if (progress === undefined || progress === 'no worker') {
@@ -129,7 +151,7 @@ export async function follow(
         }
       } else {
         waited = 0;
-        view.show(progress);
+        view.show(progress, answer?.failing);
         if (progress.waitingFor && !progress.paused) {
           view.done();
           return printWaiting(progress, handle, options);

@@ -2,20 +2,23 @@ import { createLogUpdate } from 'log-update';
 
 import type { Progress, TableProgress } from '../model/messages.js';
 import { colours } from './colours.js';
+import { type Failing, failingText } from './failing.js';
 import { count, duration, stoodBackText } from './report-text.js';
 
 /** Shows progress on standard error, so that standard output holds the report alone. */
 export interface ProgressView {
-  show(progress: Progress): void;
+  /** @param failing steps that are tried again */
+  show(progress: Progress, failing?: Failing[]): void;
   /** something that is not progress, such as a worker that is missing; shown when it changes */
   say(text: string): void;
   done(): void;
 }
 
-/** A screen that is redrawn on a terminal, plain lines elsewhere, nothing at all if `silent`. */
+/** A screen that is redrawn on a terminal, plain lines elsewhere; if `silent` only lines on what holds a run up. */
 export function progressView(options: { silent: boolean }): ProgressView {
-  if (options.silent) return { show() {}, say() {}, done() {} };
-  return process.stderr.isTTY ? screenView() : lineView((line) => process.stderr.write(`${line}\n`));
+  const write = (line: string) => process.stderr.write(`${line}\n`);
+  if (options.silent) return troubleView(write);
+  return process.stderr.isTTY ? screenView() : lineView(write);
 }
 
 function screenView(): ProgressView {
@@ -23,9 +26,9 @@ function screenView(): ProgressView {
   const pace = new Pace();
   let extra = '';
   return {
-    show(progress) {
+    show(progress, failing) {
       extra = '';
-      update(screen(progress, pace.of(progress, Date.now())).join('\n'));
+      update(screen(progress, pace.of(progress, Date.now()), failing).join('\n'));
     },
     say(text) {
       if (text !== extra) update(colours.yellow(text));
@@ -69,7 +72,11 @@ export class Pace {
 }
 
 /** The lines of a screen. @param speeds by table, as `Pace` measures them */
-export function screen(progress: Progress, speeds: ReadonlyMap<string, Speed> = new Map()): string[] {
+export function screen(
+  progress: Progress,
+  speeds: ReadonlyMap<string, Speed> = new Map(),
+  failing: Failing[] = [],
+): string[] {
   const state = progress.paused ? colours.yellow('  paused') : '';
   const lines = [`${colours.bold(progress.phase)}${state}`];
   const width = Math.max(0, ...progress.tables.map((table) => table.table.length));
@@ -82,6 +89,12 @@ export function screen(progress: Progress, speeds: ReadonlyMap<string, Speed> = 
   if (stoodBack) lines.push(colours.dim(stoodBack));
   if (progress.waitingFor) lines.push(colours.yellow(`waits for: ${progress.waitingFor}`));
   if (progress.delayedBy) lines.push(progress.delayedBy);
+  for (const step of failing)
+    lines.push(
+      colours.yellow(
+        `${failingText(step)} (${step.attempts} ${step.attempts === 1 ? 'attempt' : 'attempts'})`,
+      ),
+    );
   if (progress.scheduledRunsSkipped)
     lines.push(`left out by the schedule because of this run: ${progress.scheduledRunsSkipped}`);
   return lines;
@@ -121,14 +134,15 @@ const STEPS = 10;
  */
 export function lineView(write: (line: string) => void): ProgressView {
   const shown = new Map<string, string>();
+  const trouble = troubleView(write);
   const once = (slot: string, state: string, line: string) => {
     if (shown.get(slot) === state) return;
     shown.set(slot, state);
     write(line);
   };
   return {
-    show(progress) {
-      shown.delete('say');
+    show(progress, failing) {
+      trouble.show(progress, failing);
       once('phase', progress.phase, `phase ${progress.phase}`);
       for (const table of progress.tables) {
         const step = Math.floor(shareDone(table) * STEPS);
@@ -147,8 +161,29 @@ export function lineView(write: (line: string) => void): ProgressView {
       if (progress.waitingFor) once('waiting', progress.waitingFor, `waits for: ${progress.waitingFor}`);
       else shown.delete('waiting');
     },
+    say: trouble.say,
+    done() {},
+  };
+}
+
+/**
+ * Lines on what holds a run up, and nothing else: a step that fails again and again, a worker that is missing.
+ *
+ * @param write takes one line without its end
+ */
+export function troubleView(write: (line: string) => void): ProgressView {
+  let said = '';
+  let failed = new Set<string>();
+  return {
+    show(_progress, failing = []) {
+      said = '';
+      const lines = new Set(failing.map(failingText));
+      for (const line of lines) if (!failed.has(line)) write(line);
+      failed = lines;
+    },
     say(text) {
-      once('say', text, text);
+      if (text !== said) write(text);
+      said = text;
     },
     done() {},
   };

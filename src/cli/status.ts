@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { Command } from 'commander';
 
 import { parseMysqlAddress } from '../config/address.js';
@@ -10,19 +10,24 @@ import { withSession } from '../mysql/connection.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
+import { type Failing, failingOf } from './failing.js';
 import { describeFailure } from './failure.js';
-import { askProgress } from './follow.js';
+import { askProgress, askRun } from './follow.js';
 import { note, print, printJson } from './output.js';
 import { type Held, type RunRow, readHeld, readRuns } from './pipeline-store.js';
 import { progressView, screen } from './progress-view.js';
 import { reportText } from './report-text.js';
-import { withTemporal } from './temporal.js';
+import { reportOfFailure, withTemporal, workflowFailure } from './temporal.js';
 
 interface Status {
   pipeline: string;
   workflow: { id: string; type: string; runId: string; status: string; startedAt: string } | null;
   /** null if nothing runs, or no worker answers */
   progress: Progress | null;
+  /** steps of what runs that have failed and are tried again */
+  failing: Failing[];
+  /** why the latest workflow failed, as Temporal keeps it: of a run that ended before MySQL had a record of it */
+  failure?: { type: string; message: string };
   held: Held | null;
   lastRun: RunRow | null;
   /** what could not be read */
@@ -63,9 +68,9 @@ async function watch(client: Client, pipeline: string, silent: boolean): Promise
   const handle = client.workflow.getHandle(workflowIdOf(pipeline));
   try {
     while ((await readWorkflow(client, pipeline))?.status === 'RUNNING') {
-      const progress = await askProgress(client, handle);
+      const { progress, failing } = await askRun(client, handle);
       if (typeof progress === 'string') view.say(`${progress} answers`);
-      else view.show(progress);
+      else view.show(progress, failing);
       await sleep(WATCH_MS);
     }
   } finally {
@@ -73,20 +78,30 @@ async function watch(client: Client, pipeline: string, silent: boolean): Promise
   }
 }
 
+interface Described {
+  workflow: NonNullable<Status['workflow']>;
+  /** as the run's row in MySQL names it */
+  firstRunId: string;
+  failing: Failing[];
+}
+
 /** The pipeline's latest workflow, or null where Temporal knows none. */
 export async function readWorkflow(client: Client, pipeline: string): Promise<Status['workflow']> {
+  return (await describe(client, pipeline))?.workflow ?? null;
+}
+
+async function describe(client: Client, pipeline: string): Promise<Described | undefined> {
   const id = workflowIdOf(pipeline);
   try {
     const found = await client.workflow.getHandle(id).describe();
+    const { type, runId, status, startTime } = found;
     return {
-      id,
-      type: found.type,
-      runId: found.runId,
-      status: found.status.name,
-      startedAt: found.startTime.toISOString(),
+      workflow: { id, type, runId, status: status.name, startedAt: startTime.toISOString() },
+      firstRunId: found.raw.workflowExecutionInfo?.firstRunId || runId,
+      failing: status.name === 'RUNNING' ? await failingOf(client, found) : [],
     };
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return null;
+    if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;
   }
 }
@@ -94,24 +109,50 @@ export async function readWorkflow(client: Client, pipeline: string): Promise<St
 /** MySQL may be down while Temporal answers: what can be said is said, and the exit code tells the rest. */
 async function readStatus(client: Client, config: Config): Promise<{ status: Status; code: ExitCode }> {
   const { pipeline } = config;
-  const workflow = await readWorkflow(client, pipeline);
+  const found = await describe(client, pipeline);
+  const workflow = found?.workflow ?? null;
   const asked =
     workflow?.status === 'RUNNING'
       ? await askProgress(client, client.workflow.getHandle(workflow.id))
       : 'no worker';
   const progress = typeof asked === 'string' ? null : asked;
-  const status: Status = { pipeline, workflow, progress, held: null, lastRun: null };
+  const failing = found?.failing ?? [];
+  const status: Status = { pipeline, workflow, progress, failing, held: null, lastRun: null };
+  let code: ExitCode = EXIT.done;
   try {
     await withSession(parseMysqlAddress(config.target.url), async (session) => {
       status.held = (await readHeld(session, pipeline)) ?? null;
       status.lastRun = (await readRuns(session, pipeline, 1))[0] ?? null;
     });
-    return { status, code: EXIT.done };
   } catch (error) {
     const shown = describeFailure(error);
     status.problem = shown.problems.map((problem) => problem.message).join('; ');
     note(status.problem);
-    return { status, code: shown.exitCode };
+    code = shown.exitCode;
+  }
+  const { lastRun } = status;
+  const isRecorded = lastRun?.report != null && lastRun.runId === found?.firstRunId;
+  const failure = found && !isRecorded ? await readFailure(client, found.workflow) : undefined;
+  return { status: { ...status, ...(failure ? { failure } : {}) }, code };
+}
+
+const ENDED_BADLY = new Set(['FAILED', 'TERMINATED', 'CANCELLED', 'TIMED_OUT']);
+
+/** Why a workflow failed, as Temporal keeps it; undefined: it did not. */
+async function readFailure(
+  client: Client,
+  { id, runId, status }: Described['workflow'],
+): Promise<Status['failure'] | undefined> {
+  if (!ENDED_BADLY.has(status)) return undefined;
+  try {
+    await client.workflow.getHandle(id, runId).result();
+    return undefined;
+  } catch (error) {
+    const report = reportOfFailure(error);
+    if (report) return { type: report.problemType ?? 'Unexpected', message: report.problem ?? '' };
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    const { type, message } = workflowFailure(error);
+    return { type, message };
   }
 }
 
@@ -121,12 +162,15 @@ function statusText(status: Status): string {
   if (workflow?.status === 'RUNNING') {
     lines.push(`${colours.bold(status.pipeline)}: ${workflow.type} is running since ${workflow.startedAt}`);
     lines.push(
-      ...(progress ? screen(progress) : [colours.yellow('no worker answers: start `stageswap worker`')]),
+      ...(progress
+        ? screen(progress, new Map(), status.failing)
+        : [colours.yellow('no worker answers: start `stageswap worker`')]),
     );
   } else if (workflow) {
     lines.push(
       `${colours.bold(status.pipeline)}: nothing is running; ${workflow.type} ended ${workflow.status.toLowerCase()}`,
     );
+    if (status.failure) lines.push(colours.red(`${status.failure.type}: ${status.failure.message}`));
   } else {
     lines.push(`${colours.bold(status.pipeline)}: nothing is running, and Temporal knows no earlier run`);
   }
@@ -135,6 +179,7 @@ function statusText(status: Status): string {
       colours.yellow(`held since ${held.at} UTC: ${held.reason}. \`stageswap release\` lets it run again.`),
     );
   if (workflow?.status !== 'RUNNING' && lastRun) {
+    if (status.failure) lines.push('the last run on record:');
     if (lastRun.report) lines.push(reportText(lastRun.report));
     else lines.push(`run ${lastRun.runId}: ${lastRun.outcome ?? `stopped in phase ${lastRun.phase}`}`);
   }
