@@ -3,7 +3,7 @@ import { control, physicalTable } from '../src/model/names.js';
 import type { RolledBack } from '../src/model/report.js';
 import type { RollbackFindings } from '../src/model/rollback.js';
 import { type RunSpec, rollbackOf, type TableSpec } from '../src/model/spec.js';
-import { type Backup, chooseBackup, readBackups } from '../src/mysql/backups.js';
+import { type Backup, chooseBackup, readBackups, readTakenBack } from '../src/mysql/backups.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
 import { publishedGeneration } from '../src/mysql/published.js';
@@ -50,7 +50,12 @@ export function rollbackActivities(dependencies: Dependencies) {
         if (known) return begun(known, dependencies);
         await evictOthers(session, pipeline);
         const at = await publishedGeneration(session, pipeline);
-        const chosen = chooseBackup(pipeline, await readBackups(session, pipeline), backup);
+        const chosen = chooseBackup(
+          pipeline,
+          await readBackups(session, pipeline),
+          backup,
+          await readTakenBack(session, pipeline),
+        );
         if (chosen.keepsEdits) await refuseMissedEdits(session, chosen);
         const spec = await session.transaction(async () => {
           const generation = await nextGeneration(session, pipeline);

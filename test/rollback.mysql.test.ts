@@ -107,6 +107,25 @@ describe('a rollback of the latest publish', () => {
     expect(await publishedGeneration(pipeline.session, 'hand')).toBe(1);
   });
 
+  it('is told to have been done already where it is asked for a second time, and not after the next publish', async () => {
+    await open();
+    await pipeline.publish(FIRST);
+    await pipeline.publish(SECOND);
+    await pipeline.rollBackTo();
+    const ended = (outcome: string, generation: number) =>
+      client(
+        `UPDATE _stageswap_run SET ended_at = '2030-01-02 03:04:05', outcome = '${outcome}' WHERE generation = ${generation}`,
+      );
+    await ended('rolledBack', 3);
+    await expect(pipeline.beginRollbackTo()).rejects.toThrow(
+      /number 2 .*was rolled back already at 2030-01-02 03:04:05 UTC, by number 3 \(run run-3\)\. No backup is left/,
+    );
+    await pipeline.publish(SECOND);
+    await ended('published', 4);
+    await pipeline.cleanUp(true);
+    await expect(pipeline.beginRollbackTo()).rejects.toThrow(/window has closed/);
+  });
+
   it('may be abandoned, and repeated: the backup is still what it was', async () => {
     await open();
     await pipeline.publish(FIRST);

@@ -51,13 +51,47 @@ export async function readBackups(session: Session, pipeline: string): Promise<B
   });
 }
 
+/** A rollback that took the latest publish back. */
+export interface TakenBack {
+  /** the publish that it took back */
+  undid: number;
+  generation: number;
+  /** UTC, as MySQL prints it; null: it is not known to have ended */
+  endedAt: string | null;
+  runId: string;
+}
+
+/** The rollback since which nothing was published; undefined: the latest publish stands. */
+export async function readTakenBack(session: Session, pipeline: string): Promise<TakenBack | undefined> {
+  const [row] = await session.rows<
+    Record<'generation' | 'run_id' | 'undid', string> & { ended_at: string | null }
+  >(
+    sql`SELECT generation, run_id, ended_at, JSON_VALUE(spec, '$.undoes') AS undid FROM ${id(control.run)}
+WHERE pipeline = ${pipeline} AND kind IN ('publish', 'rollback') AND outcome IN ('published', 'rolledBack')
+ORDER BY generation DESC LIMIT 1`,
+  );
+  if (!row?.undid) return undefined;
+  return {
+    undid: Number(row.undid),
+    generation: Number(row.generation),
+    endedAt: row.ended_at,
+    runId: row.run_id,
+  };
+}
+
 /**
  * The backup that a rollback goes to.
  *
+ * @param takenBack why the latest publish has no backup with edits, if a rollback took it back
  * @param name as `readBackups` says it; undefined: the latest, with edits
  * @throws {StageswapError} NothingToRollBack: there is none, or none of that name
  */
-export function chooseBackup(pipeline: string, backups: Backup[], name: string | undefined): Backup {
+export function chooseBackup(
+  pipeline: string,
+  backups: Backup[],
+  name: string | undefined,
+  takenBack?: TakenBack,
+): Backup {
   const found = backups.find((backup) => (name === undefined ? backup.keepsEdits : backup.name === name));
   if (found) return found;
   const names = backups.map((backup) => backup.name).join(', ');
@@ -68,6 +102,14 @@ export function chooseBackup(pipeline: string, backups: Backup[], name: string |
     );
   const rest =
     names === '' ? 'No backup is left.' : `What is left is restored by rollback --to-backup: ${names}.`;
+  if (name === undefined && takenBack) {
+    const { undid, generation, endedAt, runId } = takenBack;
+    const when = endedAt === null ? '' : ` at ${endedAt.slice(0, 19)} UTC`;
+    throw new StageswapError(
+      'NothingToRollBack',
+      `The latest publish of ${pipeline}, number ${undid} of stageswap history, was rolled back already${when}, by number ${generation} (run ${runId}). ${rest}`,
+    );
+  }
   throw new StageswapError(
     'NothingToRollBack',
     name === undefined
