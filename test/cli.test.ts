@@ -118,12 +118,14 @@ test('off a terminal progress is plain lines, and the same state is told once', 
   const view = lineView((line) => lines.push(line));
   view.show(PROGRESS);
   view.show(PROGRESS);
+  view.show({ ...PROGRESS, paused: true, pausing: true });
   view.show({ ...PROGRESS, paused: true });
   view.show(PROGRESS);
   view.show({ ...PROGRESS, phase: 'swap', waitingFor: 'approval' });
   expect(lines).toEqual([
     'phase ingest',
     '  customer: ingest, 50 of 100 rows, 5 of 10 chunks',
+    'pausing',
     'paused',
     'resumed',
     'phase swap',

@@ -165,7 +165,9 @@ describe('a first publish over rows of live', () => {
     expect(await live('gated')).toEqual(['1 billing', '2 new', '9 own']);
     const status = JSON.parse((await stageswap('gated', 'status', '--json')).stdout);
     expect(status.progress.waitingFor).toContain('delete 2 of 3 rows');
-    expect((await stageswap('gated', 'status')).stdout).toContain('delete 2 of 3 rows');
+    const shown = await stageswap('gated', 'status');
+    expect(shown.stdout).toContain('delete 2 of 3 rows');
+    expect(shown.exitCode).toBe(4);
     expect((await stageswap('gated', 'abort')).exitCode).toBe(0);
     expect(await lastOutcome('gated')).toBe('aborted');
     expect(await live('gated')).toEqual(['1 billing', '2 new', '9 own']);

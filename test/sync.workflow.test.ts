@@ -166,14 +166,20 @@ describe('a run', () => {
       },
     });
     const report = (await workflows.withRun(activities, 'sync', async (handle) => {
+      await vi.waitFor(() => expect(notes).toContain('prepare'), 20_000);
       await handle.executeUpdate('pause');
       await expect(handle.executeUpdate('pause')).rejects.toThrow();
+      expect(await handle.query('progress')).toMatchObject({ paused: true, pausing: true });
       release();
       await handle.signal('clientEdits', { edits: [edit('a'), edit('b')] });
       expect(await handle.executeUpdate('submitEdits', { args: [{ edits: [edit('c')] }] })).toEqual([
         { editId: 'c', outcome: 'applied' },
       ]);
-      expect(await handle.query('progress')).toMatchObject({ paused: true });
+      await vi.waitFor(async () => {
+        const progress = await handle.query<object>('progress');
+        expect(progress).toMatchObject({ paused: true });
+        expect(progress).not.toHaveProperty('pausing');
+      }, 20_000);
       expect(notes).not.toContain('openMoment');
       await handle.executeUpdate('resume');
       return handle.result();
@@ -278,6 +284,10 @@ describe('a run', () => {
       await working.promise;
       await handle.executeUpdate('pause');
       await vi.waitFor(() => expect(notes).toContain('cancelled'), 10_000);
+      await vi.waitFor(
+        async () => expect(await handle.query('progress')).not.toHaveProperty('pausing'),
+        20_000,
+      );
       expect(notes.filter((name) => name === 'ingestChunks')).toHaveLength(1);
       await handle.executeUpdate('resume');
       return handle.result();

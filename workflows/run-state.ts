@@ -124,6 +124,8 @@ export class RunState {
     cost: noCost(),
     tried: NOTHING_TRIED,
   };
+  /** how many lines of work stand still because of a pause */
+  #standing = 0;
   #waitsFor: { human: string; expiresAt: string } | undefined;
   #delayedBy: string | undefined;
   /** the phase that the search attributes say */
@@ -312,12 +314,20 @@ export class RunState {
     this.#tell();
   }
 
+  /** Whether a pause was asked for and something still works: it gives up what can be given up, and finishes the rest. */
+  #isPausing(): boolean {
+    return this.paused && (this.#standing === 0 || this.#interruptible.size > 0);
+  }
+
   /** Waits while paused; after the swap there is only the way forward. @throws {Aborted} somebody aborted the run */
   async steer(): Promise<void> {
     if (this.swapped) return;
     if (this.paused) this.gate.hasWaited = true;
     while (this.paused && this.abortReason === undefined) {
+      this.#standing += 1;
+      this.#tellStory(); // no upsert of search attributes: that would be a command, and histories have none here
       await condition(() => !this.paused || this.abortReason !== undefined || this.historyIsLong());
+      this.#standing -= 1;
       if (this.paused) await this.checkpoint();
     }
     if (this.abortReason !== undefined) throw new Aborted(this.abortReason);
@@ -410,6 +420,7 @@ export class RunState {
       ...(this.#delayedBy === undefined ? {} : { delayedBy: this.#delayedBy }),
       ...(this.gate.skipped === 0 ? {} : { scheduledRunsSkipped: this.gate.skipped }),
       paused: this.paused,
+      ...(this.#isPausing() ? { pausing: true } : {}),
       generation: this.#run?.generation ?? 0,
       cost: this.figures.cost,
     };
@@ -441,10 +452,15 @@ export class RunState {
     };
   }
 
-  /** The story of the run, where the Temporal UI shows it, and the phase by which it is found there. */
-  #tell(): void {
+  #tellStory(): Progress {
     const progress = this.progress();
     setCurrentDetails(storyOf(progress, this.report('', 'waiting')));
+    return progress;
+  }
+
+  /** The story of the run, where the Temporal UI shows it, and the phase by which it is found there. */
+  #tell(): void {
+    const progress = this.#tellStory();
     const phase = progress.waitingFor ? 'waiting' : progress.paused ? 'paused' : progress.phase;
     if (!this.#run?.searchAttributes || phase === this.#found) return;
     this.#found = phase;

@@ -61,7 +61,7 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
   };
   const pause = () => {
     state.pause();
-    return 'paused: the run gives up what it was at and stops; capture goes on';
+    return 'pausing: the run gives up what it is at, and then stands still; capture goes on';
   };
   const resume = () => {
     state.resume();

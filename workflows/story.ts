@@ -20,11 +20,11 @@ export function storyOf(progress: Progress, report: Report): string {
   ].join('\n\n');
 }
 
-function headline({ phase, paused, waitingFor, delayedBy }: Progress): string {
+function headline({ phase, paused, pausing, waitingFor, delayedBy }: Progress): string {
   if (waitingFor !== undefined)
     return `### Waits for a human\n\n${waitingFor}\n\n**What to do:** \`stageswap approve --config FILE\` lets it go on, \`stageswap abort --config FILE\` ends it and leaves live as it is.`;
   if (paused)
-    return `### Paused in ${phase}\n\nCapture of edits goes on. **What to do:** \`stageswap resume --config FILE\` lets it go on, \`stageswap abort --config FILE\` ends it.`;
+    return `### ${pausing ? 'Pausing' : 'Paused'} in ${phase}\n\nCapture of edits goes on. **What to do:** \`stageswap resume --config FILE\` lets it go on, \`stageswap abort --config FILE\` ends it.`;
   return delayedBy === undefined ? `### ${phase}` : `### ${phase}\n\n${delayedBy}`;
 }
 

@@ -77,7 +77,7 @@ export function screen(
   speeds: ReadonlyMap<string, Speed> = new Map(),
   failing: Failing[] = [],
 ): string[] {
-  const state = progress.paused ? colours.yellow('  paused') : '';
+  const state = progress.paused ? colours.yellow(`  ${pauseText(progress)}`) : '';
   const lines = [`${colours.bold(progress.phase)}${state}`];
   const width = Math.max(0, ...progress.tables.map((table) => table.table.length));
   for (const table of progress.tables) {
@@ -99,6 +99,9 @@ export function screen(
     lines.push(`left out by the schedule because of this run: ${progress.scheduledRunsSkipped}`);
   return lines;
 }
+
+/** Of a run that is paused: whether it stands still yet. */
+const pauseText = ({ pausing }: Progress) => (pausing ? 'pausing' : 'paused');
 
 const BAR_CELLS = 24;
 
@@ -154,7 +157,8 @@ export function lineView(write: (line: string) => void): ProgressView {
         );
       }
       if (progress.paused || shown.has('paused')) {
-        once('paused', String(progress.paused), progress.paused ? 'paused' : 'resumed');
+        const state = progress.paused ? pauseText(progress) : 'resumed';
+        once('paused', state, state);
       }
       if (progress.delayedBy) once('delayed', progress.delayedBy, progress.delayedBy);
       else shown.delete('delayed');

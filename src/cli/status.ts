@@ -39,7 +39,9 @@ const WATCH_MS = 1_000;
 export function addStatus(program: Command, end: (code: ExitCode) => void): void {
   program
     .command('status')
-    .description('what runs, what ran last, whether the pipeline is held')
+    .description(
+      'what runs, what ran last, whether the pipeline is held; exit code 4: it waits for an approval',
+    )
     .addOption(configOption())
     .option('--watch', 'show progress until nothing runs', false)
     .addOption(jsonOption())
@@ -130,6 +132,7 @@ async function readStatus(client: Client, config: Config): Promise<{ status: Sta
     note(status.problem);
     code = shown.exitCode;
   }
+  if (progress?.waitingFor !== undefined && code === EXIT.done) code = EXIT.waiting;
   const { lastRun } = status;
   const isRecorded = lastRun?.report != null && lastRun.runId === found?.firstRunId;
   const failure = found && !isRecorded ? await readFailure(client, found.workflow) : undefined;

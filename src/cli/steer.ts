@@ -18,8 +18,9 @@ const STEERING = [
     name: 'pause',
     update: UPDATES.pause,
     signal: SIGNALS.pause,
-    description: 'let the running chunks finish, then stand still',
-    done: 'paused',
+    description:
+      'give up what the run is at, which is done again after resume, and stand still; capture goes on',
+    done: 'pausing',
   },
   {
     name: 'resume',

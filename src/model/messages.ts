@@ -149,7 +149,10 @@ export interface Progress {
   scheduledRunsSkipped?: number;
   /** while it waits: the report so far, with the counts to decide on */
   report?: Report;
+  /** a pause was asked for, and not taken back */
   paused: boolean;
+  /** paused, and something still works: it gives up what can be given up, and finishes the rest; absent: it stands still */
+  pausing?: true;
   generation: number;
   /** so far, with what the run stood back for each side */
   cost?: Cost;
