@@ -241,7 +241,7 @@ function fileText(input: InitInput, group: Draft[], leftOut: string[]): string {
   const lines = [
     '# yaml-language-server: $schema=./node_modules/stageswap/dist/stageswap.schema.json',
     `pipeline: ${scalar(input.pipeline)}`,
-    `source: { url: ${reference(input.sourceEnv)}, moment: ${DEFAULTS.moment} }    # auto | snapshot | transaction | fuzzy`,
+    `source: { url: ${reference(input.sourceEnv)}, moment: ${DEFAULTS.moment} }    # auto | snapshot | transaction`,
     `target: { url: ${reference(input.targetEnv)} }`,
     '# who is right where the first publish finds both sides different: source | live',
     `firstRun: ${input.firstRun}`,

@@ -166,7 +166,7 @@ test('a second run is refused with 3, pause twice says why not, abort ends the r
   await running('endless');
   const second = await stageswap('endless', 'run');
   expect(second.exitCode).toBe(3);
-  expect(second.stderr).toMatch(/already running.*stageswap-endless/);
+  expect(second.stderr).toMatch(/a run is already running since 20.* \(workflow stageswap-endless/);
   expect(second.stderr).toContain('stageswap abort');
 
   expect((await stageswap('endless', 'pause')).stdout).toContain('paused');

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CommandError, describeFailure, failureText } from '../src/cli/failure.js';
+import { runsText } from '../src/cli/history.js';
 import { lineView, screen } from '../src/cli/progress-view.js';
-import { duration, reportText } from '../src/cli/report-text.js';
+import { duration, many, reportText } from '../src/cli/report-text.js';
 import { rowKey } from '../src/cli/row-key.js';
 import { cron, timeZone } from '../src/cli/schedule.js';
 import { keyText } from '../src/cli/values-text.js';
@@ -137,6 +138,30 @@ test('a screen shows each table and what is waited for', () => {
   const text = screen({ ...PROGRESS, waitingFor: 'approval' }).join('\n');
   expect(text).toMatch(/customer.*50 of 100 rows/);
   expect(text).toContain('waits for: approval');
+  expect(text).toContain('█');
+});
+
+test('what a program reads has no bars', () => {
+  expect(screen(PROGRESS, { bars: false })[1]).toBe('  customer  ingest      50 of 100 rows, 5 of 10 chunks');
+});
+
+test('one edit is no edits', () => {
+  expect([0, 1, 2, 1_000].map((value) => many(value, 'edit'))).toEqual([
+    '0 edits',
+    '1 edit',
+    '2 edits',
+    '1,000 edits',
+  ]);
+});
+
+test('the history names the kind of a failure', () => {
+  const run = { generation: 1, runId: 'r', kind: 'publish', phase: 'ended', startedAt: '', endedAt: null };
+  const of = (outcome: 'failed' | 'aborted' | null, problemType: string) =>
+    runsText([{ ...run, outcome, report: { ...REPORT, problemType } }]);
+  expect(of('failed', 'LockNotGranted')).toContain('failed: LockNotGranted');
+  expect(of('aborted', 'ApprovalExpired')).toContain('aborted: ApprovalExpired');
+  expect(of('aborted', 'Aborted')).not.toContain('aborted:');
+  expect(of(null, 'LockNotGranted')).toContain('in ended');
 });
 
 test('a cron expression has five fields', () => {

@@ -198,6 +198,13 @@ test('a password written in the file is refused, and not repeated', () => {
   expect(JSON.stringify(problems)).not.toContain('hunter2');
 });
 
+test('one bracket that is missing is some problems, not one a line', () => {
+  const lines = Array.from({ length: 40 }, (_, index) => `- a${index}: { b: [c }`).join('\n');
+  const problems = problemsIn(`${WHOLE}more:\n${lines}\n`);
+  expect(problems).toHaveLength(3);
+  expect(problems.at(-1)?.cure).toMatch(/\d+ more behind it/);
+});
+
 test('all problems are reported at once', () => {
   const problems = problemsIn(
     WHOLE.replace('pipeline: billing', 'pipeline: Billing').replace('auto', 'sometimes'),

@@ -57,7 +57,7 @@ test('a screen says how fast a table goes, and how long it will take', () => {
   expect(pace.of(progress(0, 0), 1_000).size).toBe(0);
   const speeds = pace.of(progress(20_000, 2), 3_000);
   expect(speeds.get('customer')).toEqual({ rowsASecond: 10_000, remainingMs: 8_000 });
-  expect(screen(progress(20_000, 2), speeds).join('\n')).toContain(
+  expect(screen(progress(20_000, 2), { speeds }).join('\n')).toContain(
     '20,000 rows, 2 of 10 chunks, 10,000 rows/s, 8.0 s left',
   );
   expect(pace.of(progress(100_000, 10), 9_000).size).toBe(0); // done

@@ -35,7 +35,14 @@ export function positiveInteger(text: string): number {
   return value;
 }
 
-function runsText(runs: RunRow[]): string {
+/** A run that did not succeed, with the failure's type of failures.ts, or of what ended it. */
+function outcomeOf({ outcome, phase, report }: RunRow): string {
+  if (outcome === null) return `in ${phase}`;
+  const type = report?.problemType;
+  return type === undefined || type === 'Aborted' ? outcome : `${outcome}: ${type}`;
+}
+
+export function runsText(runs: RunRow[]): string {
   const table = new Table({
     head: [
       '#',
@@ -59,7 +66,7 @@ function runsText(runs: RunRow[]): string {
       run.kind,
       run.startedAt.slice(0, 19),
       run.report ? duration(run.report.ms) : '',
-      run.outcome ?? `in ${run.phase}`,
+      outcomeOf(run),
       sum('inserted'),
       sum('updated'),
       sum('deleted'),

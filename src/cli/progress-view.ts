@@ -28,7 +28,7 @@ function screenView(): ProgressView {
   return {
     show(progress, failing) {
       extra = '';
-      update(screen(progress, pace.of(progress, Date.now()), failing).join('\n'));
+      update(screen(progress, { speeds: pace.of(progress, Date.now()), failing }).join('\n'));
     },
     say(text) {
       if (text !== extra) update(colours.yellow(text));
@@ -74,15 +74,14 @@ export class Pace {
 /** The lines of a screen. @param speeds by table, as `Pace` measures them */
 export function screen(
   progress: Progress,
-  speeds: ReadonlyMap<string, Speed> = new Map(),
-  failing: Failing[] = [],
+  { speeds, failing = [], bars = true }: ScreenOptions = {},
 ): string[] {
   const state = progress.paused ? colours.yellow(`  ${pauseText(progress)}`) : '';
   const lines = [`${colours.bold(progress.phase)}${state}`];
   const width = Math.max(0, ...progress.tables.map((table) => table.table.length));
   for (const table of progress.tables) {
     lines.push(
-      `  ${table.table.padEnd(width)}  ${table.phase.padEnd(10)}  ${bar(table)}  ${rowsText(table)}${speedText(speeds.get(table.table))}`,
+      `  ${table.table.padEnd(width)}  ${table.phase.padEnd(10)}  ${bars ? `${bar(table)}  ` : ''}${rowsText(table)}${speedText(speeds?.get(table.table))}`,
     );
   }
   const stoodBack = stoodBackText(progress.cost);
@@ -102,6 +101,14 @@ export function screen(
 
 /** Of a run that is paused: whether it stands still yet. */
 const pauseText = ({ pausing }: Progress) => (pausing ? 'pausing' : 'paused');
+
+interface ScreenOptions {
+  speeds?: ReadonlyMap<string, Speed>;
+  /** steps that are tried again */
+  failing?: Failing[] | undefined;
+  /** false: what is read by programs has no bars; absent: true */
+  bars?: boolean;
+}
 
 const BAR_CELLS = 24;
 

@@ -22,7 +22,7 @@ export function reportText(report: Report): string {
   if (report.tables.length > 0) parts.push(tablesText(report));
   for (const { table, decidedByFirstRun } of report.tables)
     if (decidedByFirstRun > 0)
-      parts.push(`${table}: firstRun decided ${count(decidedByFirstRun)} values that have no base`);
+      parts.push(`${table}: firstRun decided ${many(decidedByFirstRun, 'value')} without a base`);
   if (report.rollback) parts.push(rollbackText(report.rollback));
   const { edits, cutOver } = report;
   parts.push(
@@ -32,7 +32,7 @@ export function reportText(report: Report): string {
   if (cutOver.attempts > 0) {
     parts.push(
       `cut-over: locked ${cutOver.incomplete ? 'at least ' : ''}${ms(cutOver.heldMs)}, pending at most ${ms(cutOver.queuedMs)}, ` +
-        `${cutOver.attempts} ${cutOver.attempts === 1 ? 'attempt' : 'attempts'}`,
+        `${many(cutOver.attempts, 'attempt')}`,
     );
   }
   if (report.cost) parts.push(costText(report.cost));
@@ -50,13 +50,13 @@ function cleanupText({ closed, because, dropped }: Cleaned): string {
 function rollbackText({ undid, backup, editsKept, stale, staying, editsLost }: RolledBack): string {
   if (!editsKept)
     return colours.yellow(
-      `backup ${backup} is restored as it was: of ${count(editsLost)} rows edits since publish ${undid} are not kept`,
+      `backup ${backup} is restored as it was: of ${many(editsLost, 'row')} edits since publish ${undid} are not kept`,
     );
   const lines = [`publish ${undid} is taken back; what clients changed since is kept`];
-  if (staying > 0) lines.push(`${count(staying)} rows that are not in the backup stay`);
+  if (staying > 0) lines.push(`rows that are not in the backup and stay: ${count(staying)}`);
   if (stale > 0)
     lines.push(
-      colours.yellow(`${count(stale)} fields were set back to their old values since the swap: stale forms?`),
+      colours.yellow(`fields set back to their old values since the swap: ${count(stale)}; stale forms?`),
     );
   return lines.join('\n');
 }
@@ -128,6 +128,11 @@ export function outcomeText(outcome: Outcome): string {
 
 export function count(value: number): string {
   return value.toLocaleString('en-US');
+}
+
+/** 1 edit · 2 edits. @param noun one that takes an s */
+export function many(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
 }
 
 function ms(value: number): string {

@@ -17,6 +17,7 @@ import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { askProgress, follow } from './follow.js';
 import { print, printJson } from './output.js';
+import { readWorkflow } from './status.js';
 import { withTemporal } from './temporal.js';
 
 interface RunOptions {
@@ -52,9 +53,14 @@ export function addRun(program: Command, end: (code: ExitCode) => void): void {
 /** What runs already, and what to do about it: wait for it, or decide what it waits for. */
 async function alreadyRunning(client: Client, pipeline: string, cause: Error): Promise<CommandError> {
   const workflowId = workflowIdOf(pipeline);
+  const found = await readWorkflow(client, pipeline);
   const progress = await askProgress(client, client.workflow.getHandle(workflowId));
   const waitingFor = typeof progress === 'object' ? progress.waitingFor : undefined;
-  const running = `something is already running for pipeline ${pipeline} (workflow ${workflowId})`;
+  const what =
+    found === null
+      ? 'something is already running'
+      : `a ${nameOf(found.type)} is already running since ${found.startedAt}`;
+  const running = `${what} for pipeline ${pipeline} (workflow ${workflowId})`;
   return waitingFor === undefined
     ? new CommandError(
         EXIT.refused,
@@ -69,6 +75,9 @@ async function alreadyRunning(client: Client, pipeline: string, cause: Error): P
         { cause },
       );
 }
+
+/** What people call a workflow of this type. */
+const nameOf = (type: string) => (type === WORKFLOWS.sync ? 'run' : type);
 
 export interface StartOptions {
   pipeline: string;

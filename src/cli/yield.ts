@@ -13,7 +13,7 @@ import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';
 import { CommandError } from './failure.js';
 import { print, printJson } from './output.js';
-import { count } from './report-text.js';
+import { count, many } from './report-text.js';
 import { rowKey, tableNamed } from './row-key.js';
 import { keyText, valuesText } from './values-text.js';
 
@@ -85,7 +85,7 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
             );
           if (!options.json) print(editsText(unit, tableSpec.key, found));
           if ('where' in rows)
-            await confirm(`give ${count(found.count)} edits of ${table} back to billing`, options);
+            await confirm(`give ${many(found.count, 'edit')} of ${table} back to billing`, options);
           const yielded = await yieldTo(session, spec, tableSpec, unit, rows, userInfo().username);
           if (options.json)
             printJson({
@@ -95,7 +95,10 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
               yielded,
               edits: found.edits,
             });
-          else print(`${count(yielded)} edits go back to billing in the next run`);
+          else
+            print(
+              `${many(yielded, 'edit')} ${yielded === 1 ? 'goes' : 'go'} back to billing in the next run`,
+            );
         });
         end(EXIT.done);
       },
@@ -116,7 +119,7 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
         const wantedKeys = keys.map((text) => rowKey(known, text));
         const by = userInfo().username;
         if (keys.length > 1)
-          await confirm(`take ${count(keys.length)} rows of ${table} from billing again`, options);
+          await confirm(`take ${many(keys.length, 'row')} of ${table} from billing again`, options);
         await withSession(parseMysqlAddress(config.target.url), async (session) => {
           const spec = await published(session, config.pipeline);
           await session.transaction(async () => {
@@ -131,7 +134,10 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
           });
         });
         if (options.json) printJson({ pipeline: config.pipeline, table, keys });
-        else print(`${count(keys.length)} rows of ${table} are taken from billing in the next run`);
+        else
+          print(
+            `${many(keys.length, 'row')} of ${table} ${keys.length === 1 ? 'is' : 'are'} taken from billing in the next run`,
+          );
         end(EXIT.done);
       },
     );
@@ -179,7 +185,7 @@ function unitOf(units: MergeUnit[], table: string, column: string): MergeUnit {
 
 function editsText(unit: MergeUnit, keyColumns: string[], found: { count: number; edits: Edit[] }): string {
   const table = new Table({
-    head: ['key', 'columns', 'billing', 'live'],
+    head: ['key', 'columns', 'source', 'live'],
     style: { head: [], border: [], compact: true },
   });
   for (const { key, source, live } of found.edits)

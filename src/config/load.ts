@@ -107,18 +107,7 @@ export function parseConfig(
 ): Config {
   const lines = new LineCounter();
   const document = parseDocument(text, { version: '1.2', uniqueKeys: true, lineCounter: lines });
-  if (document.errors.length > 0) {
-    throw new ConfigError(
-      document.errors.map((error) => ({
-        path: `${file}:${lines.linePos(error.pos[0]).line}`,
-        message: error.message.split('\n')[0]?.replace(/ at line \d+.*$/, '') ?? error.code,
-        cure:
-          error.code === 'DUPLICATE_KEY'
-            ? 'write the key once'
-            : 'correct the YAML; indentation is by spaces',
-      })),
-    );
-  }
+  if (document.errors.length > 0) throw new ConfigError(syntaxProblems(document.errors, file, lines));
   const place = (path: PropertyKey[]) => placeOf(file, document, lines, path);
   const content = toPlain(document, file);
   const parsed = configSchema.safeParse(content, { reportInput: true });
@@ -131,6 +120,23 @@ export function parseConfig(
   checkAcross(config, report);
   if (problems.length > 0) throw new ConfigError(problems);
   return deepFreeze(config);
+}
+
+/** One bracket that is missing makes an error of every line after it: the first few are what there is to correct. */
+const SYNTAX_ERRORS_SHOWN = 3;
+
+function syntaxProblems(errors: Document['errors'], file: string, lines: LineCounter): ConfigProblem[] {
+  const more = errors.length - SYNTAX_ERRORS_SHOWN;
+  return errors.slice(0, SYNTAX_ERRORS_SHOWN).map((error, index) => {
+    const cure =
+      error.code === 'DUPLICATE_KEY' ? 'write the key once' : 'correct the YAML; indentation is by spaces';
+    const isLast = index === SYNTAX_ERRORS_SHOWN - 1 && more > 0;
+    return {
+      path: `${file}:${lines.linePos(error.pos[0]).line}`,
+      message: error.message.split('\n')[0]?.replace(/ at line \d+.*$/, '') ?? error.code,
+      cure: isLast ? `${cure} (${more} more behind it, which may come from the same mistake)` : cure,
+    };
+  });
 }
 
 /** The document as plain values. Aliases are allowed, a bomb of them is not. */

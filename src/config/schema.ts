@@ -135,9 +135,11 @@ export const configSchema = z
         moment: z
           .enum(['auto', 'snapshot', 'transaction', 'fuzzy'])
           .default(DEFAULTS.moment)
-          .describe(
-            'how the group is read as of one moment: snapshot is a database snapshot, transaction one SNAPSHOT transaction, auto the first of them that the source allows; fuzzy is refused so far',
-          ),
+          .meta({
+            description:
+              'how the group is read as of one moment: snapshot is a database snapshot, transaction one SNAPSHOT transaction, auto the first of them that the source allows',
+            enum: ['auto', 'snapshot', 'transaction'], // fuzzy is known, and refused by preflight: nobody should be offered it
+          }),
         rowsPerSecondMax: z
           .int()
           .min(1)

@@ -76,7 +76,7 @@ export function decide(config: Config, facts: Facts): Decision {
     refuse(
       config.pipeline,
       `the pipeline is held: ${facts.held}`,
-      'look at what was rolled back, then stageswap release',
+      'see to that, then let it run again: stageswap release',
     );
   return { refusals, warnings, needs: needsOf(config, facts) };
 }

@@ -74,13 +74,13 @@ export function decideServer(
     warn(
       WHERE,
       'performance_schema.metadata_locks cannot be read: the cut-over cannot wait for open transactions',
-      `GRANT SELECT ON performance_schema.* TO the user of the target's address`,
+      `GRANT SELECT ON performance_schema.metadata_locks TO the user of the target's address`,
     );
   if (!needs.sessionsVisible)
     warn(
       WHERE,
       'performance_schema.threads cannot be read: sessions that keep the cut-over from its lock cannot be told by name',
-      `GRANT SELECT ON performance_schema.* TO the user of the target's address`,
+      `GRANT SELECT ON performance_schema.threads TO the user of the target's address`,
     );
   if (needs.kills && !/\b(SUPER|CONNECTION_ADMIN)\b|ALL PRIVILEGES ON \*\.\*/.test(server.grants.join('\n')))
     refuse(
@@ -92,7 +92,7 @@ export function decideServer(
     refuse(
       'cutOver.killBlockersAfterMs',
       'the user may not see which sessions hold the tables, so that it could end none',
-      `GRANT SELECT ON performance_schema.* TO the user of the target's address, or leave killBlockersAfterMs out`,
+      `GRANT SELECT ON performance_schema.metadata_locks and on performance_schema.threads TO the user of the target's address, or leave killBlockersAfterMs out`,
     );
   if (!needs.innodbVisible)
     warn(

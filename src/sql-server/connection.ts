@@ -46,7 +46,7 @@ export async function openSource(
     await giveWayInDeadlocks(pool);
     return pool;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = sentence(error instanceof Error ? error.message : String(error));
     if (REFUSED_LOGIN.has((error as { code?: string }).code ?? '')) {
       throw new StageswapError(
         'Refused',
@@ -60,6 +60,11 @@ export async function openSource(
       { cause: error },
     );
   }
+}
+
+/** The driver ends some of its messages with a full stop, and others not. */
+function sentence(text: string): string {
+  return /[.!?]$/.test(text.trim()) ? text.trim() : `${text.trim()}.`;
 }
 
 /** An engine that does not know the statement is read all the same: reading takes hardly a lock. */
