@@ -200,11 +200,12 @@ tables: [{ source: dbo.T, live: t, key: [id], columns: { id: Id } }]
     TEMPORAL_ADDRESS: '127.0.0.1:1',
   };
   const main = new URL('../src/cli/main.ts', import.meta.url).pathname;
-  const stageswap = (args: string[], env: Record<string, string> = NOWHERE) =>
-    execa(process.execPath, ['--import', 'tsx', main, ...args], {
+  const repository = new URL('..', import.meta.url).pathname;
+  const stageswap = (args: string[], env: Record<string, string> = NOWHERE, cwd = repository) =>
+    execa(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...args], {
       env,
       reject: false,
-      cwd: new URL('..', import.meta.url).pathname,
+      cwd,
     });
 
   test('lists its commands and exit codes', async () => {
@@ -213,6 +214,17 @@ tables: [{ source: dbo.T, live: t, key: [id], columns: { id: Id } }]
     for (const word of ['worker', 'run', 'status', 'rollback', 'schedule', 'Exit codes']) {
       expect(stdout).toContain(word);
     }
+  });
+
+  test('without --config it takes stageswap.yaml of the working directory, or says that there is none', async () => {
+    const found = await stageswap(['hold'], NOWHERE, folder);
+    expect(found.stderr).toContain('MySQL at 127.0.0.1:1 does not answer');
+    const empty = mkdtempSync(join(folder, 'empty-'));
+    const missing = await stageswap(['hold'], NOWHERE, empty);
+    expect(missing.exitCode).toBe(2);
+    expect(missing.stderr).toMatch(/stageswap.yaml: no such file\n.*--config.*stageswap init/);
+    const other = await stageswap(['hold', '--config', 'other.yaml'], NOWHERE, folder);
+    expect(other.stderr).toContain('other.yaml: no such file');
   });
 
   test('usage that is wrong exits with 2', async () => {

@@ -71,8 +71,13 @@ test('what is left out has these values', () => {
         ?.command.options.filter(({ defaultValue }) => defaultValue !== undefined)
         .map((option) => [option.attributeName(), option.defaultValue]) ?? [],
     );
-  expect(defaults('worker')).toEqual({ logLevel: 'info' });
+  expect(defaults('worker')).toEqual({ config: ['stageswap.yaml'], logLevel: 'info' });
   expect(defaults('codec-server')).toEqual({ listen: '127.0.0.1:8888', origin: [] });
+  const configs = allCommands()
+    .filter(({ command }) => command.options.some((option) => option.long === '--config'))
+    .map(({ words }) => defaults(words).config);
+  expect(new Set(configs.flat())).toEqual(new Set(['stageswap.yaml']));
+  expect(configs.length).toBeGreaterThan(20);
   expect(defaults('rollback')).toMatchObject({ yes: false, json: false });
   expect(defaults('abort')).toMatchObject({ yes: false, json: false });
 });

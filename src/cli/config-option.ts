@@ -1,14 +1,17 @@
 import { Option } from 'commander';
 import { type Config, ConfigError, loadConfig } from '../config/load.js';
 
+/** What `init` is told to write in every example: looked for in the working directory. */
+const FILE = 'stageswap.yaml';
 const description = 'configuration of the pipeline';
 
+/** Where none is named and none is there, loading it fails with the cure. */
 export function configOption(): Option {
-  return new Option('--config <file>', description).makeOptionMandatory();
+  return new Option('--config <file>', description).default(FILE);
 }
 
 export function configsOption(): Option {
-  return new Option('--config <file...>', `${description}; may be given for several`).makeOptionMandatory();
+  return new Option('--config <file...>', `${description}; may be given for several`).default([FILE], FILE);
 }
 
 export function jsonOption(): Option {

@@ -93,7 +93,11 @@ export function loadConfig(file: string, env: Record<string, string | undefined>
     const why =
       (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message;
     throw new ConfigError([
-      { path: file, message: why, cure: 'name a file with --config, or write one with `stageswap init`' },
+      {
+        path: file,
+        message: why,
+        cure: 'name a file with --config, go to the folder that has it, or write one with `stageswap init`',
+      },
     ]);
   }
   return parseConfig(text, file, env);
