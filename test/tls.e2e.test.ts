@@ -8,12 +8,13 @@ import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { startMySql } from '../demo/engines/mysql.js';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
-import { parseMysqlAddress } from '../src/config/address.js';
+import { parseMssqlAddress, parseMysqlAddress } from '../src/config/address.js';
 import { withSession } from '../src/mysql/connection.js';
 import { sql } from '../src/sql/text.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
+import { tlsBefore } from './support/tds-tls.js';
 
-/** TLS to MySQL and to Temporal, with certificates that are good, of a stranger, or of another host. */
+/** TLS to MySQL, SQL Server and Temporal, with certificates that are good, of a stranger, or of another host. */
 const folder = mkdtempSync(join(tmpdir(), 'ssw-tls-'));
 const file = (name: string) => join(folder, name);
 let engine: Awaited<ReturnType<typeof startMySql>>;
@@ -92,6 +93,67 @@ describe('TLS to MySQL', () => {
   it('is unchecked only where that is asked for', async () => {
     expect(await cipher('ssl=skip-verify')).toMatch(/\w/);
     expect(await cipher('ssl=false')).toBe('');
+  });
+});
+
+describe('TLS to SQL Server', () => {
+  // the certificate is of localhost and 127.0.0.1
+  type Front = Awaited<ReturnType<typeof tlsBefore>>;
+  let front: Front;
+  let elsewhere: Front;
+  beforeAll(async () => {
+    const server = parseMssqlAddress(inject('mssqlUrl'));
+    const certificate = { cert: readFileSync(file('own.pem')), key: readFileSync(file('own.key')) };
+    front = await tlsBefore(server, certificate);
+    elsewhere = await tlsBefore(server, certificate, '127.0.0.2');
+  });
+  afterAll(() => {
+    front?.close();
+    elsewhere?.close();
+  });
+
+  /** In a process of its own: authorities are read when Node starts. */
+  const ask = async (host: string, authority?: string, search = '') => {
+    const url = new URL(inject('mssqlUrl'));
+    url.search = search; // neither encrypt nor trustServerCertificate is said: the defaults
+    url.host = host;
+    const program = `
+      const { parseMssqlAddress } = await import('./dist/src/config/address.js');
+      const { withSource } = await import('./dist/src/sql-server/connection.js');
+      const asked = withSource(parseMssqlAddress(process.env.ASKED), (pool) => pool.request().query('SELECT 1 AS one'));
+      console.log(JSON.stringify(await asked.then(({ recordset }) => recordset[0], ({ type, message }) => ({ type, message }))));`;
+    const { stdout } = await execa('node', ['--input-type=module', '--eval', program], {
+      cwd: join(import.meta.dirname, '..'),
+      env: {
+        ASKED: url.href,
+        ...(authority ? { NODE_EXTRA_CA_CERTS: file(`${authority}-ca.pem`) } : {}),
+      },
+    });
+    return JSON.parse(stdout) as object;
+  };
+  const here = () => `localhost:${front.port}`;
+  const notTrusted = {
+    type: 'Refused',
+    message: expect.stringMatching(/SQL Server at .* is not trusted: .*NODE_EXTRA_CA_CERTS/),
+  };
+
+  it('is had by default with the authority that signed the certificate', async () => {
+    const before = front.encrypted();
+    expect(await ask(here(), 'own')).toEqual({ one: 1 });
+    expect(front.encrypted()).toBeGreaterThan(before);
+  });
+
+  it('is refused by default with another authority, or none', async () => {
+    expect(await ask(here(), 'stranger')).toMatchObject(notTrusted);
+    expect(await ask(here())).toMatchObject(notTrusted);
+  });
+
+  it('is refused to a server of another name, although the authority is right', async () => {
+    expect(await ask(`127.0.0.2:${elsewhere.port}`, 'own')).toMatchObject(notTrusted);
+  });
+
+  it('is unchecked only where that is asked for', async () => {
+    expect(await ask(here(), undefined, 'trustServerCertificate=true')).toEqual({ one: 1 });
   });
 });
 

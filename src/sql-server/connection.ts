@@ -6,6 +6,8 @@ import { StageswapError } from '../model/failures.js';
 export type SourcePool = mssql.ConnectionPool;
 
 const REFUSED_LOGIN = new Set(['ELOGIN']);
+/** What OpenSSL and Node say of a certificate that they do not accept; the driver passes it on as text. */
+const TLS_REFUSED = /certificate|altnames/i;
 
 /** What the driver is told of an address. */
 export function settingsOf(
@@ -51,6 +53,13 @@ export async function openSource(
       throw new StageswapError(
         'Refused',
         `SQL Server at ${address.host}:${address.port} refuses the login: ${message} Check user, password and database in the source's address.`,
+        { cause: error },
+      );
+    }
+    if (address.encrypt && TLS_REFUSED.test(message)) {
+      throw new StageswapError(
+        'Refused',
+        `SQL Server at ${address.host}:${address.port} is not trusted: ${message} Name the file of its authority by NODE_EXTRA_CA_CERTS where the worker and the command line are started, and its host as in its certificate; trustServerCertificate=true in the source's address checks nothing.`,
         { cause: error },
       );
     }
