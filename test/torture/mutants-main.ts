@@ -5,9 +5,9 @@ import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 import { MUTANTS, type Mutant } from './mutants.js';
 import { drawPlan, type Plan } from './plan.js';
-import { session } from './session.js';
+import { described, session } from './session.js';
 
-const USAGE = 'npm run torture:mutants [-- --json FILE --only TEXT --runs N --lanes N]';
+const USAGE = 'npm run torture:mutants [-- --json FILE --only TEXT --runs N --lanes N --sound]';
 const COPIED = [
   'src',
   'activities',
@@ -29,6 +29,7 @@ async function main(): Promise<number> {
       only: { type: 'string', default: '' },
       runs: { type: 'string', default: String(RUNS_MAX) },
       lanes: { type: 'string', default: '2' },
+      sound: { type: 'boolean', default: false },
     },
   });
   const mutants = MUTANTS.filter(({ name }) => name.includes(values.only));
@@ -36,6 +37,7 @@ async function main(): Promise<number> {
     console.error(`no bug is called ${values.only}\nusage: ${USAGE}`);
     return 2;
   }
+  if (values.sound) return unprovoked(mutants, Number(values.lanes));
   const survived: string[] = [];
   for (const mutant of mutants) {
     const runs = await found(mutant, Number(values.runs), Number(values.lanes));
@@ -48,6 +50,15 @@ async function main(): Promise<number> {
   return survived.length === 0 ? 0 : 1;
 }
 
+/** Runs that are aimed at bugs, in the product without them: what they find there would be found for another reason. */
+async function unprovoked(mutants: Mutant[], lanes: number): Promise<number> {
+  const plans = mutants.flatMap((mutant) => mutant.plans ?? []);
+  const { violations, ...counts } = await session({ plans, lanes, say: () => {} });
+  for (const violation of violations) console.error(described(violation));
+  console.log(JSON.stringify({ ...counts, violations: violations.length }));
+  return violations.length === 0 ? 0 : 1;
+}
+
 /** @returns in how many runs the bug was found; undefined: it was not */
 async function found(mutant: Mutant, runs: number, lanes: number): Promise<number | undefined> {
   const product = mkdtempSync(join(tmpdir(), 'stageswap-torture-'));
@@ -56,7 +67,7 @@ async function found(mutant: Mutant, runs: number, lanes: number): Promise<numbe
     symlinkSync(resolve('node_modules'), join(product, 'node_modules'));
     for (const edit of mutant.edits) plant(product, mutant.name, edit);
     await build(product);
-    const plans = plansFor(mutant, runs);
+    const plans = mutant.plans ?? plansFor(mutant, runs);
     const done = await session({ plans, lanes, product, bail: true, say: () => {} });
     const [first] = done.violations;
     if (first) console.error(`  ${first.invariant}, seed ${first.seed}: ${first.text.slice(0, 300)}`);

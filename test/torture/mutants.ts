@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are source code of the product
-import type { FaultKind, Step } from './plan.js';
+import type { Fault, FaultKind, Plan, Step } from './plan.js';
 
 /**
  * Bugs that others had, and those that TRAPS of the engines invite, planted in a copy of the product one at a time: the
@@ -11,7 +11,25 @@ export interface Mutant {
   edits: { file: string; find: string; replace: string }[];
   /** runs that are worth trying: with such a fault, or such a command; absent: any */
   focus?: { kinds?: FaultKind[]; activities?: string[]; command?: Step['command'] };
+  /** a bug that shows at one moment only: runs that strike there, instead of random ones. A sound product passes them. */
+  plans?: Plan[];
 }
+
+/** A first publish, struck where it is said. */
+const publish = (seed: number, ...faults: (Pick<Fault, 'kind' | 'at'> & Partial<Fault>)[]): Plan => ({
+  seed,
+  steps: [
+    {
+      command: 'publish',
+      faults: faults.map((fault) => ({ commits: 0, billing: 0, points: 0, ...fault })),
+      billing: 1,
+    },
+  ],
+});
+/** Seeds of campaigns that read from a database snapshot, and in one transaction. */
+const [BY_CHUNKS, IN_TRANSACTION] = [10, 30];
+/** A worker that is stopped sleeps until the command is over. */
+const NEVER = Number.MAX_SAFE_INTEGER;
 
 const TABLES = 'activities/tables.ts';
 const CUT_OVER = 'activities/cut-over.ts';
@@ -90,7 +108,14 @@ export const MUTANTS: Mutant[] = [
   {
     name: 'a failed swap that was none: what takes back does not ask the tables, and drops what was published',
     edits: [{ file: TABLES, find: '    if (await isSwapped(session, spec)) return false;\n', replace: '' }],
-    focus: { kinds: ['abort', 'cancel'], activities: ['cutOver', 'finalSync'] },
+    // an aborted activity that comes to its end looks at the tables itself: here its worker dies between swap and unlock
+    plans: [
+      publish(
+        BY_CHUNKS,
+        { kind: 'abort', at: { activity: 'cutOver', statement: 'RENAME TABLE', side: 'after', nth: 1 } },
+        { kind: 'kill', at: { activity: 'cutOver', statement: 'UNLOCK TABLES', side: 'before', nth: 1 } },
+      ),
+    ],
   },
   {
     name: 'compensation is registered after the step that it undoes',
@@ -107,7 +132,19 @@ export const MUTANTS: Mutant[] = [
         replace: '    while (!state.swapped) {',
       },
     ],
-    focus: { kinds: ['abort', 'cancel'], activities: ['prepare'] },
+    // an aborted prepare mostly comes to its end all the same: here it does not, or fails half-way
+    plans: [
+      publish(
+        BY_CHUNKS,
+        { kind: 'abort', at: { activity: 'prepare', statement: 'CREATE TABLE', side: 'after', nth: 3 } },
+        { kind: 'kill', at: { activity: 'prepare', statement: 'CREATE TABLE', side: 'before', nth: 4 } },
+      ),
+      publish(BY_CHUNKS, {
+        kind: 'diskFull',
+        at: { activity: 'prepare', statement: 'CREATE TABLE', side: 'before', nth: 5 },
+        points: 6,
+      }),
+    ],
   },
   {
     name: 'an abort drops the log, and leaves the triggers that write to it',
@@ -124,15 +161,32 @@ export const MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a chunk and its place in the ledger are two transactions',
+    // rows that are loaded twice from one moment are the same: what two transactions alone do nobody would ever see
+    name: 'a chunk and its place in the ledger are two transactions, the place first, and the sum of the chunks is not proved',
     edits: [
       {
         file: 'activities/ingest.ts',
         find: 'await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, attempt));',
         replace: 'await loadChunkOnce(session, reader, spec, table, chunk, attempt);',
       },
+      {
+        file: 'activities/ingest.ts',
+        find: 'return; // another attempt of this activity was first\n',
+        replace:
+          'return;\n  await session.run(sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = 0, checksum_sum = 0, checksum_xor = 0 WHERE ${of}`);\n',
+      },
+      {
+        file: 'activities/ingest.ts',
+        find: 'if (counted === rows) return;',
+        replace: 'if (counted >= rows) return;',
+      },
     ],
-    focus: { kinds: ['kill', 'reset', 'cut', 'mysqlKill'], activities: ['ingestChunks'] },
+    plans: (['kill', 'mysqlKill'] as const).map((kind) =>
+      publish(BY_CHUNKS, {
+        kind,
+        at: { activity: 'ingestChunks', statement: 'LOAD DATA', side: 'before', nth: 3 },
+      }),
+    ),
   },
   {
     name: 'tables of the source are read as of different moments',
@@ -143,7 +197,14 @@ export const MUTANTS: Mutant[] = [
         replace: 'mssql.ISOLATION_LEVEL.READ_COMMITTED',
       },
     ],
-    focus: { activities: ['ingestTransaction'] },
+    // billing goes on when customers were read and proved whole, and before their invoices are read
+    plans: [6, 8].map((nth) =>
+      publish(IN_TRANSACTION, {
+        kind: 'linger',
+        at: { activity: 'ingestTransaction', statement: 'COMMIT', side: 'after', nth },
+        billing: 6,
+      }),
+    ),
   },
   {
     name: 'an edit that is handed in twice is applied twice',
@@ -196,7 +257,14 @@ export const MUTANTS: Mutant[] = [
         replace: '    if (holders.length >= 0) return;',
       },
     ],
-    focus: { kinds: ['stop'], activities: ['replay', 'reconcile', 'settle', 'ingestChunks'] },
+    // with a chunk's place in the ledger locked: the run must not wait for a worker that may never wake up
+    plans: [
+      publish(IN_TRANSACTION, {
+        kind: 'stop',
+        at: { activity: 'ingestTransaction', statement: 'LOAD DATA', side: 'after', nth: 1 },
+        points: NEVER,
+      }),
+    ],
   },
   {
     name: 'repair takes what was swapped for a run that was not',
