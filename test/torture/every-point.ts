@@ -15,6 +15,7 @@ const KINDS = ['kill', 'stop', 'reset'] as const satisfies FaultKind[];
 /** Where an abort comes, whose taking back is struck then. */
 const ABORT_AT: Point = { activity: 'replay', statement: 'COMMIT', side: 'after', nth: 1 };
 const UNDOING = ['undo', 'closeMoment'];
+const AT_THE_GATE = ['renew', 'nextWindowOf'];
 /** What clients hand in comes at any time. */
 const BESIDE = 'applyEdits';
 
@@ -57,7 +58,19 @@ export async function everyPoint(lane: Lane): Promise<{ plans: Plan[]; watched: 
     );
     plans.push(...strike(undo, KINDS, seed, (faults) => [step('publish', [abort, ...faults])]));
   }
+  plans.push(...(await atTheGate(watch)));
   return { plans, watched };
+}
+
+/** What a run does that waits until it has to read the source again. */
+async function atTheGate(watch: (steps: Step[], seed: number) => Promise<string[]>): Promise<Plan[]> {
+  let campaign = 0;
+  while (drawShape(campaign).sourceAgeSecondsMax === undefined) campaign += 1;
+  const seed = campaign * SEEDS_A_CAMPAIGN;
+  const names = await watch([quiet('publish'), quiet('publish')], seed);
+  const waited = names.filter((name) => AT_THE_GATE.includes(name.split(':')[0] ?? ''));
+  const publish = (faults: Fault[]) => [quiet('publish'), step('publish', faults)];
+  return [...strike(waited, ['kill'], seed, publish), ...strike(waited, ['stop', 'reset'], seed, publish)];
 }
 
 function seedOf(moment: 'transaction' | 'snapshot'): number {

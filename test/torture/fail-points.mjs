@@ -1,7 +1,9 @@
 // Loaded into a worker before the product (node --import): every statement that an activity sends to an engine becomes two
-// fail points, one before it is sent and one after its reply came. The test's process is told of each; for activities
+// fail points, one before it is sent and one after its reply came; and so does every activity as a whole, before its first
+// statement, and when it is done and Temporal does not know yet. The test's process is told of each; for activities
 // that it has armed the worker stands still there until it answers. The product knows nothing of this.
 import { Context } from '@temporalio/activity';
+import { Worker } from '@temporalio/worker';
 import mssql from 'mssql';
 import mysql from 'mysql2/promise';
 
@@ -51,6 +53,21 @@ mysql.PromiseConnection.prototype.query = async function queryWithFailPoints(sta
   const result = await query.call(this, statement, ...rest);
   await failPoint('after', 'mysql', text, port);
   return result;
+};
+
+const { create } = Worker;
+Worker.create = (options) => {
+  const inbound = {
+    async execute(input, next) {
+      await failPoint('before', 'temporal', 'ACTIVITY');
+      const result = await next(input);
+      await failPoint('after', 'temporal', 'ACTIVITY');
+      return result;
+    },
+  };
+  const { interceptors } = options;
+  const activity = [...(interceptors?.activity ?? []), () => ({ inbound })];
+  return create.call(Worker, { ...options, interceptors: { ...interceptors, activity } });
 };
 
 for (const method of ['query', 'batch']) {

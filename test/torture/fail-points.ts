@@ -6,7 +6,7 @@ export interface Told {
   activity: string;
   attempt: number;
   side: 'before' | 'after';
-  engine: 'mysql' | 'source';
+  engine: 'mysql' | 'source' | 'temporal';
   text: string;
   port?: number;
   waits: boolean;
@@ -32,6 +32,7 @@ export function nameOf({ text, engine }: Pick<Told, 'text' | 'engine'>): string 
       .exec(plain)?.[1]
       ?.toUpperCase() ?? '?';
   if (engine === 'source') return `source ${verb}`;
+  if (engine === 'temporal') return verb;
   const run = /`?_ss(?:_at)?_?\d+([a-z])?(?:[a-z]?)_\w+`?/.exec(plain)?.[1];
   const about =
     (run && KINDS[run]) ??
@@ -82,6 +83,8 @@ export class FailPoints {
     for (const one of [...this.#armed]) {
       const { at, again, strike } = one.fault;
       if (at.activity !== told.activity || at.side !== told.side) continue;
+      // a point without a name is one of the statements
+      if (at.statement === undefined && told.engine === 'temporal') continue;
       if (at.statement !== undefined && !nameOf(told).startsWith(at.statement)) continue;
       one.seen += 1;
       if (one.seen < at.nth) continue;

@@ -109,6 +109,24 @@ const NOT_IN_ROLLBACK = [
 /** Statements of what restores order, at least. */
 const MENDING = 12;
 
+/** What sends no statement is struck as a whole, before it and when it is done. */
+const BEFORE_THE_CUT_OVER: [activity: string, statement: string, nthMax: number][] = [
+  ['rehearseCutOver', 'CREATE TABLE', 6],
+  ['rehearseCutOver', 'RENAME TABLE', 2],
+  ['rehearseCutOver', 'DROP TABLE', 6],
+  ['rehearseCutOver', 'ACTIVITY', 1],
+];
+/** Of campaigns that wait at the gate until what they have read is too old. */
+const AT_THE_GATE: typeof BEFORE_THE_CUT_OVER = [
+  ['nextWindowOf', 'ACTIVITY', 2],
+  ['renew', 'SELECT', 12],
+  ['renew', 'UPDATE run', 1],
+  ['renew', 'COMMIT', 2],
+  ['renew', 'ACTIVITY', 1],
+  ['undo', 'COMMIT', 1],
+  ['undo', 'DROP TABLE', 20],
+];
+
 /** Where it matters most: statements after which something is final. */
 const DECISIVE: [activity: string, statement: string, nthMax: number][] = [
   ['begin', 'COMMIT', 1],
@@ -232,7 +250,20 @@ function drawStep(random: Random, seed: number, command: Step['command'], faults
         drawFault(random, random.pick(['kill', 'stop', 'reset', 'mysqlKill']), drawMending(random, mends)),
       );
   }
-  return { command, faults: drawn, billing: 1 + random.below(3) };
+  const billing = 1 + random.below(3);
+  // drawn last: seeds from before these steps were struck keep what they had
+  if (faults > 0 && command === 'publish') drawn.push(...drawBetween(random, seed));
+  return { command, faults: drawn, billing };
+}
+
+/** Now and then what is between the merge and the cut-over is struck, too. */
+function drawBetween(random: Random, seed: number): Fault[] {
+  const waits = drawShape(campaignOf(seed)).sourceAgeSecondsMax !== undefined;
+  if (!random.chance(waits ? 0.8 : 0.1)) return [];
+  const kind = random.pick(['kill', 'stop', 'reset', 'mysqlKill', 'temporalKill', 'abort'] as const);
+  const [activity, statement, nthMax] = random.pick(waits ? AT_THE_GATE : BEFORE_THE_CUT_OVER);
+  const side = random.pick(['before', 'after'] as const);
+  return [drawFault(random, kind, { activity, statement, side, nth: 1 + random.below(nthMax) })];
 }
 
 /** Activities that a command has, with how many statements each has at least. */

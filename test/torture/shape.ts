@@ -45,8 +45,15 @@ export interface Shape {
   firstRun: Side;
   moment: 'auto' | 'snapshot' | 'transaction';
   parallel: number;
+  /** runs ask for approval, have a window, and read the source again where what they have read is older than this */
+  sourceAgeSecondsMax?: number;
   tables: Record<TableName, TortureTable>;
 }
+
+/** One campaign of so many waits at its gate; the last, so that those that once found something stay what they were. */
+const CAMPAIGNS_A_WAIT = 10;
+/** A run that is struck three times is ready within it, and two readings with the wait between them end in time. */
+const SOURCE_AGE_SECONDS_MAX = 60;
 
 /** Customers up to this one are never deleted and keep their code; billing's sums hang on them. */
 export const STABLE_CUSTOMERS = 10;
@@ -166,6 +173,9 @@ export function drawShape(campaign: number): Shape {
     firstRun: random.pick(['source', 'live'] as const),
     moment: random.pick(['auto', 'snapshot', 'transaction'] as const),
     parallel: 1 + random.below(3),
+    ...(campaign % CAMPAIGNS_A_WAIT === CAMPAIGNS_A_WAIT - 1
+      ? { sourceAgeSecondsMax: SOURCE_AGE_SECONDS_MAX }
+      : {}),
     tables: { customer, invoice, line },
   };
 }
@@ -247,6 +257,12 @@ export function sourceDelete(table: TortureTable, row: Row): string {
   return `DELETE FROM dbo.${sourceName(table)} WHERE ${sourceWhere(table, row)}`;
 }
 
+/** The window is all but closed one minute a day: it is asked for, and keeps nobody waiting. */
+const gateOf = ({ sourceAgeSecondsMax }: Shape): string =>
+  sourceAgeSecondsMax === undefined
+    ? 'approve: never'
+    : `approve: always\nsourceAgeMax: ${sourceAgeSecondsMax}s\nwindow: "00:00-23:59 UTC"`;
+
 /** `stageswap.yaml` of a campaign. Guards leave room for what billing does on a usual day, and stop a broken export. */
 export function configurationOf(shape: Shape, pipeline: string): string {
   const tables = tablesOf(shape).map((table) => {
@@ -271,7 +287,7 @@ export function configurationOf(shape: Shape, pipeline: string): string {
 source: { url: "\${MSSQL_URL}", moment: ${shape.moment} }
 target: { url: "\${MYSQL_URL}" }
 firstRun: ${shape.firstRun}
-approve: never
+${gateOf(shape)}
 chunkRows: 100
 parallel: ${shape.parallel}
 guards: { deleteShareMax: 0.5 }
