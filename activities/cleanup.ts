@@ -1,12 +1,11 @@
-import { control, physicalTable } from '../src/model/names.js';
+import { control } from '../src/model/names.js';
 import type { Cleaned } from '../src/model/report.js';
 import type { Session } from '../src/mysql/connection.js';
 import { publishedGeneration } from '../src/mysql/published.js';
-import { hasConflicts } from '../src/mysql/settlements.js';
 import { survey } from '../src/mysql/survey.js';
 import { id, sql } from '../src/sql/text.js';
 import { activity, type Dependencies, onTarget, type RunRef } from './context.js';
-import { livesOf, lockingOf, touchTriggersOf } from './repair.js';
+import { livesOf, lockingOf } from './repair.js';
 import { beginning } from './runs.js';
 import { underLock } from './tables.js';
 
@@ -20,10 +19,10 @@ export function cleanupActivities(dependencies: Dependencies) {
     async (pipeline: string, now: boolean): Promise<Omit<Cleaned, 'dropped'>> =>
       onTarget(dependencies, beginning(pipeline), async (session) => {
         const config = dependencies.config(pipeline);
-        if (!(await hasConflicts(session))) return { closed: null, because: 'nothing was ever published' };
         const at = await publishedGeneration(session, pipeline);
-        const triggers = at === 0 ? [] : await touchTriggersOf(session, at);
-        const images = at === 0 ? [] : await imagesOf(session, at, livesOf(config));
+        const found = await survey(session, pipeline, livesOf(config), config.backups);
+        if (!found) return { closed: null, because: 'nothing was ever published' };
+        const { triggers, images } = found.window;
         if (triggers.length + images.length === 0)
           return { closed: null, because: 'no rollback window is open' };
         const days = config.retention.rollbackDays;
@@ -62,14 +61,6 @@ async function ownerOf(session: Session, pipeline: string): Promise<RunRef> {
     sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline}`,
   );
   return { pipeline, generation: Number(rows[0]?.generation ?? 0) };
-}
-
-async function imagesOf(session: Session, at: number, lives: string[]): Promise<string[]> {
-  const names = lives.map((live) => physicalTable(at, 'firstTouch', live));
-  const rows = await session.rows<{ name: string }>(
-    sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${`\\_ss${at}t\\_%`}`,
-  );
-  return rows.map(({ name }) => name).filter((name) => names.includes(name));
 }
 
 async function isOlder(session: Session, pipeline: string, at: number, days: number): Promise<boolean> {

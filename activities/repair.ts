@@ -4,7 +4,6 @@ import {
   control,
   isSnapshotUpTo,
   markerTable,
-  parsePhysicalName,
   physicalTable,
   snapshotDatabasePrefix,
 } from '../src/model/names.js';
@@ -95,22 +94,19 @@ export function repairActivities(dependencies: Dependencies) {
 
   /** Triggers first: one whose log is gone lets every write of a client fail. */
   const repairTriggers = step(async (session, ref, found, { done }) => {
-    const lives = new Set(livesOf(dependencies.config(ref.pipeline)));
-    const doomed = found.brokenWindow
-      ? [...found.triggers, ...(await touchTriggersOf(session, found.at))]
-      : found.triggers;
+    const { window } = found;
+    const doomed = found.brokenWindow ? [...found.triggers, ...window.triggers] : found.triggers;
     for (const on of new Set(doomed.map((trigger) => trigger.on))) {
-      const names = doomed.filter((trigger) => trigger.on === on).map((trigger) => trigger.name);
+      const names = new Set(doomed.flatMap((trigger) => (trigger.on === on ? trigger.name : [])));
       const drop = async () => {
         for (const name of names) await session.run(sql`DROP TRIGGER IF EXISTS ${id(name)}`);
       };
-      if (lives.has(on)) await underLock(dependencies, session, lockingOf(dependencies, ref), [on], drop);
-      else await drop();
-      done.push(`dropped ${names.length} triggers on ${on}: ${names.join(', ')}`);
+      // Also where the table has left the configuration: clients read it, and would queue behind a pending DROP TRIGGER.
+      await underLock(dependencies, session, lockingOf(dependencies, ref), [on], drop);
+      done.push(`dropped ${names.size} triggers on ${on}: ${[...names].join(', ')}`);
     }
     if (!found.brokenWindow) return;
-    for (const live of lives)
-      await session.run(sql`DROP TABLE IF EXISTS ${id(physicalTable(found.at, 'firstTouch', live))}`);
+    for (const name of window.images) await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
     done.push(`closed the rollback window of generation ${found.at}`);
   });
 
@@ -187,15 +183,6 @@ export const livesOf = (config: Config) => config.tables.map((table) => table.li
 /** What asking for a lock on live goes by: the configuration of now, since the run of that time may be gone. */
 export function lockingOf(dependencies: Dependencies, { pipeline, generation }: RunRef) {
   return { pipeline, generation, cutOver: dependencies.config(pipeline).cutOver };
-}
-
-export async function touchTriggersOf(session: Session, at: number): Promise<Survey['triggers']> {
-  const rows = await session.rows<{ name: string; on_table: string }>(
-    sql`SELECT trigger_name AS name, event_object_table AS on_table FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND trigger_name LIKE ${`\\_ss${at}t%`}`,
-  );
-  return rows.flatMap(({ name, on_table }) =>
-    parsePhysicalName(name)?.live === on_table ? [{ name, on: on_table }] : [],
-  );
 }
 
 /**

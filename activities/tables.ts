@@ -13,6 +13,7 @@ import {
 } from '../src/model/names.js';
 import { baseGenerationOf, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import { evictUpTo } from '../src/mysql/attempts.js';
+import { belongingsOf } from '../src/mysql/belongings.js';
 import { blockersOf } from '../src/mysql/blockers.js';
 import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
@@ -191,12 +192,15 @@ export async function takeBackTables(
 ): Promise<void> {
   const { pipeline, generation } = spec;
   if (spec.kind === 'rollback') await session.run(releaseFromRollback(spec));
-  for (const table of spec.tables) {
+  // A plan claims nothing: what has the same name may be another pipeline's by now.
+  const belongs = await belongingsOf(session, pipeline);
+  const ours = spec.tables.filter(({ live }) => belongs({ generation, live }));
+  for (const table of ours) {
     const names = logTriggers(spec, table).map(({ name }) => name);
     await dropTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));
   }
   await session.run(sql`SET SESSION foreign_key_checks = 0`);
-  for (const table of [...spec.tables].reverse())
+  for (const table of [...ours].reverse())
     for (const kind of RUN_TABLES)
       await session.run(sql`DROP TABLE IF EXISTS ${id(physicalTable(generation, kind, table.live))}`);
   for (const written of [control.chunk, control.conflict])

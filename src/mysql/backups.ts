@@ -26,7 +26,7 @@ export async function readBackups(session: Session, pipeline: string): Promise<B
   const at = await publishedGeneration(session, pipeline);
   if (at === 0) return [];
   const rows = await runRowsOf(session, pipeline);
-  const { tables } = await namesOf(session);
+  const { tables } = await namesOf(session, pipeline);
   const there = new Set(tables);
   const line = lineFrom(at, pastRuns(rows, at, there));
   const ended = await session.rows<{ generation: string; ended_at: string | null }>(

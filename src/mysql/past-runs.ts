@@ -1,7 +1,8 @@
 import { lineFrom, type PastRun } from '../model/lineage.js';
-import { control, physicalTable } from '../model/names.js';
+import { control, parsePhysicalName, physicalTable } from '../model/names.js';
 import type { RunSpec } from '../model/spec.js';
 import { id, sql } from '../sql/text.js';
+import { belongingsOf } from './belongings.js';
 import type { Session } from './connection.js';
 
 /** A run's row, with the specification that it was started with. */
@@ -20,7 +21,12 @@ export async function runRowsOf(session: Session, pipeline: string): Promise<Run
   return rows.map((row) => ({ ...row, spec: JSON.parse(row.spec) as RunSpec }));
 }
 
-/** Whether a run has swapped: it is on the line, its backup is there, or a rollback has taken it back. */
+/**
+ * Whether a run has swapped: it is on the line, its backup is there, or a rollback has taken it back.
+ *
+ * @param at the published generation
+ * @param tables the pipeline's own
+ */
 export function pastRuns(rows: RunRow[], at: number, tables: Set<string>): PastRun[] {
   const runs = rows.map(({ kind, spec }): PastRun => {
     const backup = spec.tables.some((table) =>
@@ -44,13 +50,14 @@ export function pastRuns(rows: RunRow[], at: number, tables: Set<string>): PastR
 
 /** The pipeline's runs as rows and tables tell them. @param at the published generation */
 export async function pastRunsOf(session: Session, pipeline: string, at: number): Promise<PastRun[]> {
-  const { tables } = await namesOf(session);
+  const { tables } = await namesOf(session, pipeline);
   return pastRuns(await runRowsOf(session, pipeline), at, new Set(tables));
 }
 
-/** Everything in the schema that runs have made, by name. */
+/** Everything in the schema that runs of the pipeline have made, by name, and the markers of all pipelines. */
 export async function namesOf(
   session: Session,
+  pipeline: string,
 ): Promise<{ tables: string[]; triggers: { name: string; on: string }[] }> {
   const tables = await session.rows<{ name: string }>(
     sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss%'}`,
@@ -58,8 +65,13 @@ export async function namesOf(
   const triggers = await session.rows<{ name: string; on_table: string }>(
     sql`SELECT trigger_name AS name, event_object_table AS on_table FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND trigger_name LIKE ${'\\_ss%'}`,
   );
+  const belongs = await belongingsOf(session, pipeline);
+  const isOurs = ({ name }: { name: string }) => {
+    const parsed = parsePhysicalName(name);
+    return parsed === undefined || belongs(parsed);
+  };
   return {
-    tables: tables.map(({ name }) => name),
-    triggers: triggers.map(({ name, on_table }) => ({ name, on: on_table })),
+    tables: tables.filter(isOurs).map(({ name }) => name),
+    triggers: triggers.filter(isOurs).map(({ name, on_table }) => ({ name, on: on_table })),
   };
 }

@@ -32,6 +32,8 @@ export interface Survey {
   triggers: { name: string; on: string }[];
   /** tables of ended runs that nothing needs */
   tables: string[];
+  /** triggers on live that keep rows as the published generation left them, and the tables that they write to */
+  window: { triggers: { name: string; on: string }[]; images: string[] };
   /** first-touch images that edits have passed by, since a trigger on live is missing */
   brokenWindow: boolean;
   /** conflicts and settlements that still have what a run did that is not on the line */
@@ -50,7 +52,7 @@ export async function survey(
   backups: number,
 ): Promise<Survey | undefined> {
   if (!(await hasConflicts(session))) return undefined; // no control tables: nothing has ever run
-  const names = await namesOf(session);
+  const names = await namesOf(session, pipeline);
   const rows = await runRowsOf(session, pipeline);
   const markers = names.tables.flatMap((name) => generationOfMarker(pipeline, name) ?? []);
   const at = Math.max(0, ...markers);
@@ -66,24 +68,27 @@ export async function survey(
     const parsed = parsePhysicalName(name);
     return parsed && known.has(parsed.live) ? parsed : undefined;
   };
-  const needed = (name: string, on: string) =>
-    ours(name)?.generation === at &&
-    /^t[iud]$/.test(ours(name)?.kind ?? '') &&
-    known.has(on) &&
-    kept.has(`${at}t`) &&
-    names.tables.includes(physicalTable(at, 'firstTouch', on));
-  const touchTriggers = names.triggers.filter(({ name, on }) => needed(name, on));
-  const touched = [...known].filter(
-    (live) => kept.has(`${at}t`) && names.tables.includes(physicalTable(at, 'firstTouch', live)),
+  const ofWindow = (name: string, kind: RegExp) => {
+    const parsed = ours(name);
+    return at > 0 && parsed?.generation === at && kind.test(parsed.kind) ? parsed.live : undefined;
+  };
+  const window = {
+    triggers: names.triggers.filter(({ name, on }) => ofWindow(name, /^t[iud]$/) === on),
+    images: names.tables.filter((name) => ofWindow(name, /^t$/) !== undefined),
+  };
+  const isOpen = kept.has(`${at}t`);
+  const touchTriggers = window.triggers.filter(
+    ({ on }) => isOpen && window.images.includes(physicalTable(at, 'firstTouch', on)),
   );
+  const needed = new Set(touchTriggers.map(({ name }) => name));
   const found: Survey = {
     at,
     generation: await generationOf(session, pipeline),
     runs,
     unfinished,
-    triggers: names.triggers.filter(({ name, on }) => {
+    triggers: names.triggers.filter(({ name }) => {
       const parsed = ours(name);
-      return parsed !== undefined && !needed(name, on) && !isOfUnfinished(parsed, unfinished);
+      return parsed !== undefined && !needed.has(name) && !isOfUnfinished(parsed, unfinished);
     }),
     tables: names.tables.filter((name) => {
       const parsed = ours(name);
@@ -93,7 +98,8 @@ export async function survey(
         !ofUnfinished.has(parsed.generation)
       );
     }),
-    brokenWindow: touchTriggers.length !== 3 * touched.length,
+    window,
+    brokenWindow: isOpen && touchTriggers.length !== 3 * window.images.length,
     states: 0,
     strayMarker: markers.length === 2 && markers.includes(0),
     undecided: undecided(pipeline, markers, runs),

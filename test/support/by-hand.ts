@@ -42,6 +42,8 @@ export type Moment = 'captured' | 'merged' | 'replayed' | 'locking';
 export type Meanwhile = (() => Promise<unknown>) | Partial<Record<Moment, () => Promise<unknown>>>;
 
 export interface ByHandOptions {
+  /** another than `hand`: a further pipeline in a schema that is there already */
+  pipeline?: string;
   /** user:password of the runs, where it is not the server's own */
   login?: string;
   firstRun?: 'source' | 'live';
@@ -66,6 +68,7 @@ export class ByHand {
   readonly #environment = new MockActivityEnvironment();
 
   private constructor(
+    readonly pipeline: string,
     readonly schema: string,
     readonly application: mysql.Connection,
     readonly session: Session,
@@ -84,7 +87,7 @@ export class ByHand {
     this.source = source;
   }
 
-  /** Makes the schema afresh and its tables. @param tables YAML of `tables` */
+  /** Makes the schema afresh, but for a further pipeline, and its tables. @param tables YAML of `tables` */
   static async open(
     mysqlUrl: string,
     schema: string,
@@ -92,6 +95,7 @@ export class ByHand {
     tables: string,
     source: SourceTable[],
     {
+      pipeline = 'hand',
       login,
       firstRun = 'source',
       chunkRows = 100,
@@ -102,8 +106,10 @@ export class ByHand {
   ): Promise<ByHand> {
     const url = new URL(mysqlUrl);
     const server = await mysql.createConnection(mysqlUrl);
-    await server.query(`DROP DATABASE IF EXISTS ${schema}`);
-    await server.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`);
+    if (pipeline === 'hand') {
+      await server.query(`DROP DATABASE IF EXISTS ${schema}`);
+      await server.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`);
+    }
     await server.end();
     url.pathname = `/${schema}`;
     const application = await mysql.createConnection({
@@ -117,17 +123,26 @@ export class ByHand {
     if (login) [runs.username = '', runs.password = ''] = login.split(':');
     const configure = (mapping: string) =>
       parseConfig(
-        `pipeline: hand\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: ${lockAttemptMsMax}${cutOver && `, ${cutOver}`} }\n${more}\ntables:\n${mapping}`,
+        `pipeline: ${pipeline}\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: ${firstRun}\napprove: never\ncutOver: { lockAttemptMsMax: ${lockAttemptMsMax}${cutOver && `, ${cutOver}`} }\n${more}\ntables:\n${mapping}`,
         'stageswap.yaml',
         { MSSQL_URL: 'mssql://sa:x@127.0.0.1:1/none?encrypt=false', MYSQL_URL: runs.href },
       );
     const session = await Session.open(parseMysqlAddress(runs.href));
-    return new ByHand(schema, application, session, configure, configure(tables), source, chunkRows);
+    return new ByHand(
+      pipeline,
+      schema,
+      application,
+      session,
+      configure,
+      configure(tables),
+      source,
+      chunkRows,
+    );
   }
 
   async close(): Promise<void> {
     await this.session.close();
-    await this.application.query(`DROP DATABASE IF EXISTS ${this.schema}`);
+    if (this.pipeline === 'hand') await this.application.query(`DROP DATABASE IF EXISTS ${this.schema}`);
     await this.application.end();
   }
 
@@ -144,7 +159,7 @@ export class ByHand {
       liveIsEmpty: {},
       claims: [],
       held: null,
-      published: this.#base === null ? null : await publishedSpec(this.session, 'hand'),
+      published: this.#base === null ? null : await publishedSpec(this.session, this.pipeline),
       metadataLocksVisible: true,
     };
   }
@@ -171,7 +186,7 @@ export class ByHand {
     await this.#compute(spec, meanwhile);
     await this.#do('undo', spec);
     await this.session.run(
-      sql`UPDATE ${id(control.run)} SET outcome = 'aborted' WHERE pipeline = 'hand' AND generation = ${spec.generation}`,
+      sql`UPDATE ${id(control.run)} SET outcome = 'aborted' WHERE pipeline = ${this.pipeline} AND generation = ${spec.generation}`,
     );
     return spec;
   }
@@ -182,16 +197,16 @@ export class ByHand {
     if (refusals.length > 0)
       throw new Error(refusals.map(({ where, what }) => `${where}: ${what}`).join('\n'));
     for (const statement of createControlTables()) await this.session.run(statement);
-    if (this.#base === null) await this.session.run(createMarker('hand'));
+    if (this.#base === null) await this.session.run(createMarker(this.pipeline));
     const generation = this.#generation + 1;
     const fingerprints: Record<string, string> = {};
     for (const { live } of this.config.tables)
       await this.session.run(
-        sql`INSERT IGNORE INTO ${id(control.claim)} (live, pipeline) VALUES (${live}, 'hand')`,
+        sql`INSERT IGNORE INTO ${id(control.claim)} (live, pipeline) VALUES (${live}, ${this.pipeline})`,
       );
     for (const { live } of this.config.tables)
       fingerprints[live] = (await definitionOf(this.session, live)).fingerprint;
-    const run = { runId: `run-${generation}`, generation, fingerprints };
+    const run = { runId: this.#runId(generation), generation, fingerprints };
     const spec = { ...freeze(this.config, await this.facts(), run), chunkRows: this.chunkRows };
     await this.#begin(spec);
     await this.#do('capture', spec);
@@ -214,17 +229,23 @@ export class ByHand {
     step: 'prepare' | 'capture' | 'countHeldBack' | 'undo' | 'cutOver',
     generation: number,
   ): Promise<unknown> {
-    return this.#run<unknown>(() => this.#activities[step]({ pipeline: 'hand', generation }));
+    return this.#run<unknown>(() => this.#activities[step]({ pipeline: this.pipeline, generation }));
   }
 
   /** Gives a run that was taken back a new generation, as the workflow does when its source has become too old. */
   async renew({ generation, runId }: RunSpec): Promise<RunRef> {
-    return this.#run(() => this.#activities.renew({ pipeline: 'hand', generation }, runId));
+    return this.#run(() => this.#activities.renew({ pipeline: this.pipeline, generation }, runId));
   }
 
   /** Rehearses a run's cut-over. @returns milliseconds */
   async rehearse({ generation }: RunSpec): Promise<number> {
-    return (await this.#run(() => this.#activities.rehearseCutOver({ pipeline: 'hand', generation }))).heldMs;
+    return (await this.#run(() => this.#activities.rehearseCutOver({ pipeline: this.pipeline, generation })))
+      .heldMs;
+  }
+
+  /** Ids of runs are unique in a schema. */
+  #runId(of: number | string): string {
+    return this.pipeline === 'hand' ? `run-${of}` : `${this.pipeline}-${of}`;
   }
 
   /** A publish up to where its cut-over comes. */
@@ -237,13 +258,13 @@ export class ByHand {
 
   /** One call of the cut-over, as the workflow makes it: it comes back where the lock was not granted. */
   async tryCutOver(tried: Tried = NOTHING_TRIED, untilMs?: number): Promise<CutOver | NotYet> {
-    const ref = { pipeline: 'hand', generation: this.#generation };
+    const ref = { pipeline: this.pipeline, generation: this.#generation };
     return this.#run(() => this.#activities.cutOver(ref, tried, untilMs));
   }
 
   /** What the rollback workflow would do first. */
   async beginRollback(): Promise<void> {
-    await this.#run(() => this.#activities.beginRollback('hand', 'run-rollback'));
+    await this.#run(() => this.#activities.beginRollback(this.pipeline, this.#runId('rollback')));
   }
 
   /** A whole rollback of a publish. */
@@ -252,7 +273,7 @@ export class ByHand {
     const fingerprints: Record<string, string> = {};
     for (const { live } of undone.tables)
       fingerprints[live] = (await definitionOf(this.session, live)).fingerprint;
-    const spec = rollbackOf(undone, { runId: `run-${generation}`, generation, fingerprints });
+    const spec = rollbackOf(undone, { runId: this.#runId(generation), generation, fingerprints });
     await this.#begin(spec);
     await this.#do('capture', spec);
     await at(meanwhile, 'captured');
@@ -277,21 +298,21 @@ export class ByHand {
     };
     await this.#finish(spec, { ...meanwhile, replayed });
     const [run] = await this.session.rows<{ plan: string }>(
-      sql`SELECT CAST(plan AS CHAR) AS plan FROM ${id(control.run)} WHERE pipeline = 'hand' AND generation = ${spec.generation}`,
+      sql`SELECT CAST(plan AS CHAR) AS plan FROM ${id(control.run)} WHERE pipeline = ${this.pipeline} AND generation = ${spec.generation}`,
     );
     return JSON.parse(run?.plan ?? '') as RollbackFindings;
   }
 
   /** What the cleanup workflow does. */
   async cleanUp(now: boolean): Promise<Cleaned> {
-    const window = await this.#run(() => this.#activities.closeWindow('hand', now));
-    return { ...window, ...(await this.#run(() => this.#activities.dropUnneeded('hand'))) };
+    const window = await this.#run(() => this.#activities.closeWindow(this.pipeline, now));
+    return { ...window, ...(await this.#run(() => this.#activities.dropUnneeded(this.pipeline))) };
   }
 
   /** A rollback up to where its tables are made. */
   async beginRollbackTo(backup?: string): Promise<RunSpec> {
-    const runId = `run-${this.#generation + 1}`;
-    const begun = await this.#run(() => this.#activities.beginRollback('hand', runId, backup));
+    const runId = this.#runId(this.#generation + 1);
+    const begun = await this.#run(() => this.#activities.beginRollback(this.pipeline, runId, backup));
     this.#generation = begun.generation;
     const [row] = await this.session.rows<{ spec: string }>(
       sql`SELECT CAST(spec AS CHAR) AS spec FROM ${id(control.run)} WHERE run_id = ${runId}`,
@@ -309,17 +330,17 @@ export class ByHand {
 
   /** Looks at the guards of the run that works. @returns those that tripped */
   async guards(): Promise<Reason[]> {
-    const ref = { pipeline: 'hand', generation: this.#generation };
+    const ref = { pipeline: this.pipeline, generation: this.#generation };
     return this.#run(() => this.#activities.guard(ref));
   }
 
   async #begin(spec: RunSpec): Promise<void> {
     this.#generation = spec.generation;
     await this.session.run(
-      sql`REPLACE INTO ${id(control.pipeline)} (pipeline, generation) VALUES ('hand', ${spec.generation})`,
+      sql`REPLACE INTO ${id(control.pipeline)} (pipeline, generation) VALUES (${this.pipeline}, ${spec.generation})`,
     );
     await this.session.run(
-      sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES ('hand', ${spec.generation}, ${spec.runId}, ${spec.kind}, 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
+      sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES (${this.pipeline}, ${spec.generation}, ${spec.runId}, ${spec.kind}, 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
     );
     await this.#do('prepare', spec);
   }
@@ -344,10 +365,10 @@ export class ByHand {
         while (!(await this.#run(() => this.#activities.copyLive(spec, live))).finished);
     await this.#cutOver(spec, meanwhile);
     await this.#do('finalSync', spec);
-    this.#base = (await publishedGeneration(this.session, 'hand')) || null;
+    this.#base = (await publishedGeneration(this.session, this.pipeline)) || null;
     const outcome = spec.kind === 'publish' ? 'published' : 'rolledBack';
     await this.session.run(
-      sql`UPDATE ${id(control.run)} SET outcome = ${outcome} WHERE pipeline = 'hand' AND generation = ${spec.generation}`,
+      sql`UPDATE ${id(control.run)} SET outcome = ${outcome} WHERE pipeline = ${this.pipeline} AND generation = ${spec.generation}`,
     );
     await this.#do('closeConflicts', spec);
     await this.#do('cleanup', spec);
