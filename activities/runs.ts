@@ -10,11 +10,13 @@ import type { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
 import { publishedGeneration, publishedSpec } from '../src/mysql/published.js';
 import { readLiveTables } from '../src/mysql/schema.js';
+import { type Claim, claimedByOthers } from '../src/preflight/claims.js';
 import { decide } from '../src/preflight/decide.js';
 import { type Facts, gatherFacts } from '../src/preflight/facts.js';
+import type { Finding } from '../src/preflight/finding.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
-import { id, join, sql } from '../src/sql/text.js';
+import { id, sql } from '../src/sql/text.js';
 import { activity, BEGIN_ATTEMPTS_MAX, type Dependencies, onTarget, type RunRef } from './context.js';
 import { runEnded } from './observe.js';
 
@@ -170,7 +172,10 @@ function withoutBaseIn(spec: RunSpec): { table: string; columns: string[] }[] {
 }
 
 function refuseIfDecided(config: Config, facts: Facts): void {
-  const { refusals } = decide(config, facts);
+  refuseFound(decide(config, facts).refusals);
+}
+
+function refuseFound(refusals: Finding[]): void {
   if (refusals.length > 0)
     throw new StageswapError(
       'Refused',
@@ -180,15 +185,8 @@ function refuseIfDecided(config: Config, facts: Facts): void {
 
 /** Preflight saw no other claim, but another pipeline's run may have begun at the same time: the row decides. */
 async function refuseClaimed(session: Session, pipeline: string, tables: string[]): Promise<void> {
-  const claims = await session.rows<{ live: string; pipeline: string }>(
-    sql`SELECT live, pipeline FROM ${id(control.claim)} WHERE pipeline <> ${pipeline} AND live IN (${join(tables.map((live) => sql`${live}`))})`,
-  );
-  const claim = claims[0];
-  if (claim)
-    throw new StageswapError(
-      'Refused',
-      `${claim.live}: pipeline ${claim.pipeline} publishes this table. Cure: a table belongs to one pipeline: take it out of one of them; it is free when that one has published twice without it.`,
-    );
+  const claims = await session.rows<Claim>(sql`SELECT live, pipeline FROM ${id(control.claim)}`);
+  refuseFound(claimedByOthers(pipeline, tables, claims));
 }
 
 /** Raises the generation: waits for writers of the old one, whose fence holds the row, and shuts them out from then on. */

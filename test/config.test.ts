@@ -242,6 +242,11 @@ describe('refused', () => {
       changed((c) => c.tables.push({ ...c.tables[0], source: 'dbo.Other' })),
       /also the live table/,
     ],
+    [
+      'two tables whose triggers MySQL takes for one',
+      changed((c) => c.tables.push({ ...c.tables[0], source: 'dbo.Other', live: 'CUSTÓMER' })),
+      /differs from it by case and accents alone/,
+    ],
     ['a source twice', changed((c) => c.tables.push({ ...c.tables[0], live: 'other' })), /also the source/],
     ['no table', changed((c) => c.tables.pop()), /tables/],
     [

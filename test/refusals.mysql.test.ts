@@ -599,6 +599,14 @@ describe('two pipelines on one table', () => {
     await begin('first'); // the same run, repeated
   });
 
+  it('are refused as well where the names of two tables differ by case alone', async () => {
+    await begin('first');
+    await root.query(`UPDATE ${SCHEMA}._stageswap_claim SET live = 'Customer' WHERE live = 'customer'`);
+    await expect(begin('second')).rejects.toThrow(
+      'customer: pipeline first publishes Customer: MySQL ignores',
+    );
+  });
+
   it('that begin at the same time do not both begin', async () => {
     const begun = await Promise.allSettled([begin('first'), begin('second')]);
     expect(begun.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);

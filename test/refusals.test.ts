@@ -367,6 +367,15 @@ describe('of a live table, a run refuses', () => {
     expect(refusal({ ...FACTS, claims })).toBe('customer: pipeline crm publishes this table');
   });
 
+  it.each(['Customer', 'cústomer'])(
+    'a table for which MySQL takes the names of its triggers for those of another pipeline: %s',
+    (live) => {
+      expect(refusal({ ...FACTS, claims: [{ live, pipeline: 'crm' }] })).toBe(
+        `customer: pipeline crm publishes ${live}: MySQL ignores case and accents in names of triggers, so both tables would need the same`,
+      );
+    },
+  );
+
   it.each(['float', 'double', 'json', 'text', 'blob'])(
     'a key of type %s, which has no exact text or is not indexed whole',
     (type) => {

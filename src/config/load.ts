@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { NoticeKind } from '../model/messages.js';
-import { LIVE_NAME_CHARACTERS_MAX } from '../model/names.js';
+import { LIVE_NAME_CHARACTERS_MAX, triggerNameOf } from '../model/names.js';
 import type { Assertion, RunSpec } from '../model/spec.js';
 import { parseWindow } from '../model/window.js';
 import { AddressError, parseMssqlAddress, parseMysqlAddress } from './address.js';
@@ -424,15 +424,15 @@ function checkAcross(config: Config, report: Reporter): void {
   const seenSource = new Map<string, number>();
   config.tables.forEach((table, index) => {
     const at = (...rest: PropertyKey[]) => ['tables', index, ...rest];
-    const earlier = seenLive.get(table.live.toLowerCase());
+    const earlier = seenLive.get(triggerNameOf(table.live));
     if (earlier !== undefined) {
       report(
         at('live'),
-        `${table.live} is also the live table of tables[${earlier}]`,
-        'publish each live table once',
+        `${table.live} is also the live table of tables[${earlier}], or differs from it by case and accents alone`,
+        'publish each live table once: MySQL ignores case and accents in names of triggers',
       );
     }
-    seenLive.set(table.live.toLowerCase(), index);
+    seenLive.set(triggerNameOf(table.live), index);
     if (!/^[^.]+(\.[^.]+)?$/.test(unbracket(table.source))) {
       report(at('source'), `${table.source} is not schema.table`, 'write schema.table, such as dbo.Customer');
     }

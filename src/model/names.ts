@@ -63,6 +63,14 @@ export function physicalTrigger(generation: number, kind: TriggerKind, live: str
 }
 
 /**
+ * MySQL compares names of triggers without case and accents (`utf8mb3_general_ci`, on every system), and those of tables exactly
+ * on most. Two live tables for which this is the same would need triggers of one name.
+ */
+export function triggerNameOf(live: string): string {
+  return live.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
+}
+
+/**
  * The marker: an empty table whose name says which generation's base is valid. It is renamed by the swap's own
  * statement, so base and live change in one atomic step at the cost of one table (measured 5-10 ms), not one per table.
  */

@@ -1,6 +1,7 @@
 import type { Config, TableConfig } from '../config/load.js';
 import type { LiveTable } from '../mysql/schema.js';
 import type { SourceTable } from '../sql-server/schema.js';
+import { claimedByOthers } from './claims.js';
 import { decideColumns } from './columns.js';
 import type { Facts } from './facts.js';
 import type { Finding, Report } from './finding.js';
@@ -59,7 +60,7 @@ export function decide(config: Config, facts: Facts): Decision {
         'correct tables[].source, or grant SELECT on it',
       );
     if (live && source) decideColumns(table, live, source, config.timeZone, refuse, warn);
-    decideClaims(config, table, facts, refuse);
+    refusals.push(...claimedByOthers(config.pipeline, [table.live], facts.claims));
   }
   decideGroup(facts.live, refuse);
   if (facts.published && refusals.length === 0) {
@@ -132,17 +133,6 @@ function decideSource(
     );
   for (const silence of source.notSaid ?? [])
     warn(table.source, `the source does not say ${silence}`, 'nothing to do');
-}
-
-function decideClaims(config: Config, table: TableConfig, facts: Facts, refuse: Report): void {
-  for (const claim of facts.claims) {
-    if (claim.live === table.live && claim.pipeline !== config.pipeline)
-      refuse(
-        table.live,
-        `pipeline ${claim.pipeline} publishes this table`,
-        'a table belongs to one pipeline: take it out of one of them; it is free when that one has published twice without it',
-      );
-  }
 }
 
 function decideGroup(live: LiveTable[], refuse: Report): void {

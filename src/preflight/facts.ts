@@ -10,6 +10,7 @@ import { id, raw, sql } from '../sql/text.js';
 import { errorNumber, quoted, type SourcePool, withSource } from '../sql-server/connection.js';
 import { beginSnapshotTransaction } from '../sql-server/moment.js';
 import { isView, readSourceTables, type SourceTable } from '../sql-server/schema.js';
+import type { Claim } from './claims.js';
 import type { LocalKeyFacts } from './local-keys.js';
 import { lowestInRange, nextKey, rowOutside } from './local-keys-facts.js';
 import { unsuitableServer } from './server.js';
@@ -25,8 +26,8 @@ export interface Facts {
   badKeys: Record<string, { nulls: number; doubled: number }>;
   /** by live's name: is any row there? */
   liveIsEmpty: Record<string, boolean>;
-  /** pipelines that claim a live table of ours */
-  claims: { live: string; pipeline: string }[];
+  /** which live tables of the schema are whose */
+  claims: Claim[];
   held: string | null;
   /** what live was last published by; null: never, or that was rolled back */
   published?: RunSpec | null;
@@ -128,7 +129,7 @@ async function targetFacts(
     schema,
     live,
     liveIsEmpty,
-    claims: claims.filter((claim) => names.includes(claim.live)),
+    claims,
     held: pipelines?.[0]?.held_reason ?? null,
     published,
     metadataLocksVisible: await visible('performance_schema.metadata_locks'),
