@@ -189,6 +189,25 @@ describe('a table that a configuration names by mistake', () => {
   });
 });
 
+describe('a cut-over', () => {
+  it("names another pipeline's transaction that holds the records, which it lets live, and swaps after it", async () => {
+    const cutOver = 'attemptsMax: 2, killBlockersAfterMs: 1000';
+    first = await open(['a'], ['a'], { lockAttemptMsMax: 50, cutOver });
+    await first.publish({ a: ONE });
+    await first.beforeCutOver({ a: TWO });
+    const merge = await connect();
+    await merge.query('START TRANSACTION');
+    await merge.query("DELETE FROM _stageswap_conflict WHERE pipeline = 'other'");
+    await sleep(2_100); // old enough to be ended, if it held a table of the group
+    await expect(first.tryCutOver()).rejects.toThrow(
+      new RegExp(`within 2 attempts.*session ${merge.threadId}, \\w+@.* has held _stageswap_conflict for`),
+    );
+    await merge.query('COMMIT');
+    expect(await first.tryCutOver()).toMatchObject({ attempts: 1 });
+    expect(await values('SELECT body FROM a')).toEqual(['two']);
+  });
+});
+
 describe('repair', () => {
   it('takes a trigger from a table that has left the configuration, and no reader queues behind it', async () => {
     first = await open(['a', 'b'], ['a', 'b'], { lockAttemptMsMax: 50 });

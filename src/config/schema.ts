@@ -261,7 +261,7 @@ export const configSchema = z
           .max(86_400_000)
           .optional()
           .describe(
-            'age in milliseconds at which a transaction that keeps the cut-over from its lock is ended by KILL; never if it is left out',
+            'age in milliseconds at which a transaction on a live table that keeps the cut-over from its lock is ended by KILL; never if it is left out',
           ),
       })
       .prefault({})

@@ -1,4 +1,4 @@
-/** A session that holds a table of the group, for which the cut-over has to wait. */
+/** A session for which the cut-over has to wait: it holds a table of the group, or records that are locked with them. */
 export interface Blocker {
   /** as SHOW PROCESSLIST and KILL know it; null where the run's user may not see it */
   sessionId: number | null;
@@ -6,7 +6,7 @@ export interface Blocker {
   host: string;
   /** of its transaction; of its current state where that is not to be seen */
   ageSeconds: number;
-  /** live tables that it holds */
+  /** tables that it holds */
   tables: string[];
 }
 
