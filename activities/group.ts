@@ -4,6 +4,7 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import { carryTriggers } from '../src/mysql/application-triggers.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { type IndexDefinition, indexesOf } from '../src/mysql/fingerprint.js';
+import { createRunTriggers } from '../src/mysql/run-triggers.js';
 import { touchTriggers } from '../src/sql/capture.js';
 import {
   type Children,
@@ -58,8 +59,7 @@ export async function settleGroup(session: Session, spec: RunSpec): Promise<void
 /** The triggers of the rollback window: on stage before the swap, but after the merge, which would fire them for every row. */
 async function createTouchTriggers(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
   const present = await triggersOf(session, physicalTable(spec.generation, 'stage', table.live));
-  for (const trigger of touchTriggers(spec, table))
-    if (!present.includes(trigger.name)) await session.run(trigger.create);
+  await createRunTriggers(session, touchTriggers(spec, table), present);
 }
 
 /** Live keeps its version of rows that were set aside, whatever the merge made of their absence. */

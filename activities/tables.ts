@@ -21,6 +21,7 @@ import { checksOf, indexesOf } from '../src/mysql/fingerprint.js';
 import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
 import { pastRunsOf } from '../src/mysql/past-runs.js';
 import { publishedGeneration } from '../src/mysql/published.js';
+import { createRunTriggers } from '../src/mysql/run-triggers.js';
 import { withinWidth } from '../src/mysql/width.js';
 import { carryBase } from '../src/sql/base.js';
 import { logTriggers } from '../src/sql/capture.js';
@@ -108,10 +109,7 @@ export function tableActivities(dependencies: Dependencies) {
             async () => {
               // An attempt that slept over the swap: live has a next generation now, and this one's log will go.
               if (await isSwapped(session, spec)) return;
-              const present = await triggersOf(session, table.live);
-              for (const trigger of wanted) {
-                if (!present.includes(trigger.name)) await session.run(trigger.create);
-              }
+              await createRunTriggers(session, wanted, await triggersOf(session, table.live));
             },
           );
         }
