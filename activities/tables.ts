@@ -17,7 +17,7 @@ import { belongingsOf } from '../src/mysql/belongings.js';
 import { blockersOf } from '../src/mysql/blockers.js';
 import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
-import { checksOf, indexesOf } from '../src/mysql/fingerprint.js';
+import { checksOf, type IndexDefinition, indexesOf } from '../src/mysql/fingerprint.js';
 import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
 import { pastRunsOf } from '../src/mysql/past-runs.js';
 import { publishedGeneration } from '../src/mysql/published.js';
@@ -37,7 +37,7 @@ import {
   createMerged,
   createStage,
 } from '../src/sql/stage.js';
-import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
+import { id, join, raw, sql } from '../src/sql/text.js';
 import {
   activity,
   type Dependencies,
@@ -232,23 +232,45 @@ async function createUncheckedMerged(session: Session, spec: RunSpec, table: Tab
 }
 
 /**
- * Gives stage's CHECK constraints live's names, with the generation: made LIKE live they have names of MySQL's own. Those that
- * MySQL has named in live it names again at the RENAME.
+ * Gives stage live's CHECK constraints, with live's names and the generation: made LIKE live they have names of MySQL's own,
+ * and their text may be printed otherwise, so that nothing tells which is which. Those that MySQL has named in live keep
+ * their number, and MySQL names them again at the RENAME.
  */
 async function nameChecks(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
   const stage = physicalTable(spec.generation, 'stage', table.live);
   const ofLive = await checksOf(session, table.live);
-  const ofStage = await checksOf(session, stage);
-  const changes: Fragment[] = [];
-  for (const [index, { name, definition }] of ofLive.entries()) {
-    const given = ofStage[index];
-    const kept = constraintName(name, spec.generation);
-    if (given?.definition !== definition || name.startsWith(`${table.live}_chk_`)) continue;
-    if (ofStage.some((check) => check.name === kept)) continue; // an earlier attempt has named it
-    if (kept.length > IDENTIFIER_CHARACTERS_MAX) continue; // preflight has said so
-    changes.push(sql`DROP CHECK ${id(given.name)}`, sql`ADD CONSTRAINT ${id(kept)} ${raw(definition)}`);
-  }
-  if (changes.length > 0) await session.run(sql`ALTER TABLE ${id(stage)} ${join(changes)}`);
+  const named = namesInStage(ofLive, table.live, stage, spec.generation);
+  const present = await checksOf(session, stage);
+  const isPresent = (wanted: IndexDefinition) =>
+    present.some(({ name, definition }) => name === wanted.name && definition === wanted.definition);
+  if (named.every(isPresent)) return;
+  const changes = [
+    ...present.map(({ name }) => sql`DROP CHECK ${id(name)}`),
+    ...named.map(({ name, definition }) => sql`ADD CONSTRAINT ${id(name)} ${raw(definition)}`),
+  ];
+  await session.run(sql`ALTER TABLE ${id(stage)} ${join(changes)}`);
+}
+
+/** What live's CHECK constraints are called in stage. */
+function namesInStage(
+  ofLive: IndexDefinition[],
+  live: string,
+  stage: string,
+  generation: number,
+): IndexDefinition[] {
+  const numberOf = (name: string) => {
+    const rest = name.startsWith(`${live}_chk_`) ? name.slice(`${live}_chk_`.length) : '';
+    return /^\d+$/.test(rest) ? Number(rest) : undefined;
+  };
+  let highest = Math.max(0, ...ofLive.map(({ name }) => numberOf(name) ?? 0));
+  return ofLive.map(({ name, definition }) => {
+    const given = numberOf(name);
+    if (given !== undefined) return { name: `${stage}_chk_${given}`, definition };
+    const kept = constraintName(name, generation);
+    if (kept.length <= IDENTIFIER_CHARACTERS_MAX) return { name: kept, definition };
+    highest += 1; // preflight has said so
+    return { name: `${stage}_chk_${highest}`, definition };
+  });
 }
 
 export async function dropIndexes(session: Session, table: string): Promise<void> {

@@ -238,12 +238,15 @@ describe('a merge', () => {
 
 describe('a session', () => {
   it('does not depend on what the server has as its defaults', async () => {
-    // harmless to whoever else uses the server
-    await client('SET GLOBAL max_execution_time = 3600000, sql_select_limit = 1000000000');
+    // harmless to whoever else uses the server, or for an instant
+    await client(
+      'SET GLOBAL max_execution_time = 3600000, sql_select_limit = 1000000000, max_join_size = 1000000000, sql_quote_show_create = OFF',
+    );
     try {
       const session = await Session.open(parseMysqlAddress(pipeline.config.target.url));
+      await client('SET GLOBAL sql_quote_show_create = ON');
       const [values] = await session.rows(
-        sql`SELECT CAST(@@autocommit AS CHAR) AS autocommit, @@completion_type AS completion, CAST(@@sql_safe_updates AS CHAR) AS safe, @@sql_select_limit AS rows_max, CAST(@@max_execution_time AS CHAR) AS ms_max`,
+        sql`SELECT CAST(@@autocommit AS CHAR) AS autocommit, @@completion_type AS completion, CAST(@@sql_safe_updates AS CHAR) AS safe, @@sql_select_limit AS rows_max, CAST(@@max_execution_time AS CHAR) AS ms_max, @@max_join_size AS join_max, CAST(@@sql_big_selects AS CHAR) AS big, CAST(@@sql_quote_show_create AS CHAR) AS quoted`,
       );
       await session.close();
       expect(values).toEqual({
@@ -252,9 +255,14 @@ describe('a session', () => {
         safe: '0',
         rows_max: '18446744073709551615',
         ms_max: '0',
+        join_max: '18446744073709551615',
+        big: '1',
+        quoted: '1',
       });
     } finally {
-      await client('SET GLOBAL max_execution_time = DEFAULT, sql_select_limit = DEFAULT');
+      await client(
+        'SET GLOBAL max_execution_time = DEFAULT, sql_select_limit = DEFAULT, max_join_size = DEFAULT, sql_quote_show_create = ON',
+      );
     }
   });
 });

@@ -6,8 +6,9 @@ import { errorNumber, type Session } from './connection.js';
 /** What a table's definition is at one moment. */
 export interface Definition {
   /**
-   * Equal exactly if columns, keys, checks, options, foreign keys and the application's triggers are, and the table was not
-   * emptied by TRUNCATE or built anew, as far as the user may see that (PROCESS): no trigger logs a TRUNCATE.
+   * Equal exactly if columns, keys, checks, options and foreign keys are, the application's triggers are the same ones in the
+   * same order, and the table was not emptied by TRUNCATE or built anew, as far as the user may see that (PROCESS): no trigger
+   * logs a TRUNCATE. A trigger's time counts, since the catalogue does not show its text as it is.
    */
   fingerprint: string;
   /** the next AUTO_INCREMENT value, or null */
@@ -16,10 +17,13 @@ export interface Definition {
   runTriggers: string[];
 }
 
+/** The counter's place in the line of a table's options: a comment or a default may speak of AUTO_INCREMENT, too. */
+const COUNTER = /^(\)(?: \/\*!\d+ TABLESPACE .*? \*\/)? ENGINE=\w+) AUTO_INCREMENT=(\d+)/m;
+
 /** Reads the definitions of tables, quickly enough for the lock: a statement a table, and one each for all triggers and ids. */
 export async function definitionsOf(session: Session, tables: string[]): Promise<Map<string, Definition>> {
-  const triggers = await session.rows<Record<'on_table' | 'name' | 'event' | 'timing' | 'body', string>>(
-    sql`SELECT event_object_table AS on_table, trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table IN (${join(tables.map((table) => sql`${table}`))}) ORDER BY trigger_name`,
+  const triggers = await session.rows<Record<'on_table' | 'name', string>>(
+    sql`SELECT event_object_table AS on_table, trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body, definer AS definer, sql_mode AS mode, character_set_client AS charset, collation_connection AS collation, created AS created FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table IN (${join(tables.map((table) => sql`${table}`))}) ORDER BY event_manipulation, action_timing, action_order`,
   );
   const storage = await storageIdsOf(session, tables);
   const definitions = new Map<string, Definition>();
@@ -27,14 +31,12 @@ export async function definitionsOf(session: Session, tables: string[]): Promise
     const create = await shown(session, table);
     const here = triggers.filter((trigger) => trigger.on_table === table);
     const ofRun = ({ name }: { name: string }) => isMadeByRun(name);
-    const own = here
-      .filter((trigger) => !ofRun(trigger))
-      .map(({ name, event, timing, body }) => ({ name, event, timing, body }));
+    const own = here.filter((trigger) => !ofRun(trigger));
     definitions.set(table, {
       fingerprint: createHash('sha256')
         .update(JSON.stringify([withoutGeneration(create), own, storage.get(table) ?? null]))
         .digest('hex'),
-      autoIncrement: / AUTO_INCREMENT=(\d+)/.exec(create)?.[1] ?? null,
+      autoIncrement: COUNTER.exec(create)?.[2] ?? null,
       runTriggers: here.filter(ofRun).map(({ name }) => name),
     });
   }
@@ -43,41 +45,48 @@ export async function definitionsOf(session: Session, tables: string[]): Promise
 
 /**
  * InnoDB's ids of tables: TRUNCATE and a rebuild give a new one; RENAME, CREATE TRIGGER and instant DDL do not (measured on
- * 9.7.4; one query took 3 to 9 ms beside 1,000 tables). A table whose name InnoDB spells in an alphabet of its own, and
- * every table where PROCESS is missing, has none here.
+ * 9.7.4; one query took 3 to 9 ms beside 1,000 tables). None where PROCESS is missing. Where a name has letters beyond ASCII,
+ * the ids of all tables whose names InnoDB may spell like it: then another table that is built anew can look like a change of
+ * this one, but no change of this one goes unnoticed.
  */
 async function storageIdsOf(session: Session, tables: string[]): Promise<Map<string, string>> {
-  const ids = new Map<string, string>();
-  const schema = spelledByInnodb(session.schema);
-  const names = new Map<string, string>(
-    tables.flatMap((table) => {
-      const name = spelledByInnodb(table);
-      return schema === undefined || name === undefined ? [] : [[`${schema}/${name}`, table] as const];
-    }),
+  const spelled = tables.map((table) => ({
+    table,
+    spelling: `${spellingByInnodb(session.schema)}/${spellingByInnodb(table)}`,
+  }));
+  // an exact name is compared in no time, also among thousands
+  const isSpelled = spelled.map(({ spelling }) =>
+    spelling.includes('(') ? sql`name REGEXP ${`^${spelling}$`}` : sql`name = ${spelling}`,
   );
-  if (names.size === 0) return ids;
   const rows = await session
     .rows<{ name: string; id: string | number }>(
-      sql`SELECT name AS name, table_id AS id FROM information_schema.innodb_tables WHERE name IN (${join([...names.keys()].map((name) => sql`${name}`))})`,
+      sql`SELECT name AS name, table_id AS id FROM information_schema.innodb_tables WHERE ${join(isSpelled, ' OR ')} ORDER BY table_id`,
     )
     .catch((error: unknown) => {
       if (errorNumber(error) === PROCESS_DENIED) return [];
       throw error;
     });
-  for (const { name, id: storageId } of rows) {
-    const table = names.get(name);
-    if (table !== undefined) ids.set(table, String(storageId));
-  }
-  return ids;
+  return new Map(
+    spelled.flatMap(({ table, spelling }) => {
+      const whole = new RegExp(`^${spelling}$`);
+      const ids = rows.filter(({ name }) => whole.test(name)).map((row) => String(row.id));
+      return ids.length === 0 ? [] : [[table, ids.join()] as const];
+    }),
+  );
 }
 
 const PROCESS_DENIED = 1227;
 
-/** A name as InnoDB keeps it, like the name of its file; undefined for letters beyond ASCII. */
-function spelledByInnodb(name: string): string | undefined {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
-  if (!/^[\x00-\x7f]+$/.test(name)) return undefined;
-  return name.replace(/[^A-Za-z0-9_]/g, (letter) => `@${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
+/**
+ * A regular expression for a name as InnoDB keeps it, like the name of its file: other letters than ASCII's are four
+ * hexadecimal digits, or two letters of an alphabet of its own, which nothing tells.
+ */
+function spellingByInnodb(name: string): string {
+  return name.replace(/[^A-Za-z0-9_]/g, (letter) => {
+    const code = letter.charCodeAt(0);
+    const digits = code.toString(16).padStart(4, '0');
+    return code < 0x80 ? `@${digits}` : `@(${digits}|..)`;
+  });
 }
 
 async function shown(session: Session, table: string): Promise<string> {
@@ -100,10 +109,10 @@ export async function definitionOf(session: Session, table: string): Promise<Def
 /** What a published generation adds to an application's table, taken out: constraint names, and the counter's place. */
 function withoutGeneration(create: string): string {
   return create
-    .replace(/ AUTO_INCREMENT=\d+/, '')
+    .replace(COUNTER, '$1')
     .replace(
-      /CONSTRAINT `([^`]+__ss\d+)`/g,
-      (_, name: string) => `CONSTRAINT \`${originalConstraintName(name)}\``,
+      /^ {2}CONSTRAINT `((?:[^`]|``)+__ss\d+)`/gm,
+      (_, name: string) => `  CONSTRAINT \`${originalConstraintName(name)}\``,
     );
 }
 
@@ -129,7 +138,10 @@ export interface IndexDefinition {
  */
 export async function indexesOf(session: Session, table: string): Promise<IndexDefinition[]> {
   const lines = await linesOf(session, table);
-  const counted = lines.map((line) => /^(`(?:[^`]|``)+`) .* AUTO_INCREMENT\b/.exec(line)?.[1]).find(Boolean);
+  const unquoted = lines.map((line) => line.replace(/'(?:[^'\\]|''|\\.)*'/g, ''));
+  const counted = unquoted
+    .map((line) => /^(`(?:[^`]|``)+`) .* AUTO_INCREMENT\b/.exec(line)?.[1])
+    .find(Boolean);
   return lines.flatMap((definition) => {
     const match = /^(?:UNIQUE )?KEY `((?:[^`]|``)+)` \((.*)$/.exec(definition);
     if (!match || (counted && match[2]?.startsWith(counted))) return [];
@@ -137,12 +149,11 @@ export async function indexesOf(session: Session, table: string): Promise<IndexD
   });
 }
 
-/** CHECK constraints of a table as SHOW CREATE TABLE prints them, by definition: their names are not the same in two tables. */
+/** CHECK constraints of a table as SHOW CREATE TABLE prints them, by name. */
 export async function checksOf(session: Session, table: string): Promise<IndexDefinition[]> {
   const lines = await linesOf(session, table);
-  const checks = lines.flatMap((line) => {
+  return lines.flatMap((line) => {
     const match = /^CONSTRAINT `((?:[^`]|``)+)` (CHECK \(.*)$/.exec(line);
     return match ? [{ name: (match[1] ?? '').replaceAll('``', '`'), definition: match[2] ?? '' }] : [];
   });
-  return checks.sort((left, right) => (left.definition < right.definition ? -1 : 1));
 }
