@@ -16,7 +16,8 @@ GRANT SELECT ON performance_schema.threads TO 'stageswap'@'%';
 GRANT PROCESS ON *.* TO 'stageswap'@'%';
 
 -- Only where the application has triggers on its tables that another user defined: each next version of a table gets them in that
--- user's name. SET_USER_ID before MySQL 8.2.
+-- user's name. SET_USER_ID before MySQL 8.2. SYSTEM_USER beside it where that user has it, like root, and ALLOW_NONEXISTENT_DEFINER
+-- where that user is gone: stageswap check names what is missing. A trigger made anew with another DEFINER needs neither.
 --   GRANT SET_ANY_DEFINER ON *.* TO 'stageswap'@'%';
 
 -- Only with cutOver.killBlockersAfterMs, which ends sessions that keep the cut-over from its lock.

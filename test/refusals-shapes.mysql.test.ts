@@ -1,7 +1,7 @@
 import type mysql from 'mysql2/promise';
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import { originalConstraintName } from '../src/model/names.js';
-import { applicationTriggers } from '../src/mysql/application-triggers.js';
+import { applicationTriggers, bodyOf } from '../src/mysql/application-triggers.js';
 import { readLiveTables } from '../src/mysql/schema.js';
 import { ByHand, sourceTable } from './support/by-hand.js';
 
@@ -156,12 +156,12 @@ describe('a live table', () => {
       await hand.application.query('DELETE FROM audit');
       return found.flat();
     };
-    const own = async () =>
-      (await applicationTriggers(hand.session, 'customer')).map(({ name, body, definer }) => [
-        name,
-        body,
-        definer,
-      ]);
+    const own = async () => {
+      const found: string[][] = [];
+      for (const trigger of await applicationTriggers(hand.session, 'customer'))
+        found.push([trigger.name, await bodyOf(hand.session, trigger), trigger.definer]);
+      return found;
+    };
     const before = await own();
     expect(before).toHaveLength(5);
     const first = {

@@ -301,7 +301,7 @@ describe('of a live table, a run refuses', () => {
     [
       'a trigger of another user, in whose name this one may make none',
       withCustomer({ triggers: [{ name: 'audit', event: 'UPDATE', timing: 'AFTER', definer: 'a@b' }] }),
-      'customer: its trigger audit is defined by a@b, and this user may not make a trigger for another',
+      'customer: its trigger audit is defined by a@b, in whose name this user may not make a trigger without SET_ANY_DEFINER',
     ],
     [
       'a trigger to whose name no generation can be added',

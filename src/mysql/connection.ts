@@ -1,7 +1,7 @@
 import mysql, { type Connection, type ConnectionOptions } from 'mysql2/promise';
 import type { MysqlAddress } from '../config/address.js';
 import { StageswapError } from '../model/failures.js';
-import type { Fragment } from '../sql/text.js';
+import { type Fragment, id, join, raw, sql } from '../sql/text.js';
 
 export type Row = Record<string, string | null>;
 
@@ -95,6 +95,54 @@ export class Session {
   async run(statement: Fragment): Promise<number> {
     const [result] = await this.connection.query(statement.text, statement.values);
     return (result as { affectedRows?: number }).affectedRows ?? 0;
+  }
+
+  /** The same, each value as the bytes that MySQL keeps, in whatever character set. */
+  async bytes(statement: Fragment): Promise<Record<string, Buffer | null>[]> {
+    await this.connection.query('SET SESSION character_set_results = NULL');
+    try {
+      const [rows] = await this.connection.query({
+        sql: statement.text,
+        values: statement.values,
+        typeCast: (field) => field.buffer(),
+      });
+      return rows as Record<string, Buffer | null>[];
+    } finally {
+      await this.connection.query('SET SESSION character_set_results = utf8mb4');
+    }
+  }
+
+  /**
+   * Runs a statement as another client would have sent it, with its SQL mode, character set and collation.
+   *
+   * @param statement a letter for each byte
+   */
+  async runAsClient(
+    statement: string,
+    client: { sqlMode: string; clientCharset: string; collation: string },
+  ): Promise<void> {
+    const names = ['sql_mode', 'character_set_client', 'collation_connection'] as const;
+    const tracked = 'session_track_system_variables';
+    const [pinned] = await this.rows<Record<(typeof names)[number] | typeof tracked, string>>(
+      sql`SELECT ${join([...names, tracked].map((name) => sql`${raw(`@@SESSION.${name}`)} AS ${id(name)}`))}`,
+    );
+    if (!pinned) throw new Error('the session does not say how it is set');
+    const set = (name: string, value: string) =>
+      this.connection.query(`SET SESSION ${name} = ${mysql.escape(value)}`);
+    try {
+      // mysql2 encodes as the server last told it to: bytes as they are, of which it must not hear more
+      await set(tracked, 'character_set_client');
+      await set('character_set_client', 'binary');
+      await set(tracked, '');
+      await set('character_set_client', client.clientCharset);
+      await set('collation_connection', client.collation);
+      await set('sql_mode', client.sqlMode);
+      await this.connection.query(statement);
+    } finally {
+      await set(tracked, 'character_set_client');
+      for (const name of names) await set(name, pinned[name]);
+      await set(tracked, pinned[tracked]);
+    }
   }
 
   /** One transaction: committed if `work` returns, rolled back if it throws. Not for use under LOCK TABLES. */

@@ -10,7 +10,7 @@ import { decideLive, tablesInCycle } from './live.js';
 import { decideLocalKeys } from './local-keys.js';
 import { decideMapping } from './mapping.js';
 import { type Needs, needsOf } from './needs.js';
-import { decideServer, mayDefine, unsuitableServer } from './server.js';
+import { decideServer, rightToDefine, unsuitableServer } from './server.js';
 import { sourceOf } from './source-names.js';
 import { decideUnique } from './unique.js';
 
@@ -35,14 +35,15 @@ export function decide(config: Config, facts: Facts): Decision {
   const needs = { references, metadataLocksVisible, innodbVisible, sessionsVisible, kills };
   decideServer(facts.server, facts.schema, needs, refuse, warn);
   decideMoment(config, facts, refuse);
-  const mayDefineFor = (definer: string) => mayDefine(facts.server, definer);
+  const missingToDefine = (definer: string) =>
+    facts.definerProblems?.[definer] ?? rightToDefine(facts.server, definer);
   for (const table of config.tables) {
     const live = facts.live.find((candidate) => candidate.name === table.live);
     const source = sourceOf(facts.source, table.source);
     const lives = new Set(config.tables.map((candidate) => candidate.live));
     if (!live) refuse(table.live, `${facts.schema} has no such table`, 'create it, or correct tables[].live');
     else {
-      decideLive(table, live, { lives, schema: facts.schema, mayDefineFor }, refuse, warn);
+      decideLive(table, live, { lives, schema: facts.schema, missingToDefine }, refuse, warn);
       decideUnique(table, live, refuse, warn);
       decideLocalKeys(table, live, facts.localKeys?.[table.live] ?? {}, refuse, warn);
     }

@@ -11,6 +11,7 @@ import { errorNumber, quoted, type SourcePool, withSource } from '../sql-server/
 import { beginSnapshotTransaction } from '../sql-server/moment.js';
 import { isView, readSourceTables, type SourceTable } from '../sql-server/schema.js';
 import type { Claim } from './claims.js';
+import { definerProblems } from './definers.js';
 import type { LocalKeyFacts } from './local-keys.js';
 import { lowestInRange, nextKey, rowOutside } from './local-keys-facts.js';
 import { unsuitableServer } from './server.js';
@@ -36,6 +37,8 @@ export interface Facts {
   sessionsVisible?: boolean;
   /** may the user see InnoDB's transactions and tables (PROCESS)? absent: not asked */
   innodbVisible?: boolean;
+  /** by definer of live's triggers: the right that this user lacks to make one in that name */
+  definerProblems?: Record<string, string>;
   /** by the assertion's name: why it cannot be asked */
   assertionProblems?: Record<string, string>;
   /** by live's name: the source's words where the login may not read a table or one of its mapped columns */
@@ -53,7 +56,7 @@ export interface Facts {
 export type MomentFact = { possible: true } | { possible: false; because: string };
 
 /**
- * Asks both sides, changing nothing.
+ * Asks both sides, changing nothing; an empty table on which definers of triggers are tried goes again.
  *
  * @param thorough also what may take minutes where the tables are large: `check` does, a run does not
  * @throws {StageswapError} Unreachable or Refused: a server that does not let us in
@@ -125,6 +128,7 @@ async function targetFacts(
     badKeys: {},
     localKeys,
     assertionProblems: await assertionProblems(session, config, live),
+    definerProblems: await definerProblems(session, server, schema, live),
     server,
     schema,
     live,

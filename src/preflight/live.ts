@@ -16,7 +16,7 @@ import type { Report } from './finding.js';
 export function decideLive(
   table: TableConfig,
   live: LiveTable,
-  group: { lives: Set<string>; schema: string; mayDefineFor: (definer: string) => boolean },
+  group: { lives: Set<string>; schema: string; missingToDefine: (definer: string) => string | undefined },
   refuse: Report,
   warn: Report,
 ): void {
@@ -32,7 +32,7 @@ export function decideLive(
       'is partitioned',
       'partitions are not supported yet: ALTER TABLE … REMOVE PARTITIONING, or leave the table out',
     );
-  decideTriggers(table, live, group.mayDefineFor, refuse, warn);
+  decideTriggers(table, live, group.missingToDefine, refuse, warn);
   decideKey(table, live, refuse);
   for (const index of live.uniqueIndexes)
     if (index.parts?.some((part) => / array\)$/i.test(part.expression ?? '')))
@@ -58,17 +58,18 @@ export function decideLive(
 function decideTriggers(
   table: TableConfig,
   live: LiveTable,
-  mayDefineFor: (definer: string) => boolean,
+  missingToDefine: (definer: string) => string | undefined,
   refuse: Report,
   warn: Report,
 ): void {
   for (const { name, definer } of live.triggers) {
     if (isMadeByRun(name)) continue;
-    if (!mayDefineFor(definer))
+    const missing = missingToDefine(definer);
+    if (missing !== undefined)
       refuse(
         table.live,
-        `its trigger ${name} is defined by ${definer}, and this user may not make a trigger for another`,
-        "GRANT SET_ANY_DEFINER ON *.* (SET_USER_ID before MySQL 8.2) TO the user of the target's address",
+        `its trigger ${name} is defined by ${definer}, in whose name this user may not make a trigger without ${missing}`,
+        `GRANT ${missing} ON *.* TO the user of the target's address, or make the trigger anew with another DEFINER`,
       );
     if (constraintName(name, GENERATION_MAX).length > IDENTIFIER_CHARACTERS_MAX)
       refuse(

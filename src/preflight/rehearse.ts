@@ -20,7 +20,8 @@ export interface Rehearsal {
 const ROUNDS = 5;
 /** With a hundred tables a round takes ten seconds: then fewer of them tell enough. */
 const ROUNDS_MS_MAX = 15_000;
-const PREFIX = '_ss_rehearsal_';
+/** What the names of all tables begin with that are made to try something out, and dropped. */
+export const REHEARSAL_PREFIX = '_ss_rehearsal_';
 
 /** What the tables of a rehearsal are called. */
 export interface RehearsalNames {
@@ -35,7 +36,7 @@ export interface RehearsalNames {
 export async function rehearse(config: Config): Promise<Rehearsal> {
   return withSession(parseMysqlAddress(config.target.url), async (session) => {
     await dropAbandoned(session);
-    const mine = `${PREFIX}${session.threadId}_`;
+    const mine = `${REHEARSAL_PREFIX}${session.threadId}_`;
     const names: RehearsalNames = {
       table: (_, index) => ({
         live: `${mine}${index}l`,
@@ -149,19 +150,19 @@ async function dropAll(session: Session, prefix: string): Promise<void> {
 /** Tables of a rehearsal whose connection is gone; one that is under way is left alone. */
 async function dropAbandoned(session: Session): Promise<void> {
   const threads = new Set(
-    (await rehearsalTables(session)).map((name) => name.slice(PREFIX.length).split('_')[0]),
+    (await rehearsalTables(session)).map((name) => name.slice(REHEARSAL_PREFIX.length).split('_')[0]),
   );
   for (const thread of threads) {
     const alive = await session.rows(
       sql`SELECT 1 AS found FROM information_schema.processlist WHERE id = ${thread}`,
     );
-    if (alive.length === 0) await dropAll(session, `${PREFIX}${thread}_`);
+    if (alive.length === 0) await dropAll(session, `${REHEARSAL_PREFIX}${thread}_`);
   }
 }
 
 async function rehearsalTables(session: Session): Promise<string[]> {
   const rows = await session.rows<{ name: string }>(
-    sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${`${PREFIX.replaceAll('_', '\\_')}%`}`,
+    sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${`${REHEARSAL_PREFIX.replaceAll('_', '\\_')}%`}`,
   );
   return rows.map((row) => row.name);
 }

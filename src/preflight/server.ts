@@ -102,13 +102,15 @@ export function decideServer(
     );
 }
 
-/** May this user make a trigger in the name of `definer` (user@host)? */
-export function mayDefine(server: ServerFacts, definer: string): boolean {
-  return definer === server.user || holdsOneOf(server, 'SUPER', 'SET_USER_ID', 'SET_ANY_DEFINER');
+/** The right that this user lacks to make a trigger in the name of `definer` (user@host), as far as its own rights tell. */
+export function rightToDefine(server: ServerFacts, definer: string): string | undefined {
+  if (definer === server.user || holdsOneOf(server, 'SUPER', 'SET_USER_ID', 'SET_ANY_DEFINER'))
+    return undefined;
+  return versionAtLeast(server.version, [8, 2]) ? 'SET_ANY_DEFINER' : 'SET_USER_ID';
 }
 
 /** Has this user one of these rights, which are of the server and not of a schema? */
-function holdsOneOf(server: ServerFacts, ...rights: string[]): boolean {
+export function holdsOneOf(server: ServerFacts, ...rights: string[]): boolean {
   const grants = server.grants.join('\n');
   return new RegExp(`\\b(${rights.join('|')})\\b|ALL PRIVILEGES ON \\*\\.\\*`).test(grants);
 }

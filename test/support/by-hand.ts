@@ -15,6 +15,7 @@ import { definitionOf } from '../../src/mysql/fingerprint.js';
 import { publishedGeneration, publishedSpec } from '../../src/mysql/published.js';
 import { readLiveTables, readServerFacts } from '../../src/mysql/schema.js';
 import { type Decision, decide } from '../../src/preflight/decide.js';
+import { definerProblems } from '../../src/preflight/definers.js';
 import { assertionProblems, type Facts } from '../../src/preflight/facts.js';
 import { freeze } from '../../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../../src/sql/control.js';
@@ -149,10 +150,12 @@ export class ByHand {
   async facts(): Promise<Facts> {
     const names = this.config.tables.map((table) => table.live);
     const live = await readLiveTables(this.session.connection, this.schema, names);
+    const server = await readServerFacts(this.session.connection);
     return {
-      server: await readServerFacts(this.session.connection),
+      server,
       schema: this.schema,
       live,
+      definerProblems: await definerProblems(this.session, server, this.schema, live),
       assertionProblems: await assertionProblems(this.session, this.config, live),
       source: this.source,
       badKeys: {},
