@@ -3,14 +3,21 @@ import { control, physicalTable } from '../src/model/names.js';
 import type { RolledBack } from '../src/model/report.js';
 import type { RollbackFindings } from '../src/model/rollback.js';
 import { type RunSpec, rollbackOf, type TableSpec } from '../src/model/spec.js';
+import { applicationTriggers } from '../src/mysql/application-triggers.js';
 import { type Backup, chooseBackup, readBackups, readTakenBack } from '../src/mysql/backups.js';
 import type { Session } from '../src/mysql/connection.js';
-import { definitionOf } from '../src/mysql/fingerprint.js';
+import { definitionOf, shapeLines } from '../src/mysql/fingerprint.js';
 import { publishedGeneration } from '../src/mysql/published.js';
-import { readLiveTables } from '../src/mysql/schema.js';
 import { touchTriggers } from '../src/sql/capture.js';
 import { createControlTables } from '../src/sql/control.js';
-import { countStale, countStaying, countTouched, listStale, listStaying } from '../src/sql/rollback.js';
+import {
+  countStale,
+  countStaying,
+  countTouched,
+  findGoneUnlogged,
+  listStale,
+  listStaying,
+} from '../src/sql/rollback.js';
 import { type Fragment, id, sql } from '../src/sql/text.js';
 import {
   activity,
@@ -62,7 +69,7 @@ export function rollbackActivities(dependencies: Dependencies) {
           const fingerprints: Record<string, string> = {};
           for (const { live } of chosen.spec.tables)
             fingerprints[live] = (await definitionOf(session, live)).fingerprint;
-          await refuseOtherColumns(session, chosen.spec);
+          await refuseMigrated(session, chosen);
           const rollback: RunSpec = {
             ...rollbackOf(chosen.spec, { runId, generation, fingerprints }),
             undoes: at,
@@ -82,6 +89,7 @@ export function rollbackActivities(dependencies: Dependencies) {
     async (ref: RunRef): Promise<RolledBack> =>
       onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
+        if (spec.restores === undefined) await refuseGoneUnlogged(session, spec);
         const found =
           spec.restores === undefined ? await findingsOf(session, spec) : await lossOf(session, spec);
         await session.run(
@@ -114,28 +122,42 @@ async function refuseMissedEdits(session: Session, { spec, generation }: Backup)
 }
 
 /**
- * A rollback writes the columns that live had when it was published. One that a migration has added since is not among
- * them, nor in the backup: its values would be gone.
+ * A rollback writes what live had when it was published, into a next version that is made like live: over a migration since,
+ * values, foreign keys or checks would be gone, or come back. The backup tells how live was: the swap refuses a run over which
+ * live was changed, so a publish leaves the definition that it found.
  */
-async function refuseOtherColumns(session: Session, undone: RunSpec): Promise<void> {
-  const names = undone.tables.map((table) => table.live);
-  const tables = await readLiveTables(session.connection, undone.schema, names);
-  for (const table of undone.tables) {
-    const then = [...table.columns.map((column) => column.live), ...table.unmapped];
-    const now = (tables.find(({ name }) => name === table.live)?.columns ?? []).filter(
-      (column) => !column.generated,
-    );
-    const kept = (column: { name: string; columnType: string }, among: typeof then) =>
-      among.some(({ name, columnType }) => name === column.name && columnType === column.columnType);
-    const changed = [
-      ...now.filter((column) => !kept(column, then)),
-      ...then.filter((column) => !now.some(({ name }) => name === column.name)),
-    ].map(({ name }) => name);
+async function refuseMigrated(session: Session, { spec, generation }: Backup): Promise<void> {
+  for (const table of spec.tables) {
+    const now = await everythingOf(session, table.live);
+    const then = await everythingOf(session, physicalTable(generation, 'backup', table.live));
+    const only = (some: string[], others: string[], said: string) =>
+      some.filter((line) => !others.includes(line)).map((line) => `${said} ${line.split('\n', 1)[0]}`);
+    const changed = [...only(now, then, 'since then it has'), ...only(then, now, 'it had')];
     if (changed.length > 0)
       throw new StageswapError(
         'LiveChanged',
-        `columns of ${table.live} are not those that run ${undone.generation} published: ${changed.join(', ')}. Live is untouched. Undo the migration and roll back again, or publish instead.`,
+        `the definition of ${table.live} is not what run ${generation} published: ${changed.join('; ')}. Live is untouched. Undo the migration and roll back again, or publish instead.`,
       );
+  }
+}
+
+/** The definition of a table, the application's triggers included, in lines that are the same in each generation. */
+async function everythingOf(session: Session, table: string): Promise<string[]> {
+  const triggers = await applicationTriggers(session, table);
+  return [
+    ...(await shapeLines(session, table)),
+    ...triggers.map(({ name, timing, event, body }) => `trigger ${name} ${timing} ${event}\n${body}`),
+  ];
+}
+
+/** What went by TRUNCATE fires no trigger: the rows would come back, although the application took them away. */
+async function refuseGoneUnlogged(session: Session, spec: RunSpec): Promise<void> {
+  for (const table of spec.tables) {
+    if ((await session.rows(findGoneUnlogged(spec, table))).length === 0) continue;
+    throw new StageswapError(
+      'LiveChanged',
+      `rows of ${table.live} that run ${spec.undoes} published are gone, and no trigger has seen them go: by TRUNCATE, or while triggers were off. A rollback would bring them back. Live is untouched. If they should come back, restore the backup as it is: rollback --to-backup ${spec.undoes}-without-edits. Else publish instead.`,
+    );
   }
 }
 

@@ -10,6 +10,34 @@ const COLUMNS =
 const UNKNOWN_COLUMN = 1054;
 
 let pipeline: ByHand;
+const PARENT =
+  'CREATE TABLE p (id INT PRIMARY KEY AUTO_INCREMENT, body VARCHAR(20), name VARCHAR(20) NOT NULL DEFAULT (CONCAT("no", "ne")), UNIQUE KEY by_name (id, name))';
+const CHILD = `CREATE TABLE c (
+  id INT PRIMARY KEY, p_id INT, body VARCHAR(20) CHARACTER SET latin1 COMMENT 'a ''comment''', note VARCHAR(20) DEFAULT 'x',
+  whole VARCHAR(60) CHARACTER SET latin1 GENERATED ALWAYS AS (CONCAT(body, 'ä', note)) STORED,
+  KEY by_whole (whole), UNIQUE KEY by_body (p_id, (LOWER(CONCAT(body, 'ö', id)))), FULLTEXT KEY by_words (note),
+  CONSTRAINT of_p FOREIGN KEY (p_id) REFERENCES p (id) ON DELETE RESTRICT,
+  CHECK (body <> 'x'), CONSTRAINT sane CHECK (note <> 'ü')
+) COMMENT 'of the application' DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci`;
+const TRIGGER = "CREATE TRIGGER mark BEFORE INSERT ON c FOR EACH ROW SET NEW.note = 'new'";
+const GROUP = `
+  - { source: dbo.P, live: p, key: [id], columns: { id: Id, body: Body } }
+  - { source: dbo.C, live: c, key: [id], columns: { id: Id, p_id: PId, body: Body } }`;
+const GROUP_SOURCE = [
+  sourceTable('P', { Id: 'int', Body: 'nvarchar' }, ['Id']),
+  sourceTable('C', { Id: 'int', PId: 'int', Body: 'nvarchar' }, ['Id']),
+];
+const group = (body: string) => ({ p: [[1, body]], c: [[10, 1, body]] });
+const openGroup = async () => {
+  pipeline = await ByHand.open(
+    inject('mysqlUrl'),
+    'stageswap_test_migrations',
+    [PARENT, CHILD, TRIGGER],
+    GROUP,
+    GROUP_SOURCE,
+    { more: 'backups: 2' },
+  );
+};
 const open = async (...definitions: string[]) => {
   pipeline = await ByHand.open(inject('mysqlUrl'), 'stageswap_test_migrations', definitions, TABLES, SOURCE);
 };
@@ -76,4 +104,47 @@ it('a migration while a run works breaks no write of a client', async () => {
     /t was changed as a whole/,
   );
   expect(await row(100000)).toEqual([]);
+});
+
+describe('a rollback', () => {
+  const bodies = () => rowsOf('SELECT p.body, c.body FROM p JOIN c ON c.p_id = p.id');
+  const named = async (like: string) => {
+    const [[name] = []] = await rowsOf(
+      `SELECT constraint_name FROM information_schema.table_constraints WHERE table_schema = DATABASE() AND table_name = 'c' AND constraint_name LIKE '${like}%'`,
+    );
+    return String(name);
+  };
+
+  it('takes a table of any definition for what was published, of the latest publish and of older ones', async () => {
+    await openGroup();
+    for (const body of ['one', 'two', 'three']) await pipeline.publish(group(body));
+    await pipeline.rollBackTo();
+    expect(await bodies()).toEqual([['two', 'two']]);
+    await client(`ALTER TABLE c MODIFY note VARCHAR(60), DROP CHECK ${await named('sane')}`);
+    await client(
+      "ALTER TABLE c MODIFY note VARCHAR(20) DEFAULT 'x', ADD CONSTRAINT sane CHECK (note <> 'ü')",
+    );
+    await pipeline.rollBackTo('2-without-edits');
+    expect(await bodies()).toEqual([['one', 'one']]);
+  });
+
+  const MIGRATIONS: Record<string, () => Promise<string[]>> = {
+    'a column': async () => ['ALTER TABLE c ADD COLUMN late INT'],
+    'a character set': async () => ['ALTER TABLE c MODIFY note VARCHAR(20) CHARACTER SET latin1'],
+    'a default': async () => ["ALTER TABLE c ALTER note SET DEFAULT 'y'"],
+    'an index': async () => ['ALTER TABLE c DROP INDEX by_words'],
+    'a check': async () => ["ALTER TABLE c ADD CHECK (note <> 'z')"],
+    'a dropped foreign key': async () => [`ALTER TABLE c DROP FOREIGN KEY ${await named('of_p')}`],
+    'another foreign key': async () => ['ALTER TABLE c ADD FOREIGN KEY (id) REFERENCES p (id)'],
+    'a trigger': async () => ['CREATE TRIGGER late BEFORE DELETE ON c FOR EACH ROW SET @gone = OLD.id'],
+  };
+  for (const [what, migration] of Object.entries(MIGRATIONS))
+    it(`over a migration is refused: ${what}`, async () => {
+      await openGroup();
+      await pipeline.publish({ ...group('one'), c: [] });
+      for (const statement of await migration()) await client(statement);
+      await expect(pipeline.beginRollbackTo()).rejects.toThrow(
+        /definition of c is not what run 1 published: (since then it has|it had) .*Undo the migration/,
+      );
+    });
 });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isMadeByRun, originalConstraintName } from '../model/names.js';
+import { isMadeByRun, originalConstraintName, parsePhysicalName } from '../model/names.js';
 import { id, join, sql } from '../sql/text.js';
 import { errorNumber, type Session } from './connection.js';
 
@@ -116,6 +116,27 @@ function withoutGeneration(create: string): string {
     );
 }
 
+/**
+ * What a table is made of, whichever generation it belongs to and in whatever order MySQL prints it: columns, keys, foreign keys,
+ * checks and options, a line each, without the names of constraints. Two generations of one table have the same.
+ */
+export async function shapeLines(session: Session, table: string): Promise<string[]> {
+  const create = (await shown(session, table)).replace(/^.*\n/, '').replace(/ AUTO_INCREMENT=\d+/, '');
+  return create.split('\n').map((line) =>
+    line
+      .trim()
+      .replace(/,$/, '')
+      .replace(/^CONSTRAINT `(?:[^`]|``)+` /, '')
+      // CREATE TABLE … LIKE gives a literal of a CHECK the character set of the column that it is compared with
+      .replace(/\b_[a-z0-9]+(?=\\?')/g, '')
+      .replace(/ ON (?:DELETE|UPDATE) (?:RESTRICT|NO ACTION)/g, '')
+      .replace(
+        /( REFERENCES )`((?:[^`]|``)+)`/,
+        (_, words: string, name: string) => `${words}\`${parsePhysicalName(name)?.live ?? name}\``,
+      ),
+  );
+}
+
 /** Foreign keys of tables outside of the group that point at it: they would follow live to the backup's name. */
 export async function pointingFromOutside(session: Session, tables: string[]): Promise<string[]> {
   const group = join(tables.map((table) => sql`${table}`));
@@ -146,6 +167,14 @@ export async function indexesOf(session: Session, table: string): Promise<IndexD
     const match = /^(?:UNIQUE )?KEY `((?:[^`]|``)+)` \((.*)$/.exec(definition);
     if (!match || (counted && match[2]?.startsWith(counted))) return [];
     return [{ name: (match[1] ?? '').replaceAll('``', '`'), definition }];
+  });
+}
+
+/** Secondary unique indexes of a table, all of them. */
+export async function uniqueIndexesOf(session: Session, table: string): Promise<IndexDefinition[]> {
+  return (await linesOf(session, table)).flatMap((definition) => {
+    const match = /^UNIQUE KEY `((?:[^`]|``)+)` /.exec(definition);
+    return match ? [{ name: (match[1] ?? '').replaceAll('``', '`'), definition }] : [];
   });
 }
 

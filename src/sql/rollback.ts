@@ -49,6 +49,19 @@ export function listStaying(spec: RunSpec, table: TableSpec, rowsMax: number): F
   return sql`SELECT CAST(${keyJson(table, 's')} AS CHAR) AS row_key, CASE ${at(table, 'a', '_ss_existed')} WHEN 0 THEN 'made by a client' WHEN 1 THEN 'changed by a client' ELSE 'has rows that stay' END AS why ${stayingOf(spec, table)} LIMIT ${raw(String(rowsMax))}`;
 }
 
+/**
+ * A row that was published from the source, is in the backup, and went from live without a trigger: by TRUNCATE, for instance. The
+ * backup would bring it back.
+ */
+export function findGoneUnlogged(spec: RunSpec, table: TableSpec): Fragment {
+  const base = id(physicalTable(spec.undoes ?? 0, 'baseNext', table.live));
+  return sql`SELECT CAST(${keyJson(table, 'b')} AS CHAR) AS row_key FROM ${base} AS ${as(table, 'b')}
+STRAIGHT_JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'b')}
+LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'b')}
+LEFT JOIN ${touch(spec, table)} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 'b')}
+WHERE ${absent(table, 'l')} AND ${absent(table, 'a')} LIMIT 1`;
+}
+
 /** Rows that clients have touched since the swap. */
 export function countTouched(spec: RunSpec, table: TableSpec): Fragment {
   return sql`SELECT COUNT(*) AS n FROM ${touch(spec, table)}`;
