@@ -4,7 +4,7 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { applicationTriggers } from '../src/mysql/application-triggers.js';
-import { errorNumber, Session } from '../src/mysql/connection.js';
+import { Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
 import { logTriggers, touchTriggers } from '../src/sql/capture.js';
@@ -13,6 +13,7 @@ import { orphansOfReplay } from '../src/sql/cut-over.js';
 import { tablesOfReplay } from '../src/sql/group.js';
 import { locksOfSettling } from '../src/sql/settle.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
+import { olderSnapshotLives, raiseBarrier } from './barrier.js';
 import {
   activity,
   type Dependencies,
@@ -69,10 +70,9 @@ const CALL_MS_MAX = 10_000;
 
 /** So few edits are drained under the lock that it is held hardly longer than the RENAME takes. */
 const DRAIN_EDITS_MAX = 10;
+/** More than so many, which came while an attempt was pending, are replayed outside of it: the lock is given back first. */
+const UNDER_LOCK_EDITS_MAX = 100;
 const TAIL_MS_MAX = 5_000;
-
-const DUPLICATE_COLUMN = 1060;
-const NO_SUCH_COLUMN = 1091;
 
 /** A session that holds the lock must not outlive its worker: MySQL closes it after this. */
 const CUT_OVER_WAIT_TIMEOUT_SECONDS = 20;
@@ -167,14 +167,22 @@ async function swapUnderLock(
   const late = () => call.untilMs !== undefined && Date.now() >= call.untilMs;
   if (late()) return { notYet: 'late', tried, replayedBefore: 0, blockers: [], killed: [] };
   const { lockAttemptMsMax, attemptsMax } = spec.cutOver;
+  let granted = 0;
+  let tooMany = false;
+  const accept = async () => {
+    granted = performance.now();
+    tooMany = (await pendingEdits(session, spec, UNDER_LOCK_EDITS_MAX + 1)) > UNDER_LOCK_EDITS_MAX;
+    return !tooMany;
+  };
   const lasts = Math.min(call.tried ? Date.now() + CALL_MS_MAX : Infinity, call.untilMs ?? Infinity);
   const locks = await lockWithBackOff(
     session,
     watchdog,
     locksOf(spec),
-    { attemptMs: lockAttemptMsMax, attemptsMax, attemptsBefore: tried.attempts, untilMs: lasts },
+    { attemptMs: lockAttemptMsMax, attemptsMax, attemptsBefore: tried.attempts, untilMs: lasts, accept },
     async (attempt) => {
       signal.throwIfAborted();
+      tooMany = false;
       if (attempt > tried.attempts + 1) await holders.look();
       await before.prepare();
     },
@@ -183,9 +191,10 @@ async function swapUnderLock(
   if (!locks.granted) {
     await holders.look();
     if (locks.attempts >= attemptsMax) {
+      const many = `the last was given back, since more than ${UNDER_LOCK_EDITS_MAX} edits had come while it was pending, too many to merge under the lock; `;
       throw new StageswapError(
         'LockNotGranted',
-        `the tables could not be locked within ${attemptsMax} attempts of ${lockAttemptMsMax} ms: ${blockersText(holders.blockers)}. Live is untouched. End such transactions, or run again at a quieter time.`,
+        `the tables could not be locked within ${attemptsMax} attempts of ${lockAttemptMsMax} ms: ${tooMany ? many : ''}${blockersText(holders.blockers)}. Live is untouched. End such transactions, or run again at a quieter time.`,
       );
     }
     return {
@@ -196,7 +205,6 @@ async function swapUnderLock(
       killed: holders.killed,
     };
   }
-  const granted = performance.now();
   try {
     await refuseIfNotOurs(session, spec);
     await refuseIfChanged(session, spec, counters);
@@ -402,52 +410,6 @@ async function raiseCounter(
   );
   return next;
 }
-
-/**
- * Does a transaction see a state from before the drain's commit? Only one that repeats its reads can. Where nobody may
- * ask (PROCESS is missing) the answer is yes: the barrier costs milliseconds, an old value read without an error is wrong.
- */
-async function olderSnapshotLives(session: Session): Promise<boolean> {
-  const others = await session
-    .rows(
-      sql`SELECT 1 AS found FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> CONNECTION_ID() AND trx_isolation_level IN ('REPEATABLE READ', 'SERIALIZABLE') LIMIT 1`,
-    )
-    .catch(() => [{}]);
-  return others.length > 0;
-}
-
-/**
- * The barrier: a reader whose snapshot is older than stage's load would see an empty table after the swap, without an
- * error. An instant column, added and dropped, makes such a reader get the retryable 1412 instead (TRAPS "the swap").
- */
-async function raiseBarrier(session: Session, spec: RunSpec): Promise<void> {
-  for (const table of spec.tables) {
-    const stage = id(physicalTable(spec.generation, 'stage', table.live));
-    try {
-      await session
-        .run(sql`ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`)
-        .catch((error: unknown) => {
-          // an attempt died between the two; taking the column away changes the definition now, which is all it is for
-          if (errorNumber(error) !== DUPLICATE_COLUMN) throw error;
-        });
-      await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier, ALGORITHM=INSTANT`);
-    } catch (error) {
-      if (!NOT_INSTANT.has(errorNumber(error) ?? 0)) throw error;
-      // A full-text index, compressed rows, or a MySQL before 8.0.29: rebuilding is slower, and the same to old readers.
-      // Where only the second was not instant, the column is there, and must not become live's.
-      await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier`).catch((second: unknown) => {
-        if (errorNumber(second) !== NO_SUCH_COLUMN) throw second;
-        return session.run(sql`ALTER TABLE ${stage} FORCE`);
-      });
-    }
-  }
-}
-
-/**
- * 1845, 1846: INSTANT is not supported for this table; 1064: INVISIBLE is not known before 8.0.23; 4092: the table has had
- * as many instant changes as MySQL keeps, from attempts before this one; 1117, 1118: it is too wide for a column more.
- */
-const NOT_INSTANT = new Set([1845, 1846, 1064, 4092, 1117, 1118]);
 
 /** The drain must not leave a child without its parent; looked for among the replayed keys and their children only. */
 async function refuseNewOrphans(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {

@@ -14,7 +14,7 @@ import {
 } from '../src/sql/group.js';
 import { forget, mergeInto, recordConflicts, recordHeldBack, type Scope } from '../src/sql/merge.js';
 import { markTried } from '../src/sql/settle.js';
-import { type Fragment, id, sql } from '../src/sql/text.js';
+import { type Fragment, id, raw, sql } from '../src/sql/text.js';
 import {
   activity,
   againAfterRace,
@@ -209,12 +209,13 @@ async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Pro
     await takeAsLive(session, spec, table, [findBadRows(spec, table, 'keys')], 'bad', 'keys', into);
 }
 
-/** Edits in the log that no replay has merged. */
-export async function pendingEdits(session: Session, spec: RunSpec): Promise<number> {
+/** Edits in the log that no replay has merged. @param most of each table no more than so many are counted; undefined: all */
+export async function pendingEdits(session: Session, spec: RunSpec, most?: number): Promise<number> {
+  const limit = raw(most === undefined ? '' : `LIMIT ${most}`);
   let pending = 0;
   for (const table of spec.tables) {
     const rows = await session.rows<{ n: string }>(
-      sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0`,
+      sql`SELECT COUNT(*) AS n FROM (SELECT 1 FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0 ${limit}) AS pending`,
     );
     pending += Number(rows[0]?.n ?? 0);
   }

@@ -111,6 +111,8 @@ export interface LockLimits {
   attemptsBefore?: number;
   /** milliseconds since 1970 after which no other attempt begins; there is at least one */
   untilMs?: number;
+  /** asked under the lock; where it says no the locks are given back, and the attempt is one that was not granted */
+  accept?: () => Promise<boolean>;
 }
 
 /**
@@ -132,9 +134,20 @@ export async function lockWithBackOff(
     await between(attempt);
     const { granted, pendingMs } = await tryLock(session, watchdog, requests, limits.attemptMs);
     queuedMs = Math.max(queuedMs, pendingMs);
-    if (granted) return { granted, attempts: attempt, queuedMs };
+    if (granted && (await accepted(session, limits))) return { granted, attempts: attempt, queuedMs };
     const pauseMs = Math.min(1_000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   } while (attempt < limits.attemptsMax && Date.now() < (limits.untilMs ?? Number.POSITIVE_INFINITY));
   return { granted: false, attempts: attempt, queuedMs };
+}
+
+async function accepted(session: Session, { accept }: LockLimits): Promise<boolean> {
+  if (!accept) return true;
+  let accepts = false;
+  try {
+    accepts = await accept();
+  } finally {
+    if (!accepts) await unlock(session);
+  }
+  return accepts;
 }

@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { control, physicalTable } from '../src/model/names.js';
+import type { RunSpec } from '../src/model/spec.js';
+import { errorNumber, type Session } from '../src/mysql/connection.js';
+import { id, sql } from '../src/sql/text.js';
+
+const DUPLICATE_COLUMN = 1060;
+const NO_SUCH_COLUMN = 1091;
+
+/**
+ * Does a transaction see a state from before the drain's commit? Only one that repeats its reads can. InnoDB refreshes its list
+ * only if nobody has looked at it for 100 ms, a monitor for instance: it is fresh where this very statement is in it, by a word of its
+ * own. Where it is not, or nobody may ask (PROCESS is missing), the answer is yes: the barrier costs milliseconds, an old value
+ * read without an error is wrong.
+ */
+export async function olderSnapshotLives(session: Session): Promise<boolean> {
+  await session.rows(sql`SELECT 1 AS begun FROM ${id(control.pipeline)} LIMIT 1`); // only who has begun is in the list
+  const word = randomUUID();
+  const others = await session
+    .rows<{ found: string }>(
+      sql`SELECT trx_mysql_thread_id <> CONNECTION_ID() AS found FROM information_schema.innodb_trx WHERE trx_isolation_level IN ('REPEATABLE READ', 'SERIALIZABLE') AND trx_mysql_thread_id <> CONNECTION_ID() OR trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE ${`%${word}%`}`,
+    )
+    .catch(() => []);
+  const isFresh = others.some(({ found }) => Number(found) === 0);
+  return !isFresh || others.length > 1;
+}
+
+/**
+ * The barrier: a reader whose snapshot is older than stage's load would see an empty table after the swap, without an
+ * error. An instant column, added and dropped, makes such a reader get the retryable 1412 instead (TRAPS "the swap").
+ */
+export async function raiseBarrier(session: Session, spec: RunSpec): Promise<void> {
+  for (const table of spec.tables) {
+    const stage = id(physicalTable(spec.generation, 'stage', table.live));
+    try {
+      await session
+        .run(sql`ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`)
+        .catch((error: unknown) => {
+          // an attempt died between the two; taking the column away changes the definition now, which is all it is for
+          if (errorNumber(error) !== DUPLICATE_COLUMN) throw error;
+        });
+      await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier, ALGORITHM=INSTANT`);
+    } catch (error) {
+      if (!NOT_INSTANT.has(errorNumber(error) ?? 0)) throw error;
+      // A full-text index, compressed rows, or a MySQL before 8.0.29: rebuilding is slower, and the same to old readers.
+      // Where only the second was not instant, the column is there, and must not become live's.
+      await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier`).catch((second: unknown) => {
+        if (errorNumber(second) !== NO_SUCH_COLUMN) throw second;
+        return session.run(sql`ALTER TABLE ${stage} FORCE`);
+      });
+    }
+  }
+}
+
+/**
+ * 1845, 1846: INSTANT is not supported for this table; 1064: INVISIBLE is not known before 8.0.23; 4092: the table has had
+ * as many instant changes as MySQL keeps, from attempts before this one; 1117, 1118: it is too wide for a column more.
+ */
+const NOT_INSTANT = new Set([1845, 1846, 1064, 4092, 1117, 1118]);
