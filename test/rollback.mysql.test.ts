@@ -1,6 +1,7 @@
 import type { RowDataPacket } from 'mysql2/promise';
-import { afterEach, describe, expect, inject, it } from 'vitest';
+import { afterEach, describe, expect, inject, it, vi } from 'vitest';
 import { readBackups } from '../src/mysql/backups.js';
+import { Session } from '../src/mysql/connection.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { ByHand, type SourceRows, sourceTable } from './support/by-hand.js';
 
@@ -143,6 +144,18 @@ describe('a rollback of the latest publish', () => {
     expect((await customers())[1]).toEqual([2, 'three@client', 'Oak 2', 'Berlin', 'none']);
   });
 
+  it('is refused where rows have gone by TRUNCATE, which no trigger sees', async () => {
+    await open();
+    await pipeline.publish(FIRST);
+    await pipeline.publish(SECOND);
+    await client('DELETE FROM customer WHERE id = 2'); // a client's, which a trigger has seen
+    await client('TRUNCATE TABLE invoice');
+    await expect(pipeline.rollBackTo()).rejects.toThrow(
+      /rows of invoice that run 2 published are gone.*TRUNCATE.*--to-backup 2-without-edits/,
+    );
+    expect(await rowsOf('SELECT * FROM invoice')).toEqual([]);
+  });
+
   it('is refused where a trigger is gone that keeps rows as published', async () => {
     await open();
     await pipeline.publish(FIRST);
@@ -193,6 +206,53 @@ describe('backups', () => {
     expect(await rowsOf("SHOW TABLES LIKE '\\_ss1c%'")).toEqual([]);
     await pipeline.rollBackTo();
     expect(await customers()).toEqual(before);
+  });
+});
+
+describe('a copy', () => {
+  it('is written, too, where a client moves a unique value from row to row meanwhile', async () => {
+    const codes = `
+  - { source: dbo.Code, live: code, key: [id], columns: { id: Id, body: Body } }`;
+    pipeline = await ByHand.open(
+      inject('mysqlUrl'),
+      'stageswap_test_rollback',
+      [
+        'CREATE TABLE code (id INT PRIMARY KEY, body VARCHAR(9), code VARCHAR(9), n INT AUTO_INCREMENT UNIQUE, UNIQUE KEY by_code (code, (LOWER(code))))',
+      ],
+      codes.replace('body: Body', 'body: Body, n: N'),
+      [sourceTable('Code', { Id: 'int', Body: 'nvarchar', N: 'int' }, ['Id'])],
+      { more: 'backup: copy', chunkRows: 1 },
+    );
+    await client("INSERT INTO code VALUES (1, 'x', 'free', 1), (2, 'x', NULL, 2)");
+    const transaction = Session.prototype.transaction;
+    let chunks = 0;
+    const spied = vi.spyOn(Session.prototype, 'transaction').mockImplementation(async function <T>(
+      this: Session,
+      work: () => Promise<T>,
+    ) {
+      const done = await transaction.call(this, work);
+      const [copy] = await rowsOf("SHOW TABLES LIKE '\\_ss1c\\_code'");
+      if (copy && (await rowsOf('SELECT id FROM _ss1c_code')).length === 1 && chunks++ === 0) {
+        await client('UPDATE code SET code = NULL WHERE id = 1');
+        await client("UPDATE code SET code = 'free' WHERE id = 2");
+      }
+      return done as T;
+    });
+    await pipeline.publish({
+      code: [
+        [1, 'x', 1],
+        [2, 'x', 2],
+      ],
+    });
+    spied.mockRestore();
+    expect(await rowsOf('SELECT id, code FROM _ss1c_code ORDER BY id')).toEqual([
+      [1, 'free'],
+      [2, 'free'],
+    ]);
+    expect(await rowsOf('SELECT id, code FROM code ORDER BY id')).toEqual([
+      [1, null],
+      [2, 'free'],
+    ]);
   });
 });
 
