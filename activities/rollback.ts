@@ -3,7 +3,7 @@ import { control, physicalTable } from '../src/model/names.js';
 import type { RolledBack } from '../src/model/report.js';
 import type { RollbackFindings } from '../src/model/rollback.js';
 import { type RunSpec, rollbackOf, type TableSpec } from '../src/model/spec.js';
-import { applicationTriggers } from '../src/mysql/application-triggers.js';
+import { applicationTriggers, bodyOf } from '../src/mysql/application-triggers.js';
 import { type Backup, chooseBackup, readBackups, readTakenBack } from '../src/mysql/backups.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf, shapeLines } from '../src/mysql/fingerprint.js';
@@ -143,11 +143,12 @@ async function refuseMigrated(session: Session, { spec, generation }: Backup): P
 
 /** The definition of a table, the application's triggers included, in lines that are the same in each generation. */
 async function everythingOf(session: Session, table: string): Promise<string[]> {
-  const triggers = await applicationTriggers(session, table);
-  return [
-    ...(await shapeLines(session, table)),
-    ...triggers.map(({ name, timing, event, body }) => `trigger ${name} ${timing} ${event}\n${body}`),
-  ];
+  const lines = await shapeLines(session, table);
+  for (const trigger of await applicationTriggers(session, table)) {
+    const { name, timing, event } = trigger;
+    lines.push(`trigger ${name} ${timing} ${event}\n${await bodyOf(session, trigger)}`);
+  }
+  return lines;
 }
 
 /** What went by TRUNCATE fires no trigger: the rows would come back, although the application took them away. */

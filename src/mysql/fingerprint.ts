@@ -121,7 +121,7 @@ function withoutGeneration(create: string): string {
  * checks and options, a line each, without the names of constraints. Two generations of one table have the same.
  */
 export async function shapeLines(session: Session, table: string): Promise<string[]> {
-  const create = (await shown(session, table)).replace(/^.*\n/, '').replace(/ AUTO_INCREMENT=\d+/, '');
+  const create = (await shown(session, table)).replace(/^.*\n/, '').replace(COUNTER, '$1');
   return create.split('\n').map((line) =>
     line
       .trim()
