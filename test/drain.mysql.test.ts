@@ -55,7 +55,7 @@ describe('edits that come while the lock is pending', () => {
     const swapped = pipeline.publish(ROWS, {
       locking: () => pipeline.application.query("UPDATE t SET body = 'client'"),
     });
-    await expect(swapped).rejects.toThrow(/the last was given back, since more than 100 edits had come/);
+    await expect(swapped).rejects.toThrow(/the last was given back, since more than 400 edits had come/);
   });
 });
 
