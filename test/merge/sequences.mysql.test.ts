@@ -99,6 +99,21 @@ describe('run after run', () => {
     expect(customers()).toEqual(['1 a Ada later', '2 b Bob L.', '3 c Cyd']);
   });
 
+  it('a row whose key a client changes while the run works is there once, under its new key', async () => {
+    expect(await story.publish(group(BASE))).toEqual([]);
+    const keys = [JSON.stringify(['3']), JSON.stringify(['30'])];
+    const rekey: Edit = {
+      text: 'UPDATE customer SET id = 30 WHERE id = 3',
+      values: [],
+      table: CUSTOMER,
+      keys,
+    };
+    expect(await story.publish(group(AT_BILLING), { merged: () => story.edit([rekey]) })).toEqual([]);
+    expect(customers()).toEqual(['1 a Ada B.', '2 b Bob B.', '30 c Cyd']);
+    expect(await story.publish(group(AT_BILLING))).toEqual([]);
+    expect(customers()).toEqual(['1 a Ada B.', '2 b Bob B.', '30 c Cyd']);
+  });
+
   it('a row that is set aside is never taken for gone, and merges with its old base when it fits again', async () => {
     expect(await story.publish(group(BASE, [i(1, 1, 'm'), i(2, 2, 'm')]))).toEqual([]);
     await story.edit([setEmail(1, 'a@client')]);
