@@ -1,8 +1,8 @@
 import { physicalTable } from '../model/names.js';
 import type { RunSpec, TableSpec } from '../model/spec.js';
-import { asText, at, inRange, keyColumns } from './columns.js';
+import { asText, inRange, keyColumns, sameKey } from './columns.js';
 import type { Range } from './differences.js';
-import { as, found, keyNames, keyOf, physical } from './group.js';
+import { as, found, holdBack, keyOf, physical } from './group.js';
 import { recordRowConflict } from './merge.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
@@ -42,8 +42,8 @@ export function holdBroken(spec: RunSpec, table: TableSpec, range: Range): Fragm
   const conflict = recordRowConflict(spec, table, 'check', range);
   return [
     ...(conflict ? [conflict] : []),
-    sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base) SELECT ${keyOf(table, 'w')}, 'check', ${at(table, 'l', table.key[0] ?? '')} IS NOT NULL FROM ${work} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKeyOf(table, 'l')} WHERE ${within}`,
-    sql`DELETE ${as(table, 'k')} FROM ${work} STRAIGHT_JOIN ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} ON ${sameKeyOf(table, 'k')} WHERE ${within}`,
+    holdBack(spec, table, 'check', within),
+    sql`DELETE ${as(table, 'k')} FROM ${work} STRAIGHT_JOIN ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} ON ${sameKey(table, 'k', 'w')} WHERE ${within}`,
     emptied(spec, table, 'work', 'w', range),
   ];
 }
@@ -51,12 +51,6 @@ export function holdBroken(spec: RunSpec, table: TableSpec, range: Range): Fragm
 /** Rows of `merged` in a range are done. */
 export const emptyMergedOf = (spec: RunSpec, table: TableSpec, range: Range) =>
   emptied(spec, table, 'merged', 'm', range);
-
-const sameKeyOf = (table: TableSpec, role: string) =>
-  join(
-    table.key.map((name) => sql`${at(table, role, name)} = ${at(table, 'w', name)}`),
-    ' AND ',
-  );
 
 function emptied(
   spec: RunSpec,

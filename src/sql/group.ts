@@ -226,7 +226,6 @@ export function keepAsLive(
 ): Fragment[] {
   const work = sql`${physical(spec, table, 'work')} AS ${as(table, 'w')}`;
   const gone = forget(spec, table, 'work');
-  const held = sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base) SELECT ${keyOf(table, 'w')}, ${kind}, ${firstOf(table, 'l')} IS NOT NULL FROM ${work} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
   const fromMerged = sql`DELETE ${as(table, 'm')} FROM ${work} STRAIGHT_JOIN ${physical(spec, table, 'merged')} AS ${as(table, 'm')} ON ${sameKey(table, 'm', 'w')}`;
   const conflict = recordRowConflict(spec, table, kind);
   return [
@@ -234,11 +233,21 @@ export function keepAsLive(
     ...(conflict ? [conflict] : []),
     // A parent that is kept is not at the source: there is nothing that was not published.
     // Of a bad row it is known already.
-    ...(kind === 'parent' || kind === 'bad' ? [] : [held]),
+    ...(kind === 'parent' || kind === 'bad' ? [] : [holdBack(spec, table, kind)]),
     gone.stage,
     ...(into === 'merged' ? [fromMerged] : []),
     copyLive(spec, table, into),
   ];
+}
+
+/** Notes of the work keys that the source's rows are not published; a row that live has keeps its base. @param within WHERE on the work keys */
+export function holdBack(
+  spec: RunSpec,
+  table: TableSpec,
+  kind: GroupConflict,
+  within: Fragment = raw('TRUE'),
+): Fragment {
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base) SELECT ${keyOf(table, 'w')}, ${kind}, ${firstOf(table, 'l')} IS NOT NULL FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')} WHERE ${within}`;
 }
 
 function copyLive(spec: RunSpec, table: TableSpec, into: 'stage' | 'merged'): Fragment {
