@@ -19,10 +19,7 @@ const open = async (definitions = [DEFINITION], tables = TABLES, source = SOURCE
   });
 };
 const query = (statement: string) => pipeline.application.query(statement);
-async function rows(statement = 'SELECT id, low, high FROM offer ORDER BY id'): Promise<unknown[][]> {
-  const [found] = await pipeline.application.query({ sql: statement, rowsAsArray: true } as { sql: string });
-  return found as unknown[][];
-}
+const rows = (statement = 'SELECT id, low, high FROM offer ORDER BY id') => pipeline.read(statement);
 const conflicts = async () =>
   (await readConflicts(pipeline.session, 'hand', {}, 100)).conflicts.map(
     ({ kind, key, base, source, live }) => ({

@@ -1,4 +1,3 @@
-import type { RowDataPacket } from 'mysql2/promise';
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import { ByHand, sourceTable } from './support/by-hand.js';
 
@@ -45,13 +44,7 @@ afterEach(async () => {
   await pipeline?.close();
 });
 const client = (statement: string) => pipeline.application.query(statement);
-async function rowsOf(statement: string): Promise<unknown[][]> {
-  const [rows] = await pipeline.application.query<RowDataPacket[]>({
-    sql: statement,
-    rowsAsArray: true,
-  } as never);
-  return rows as unknown as unknown[][];
-}
+const rowsOf = (statement: string) => pipeline.read(statement);
 const row = (id: number) => rowsOf(`SELECT id, body FROM t WHERE id = ${id}`);
 
 describe('in the rollback window', () => {

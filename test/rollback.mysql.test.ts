@@ -1,4 +1,3 @@
-import type { RowDataPacket } from 'mysql2/promise';
 import { afterEach, describe, expect, inject, it, vi } from 'vitest';
 import { readBackups } from '../src/mysql/backups.js';
 import { Session } from '../src/mysql/connection.js';
@@ -56,13 +55,7 @@ afterEach(async () => {
 });
 
 const client = (statement: string) => pipeline.application.query(statement);
-async function rowsOf(statement: string): Promise<unknown[][]> {
-  const [rows] = await pipeline.application.query<RowDataPacket[]>({
-    sql: statement,
-    rowsAsArray: true,
-  } as never);
-  return rows as unknown as unknown[][];
-}
+const rowsOf = (statement: string) => pipeline.read(statement);
 const customers = () => rowsOf('SELECT id, email, street, city, note FROM customer ORDER BY id');
 const names = async () => (await readBackups(pipeline.session, 'hand')).map(({ name }) => name);
 

@@ -1,5 +1,5 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
-import mysql from 'mysql2/promise';
+import mysql, { type RowDataPacket } from 'mysql2/promise';
 import type { RunRef } from '../../activities/context.js';
 import { type CutOver, NOTHING_TRIED, type NotYet, type Tried } from '../../activities/cut-over.js';
 import { type Activities, createActivities } from '../../activities/index.js';
@@ -145,6 +145,12 @@ export class ByHand {
     await this.session.close();
     if (this.pipeline === 'hand') await this.application.query(`DROP DATABASE IF EXISTS ${this.schema}`);
     await this.application.end();
+  }
+
+  /** What a client reads, in the order of its columns. */
+  async read(statement: string): Promise<unknown[][]> {
+    const [rows] = await this.application.query<RowDataPacket[]>({ sql: statement, rowsAsArray: true });
+    return rows as unknown as unknown[][];
   }
 
   async facts(): Promise<Facts> {
