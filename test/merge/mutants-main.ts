@@ -18,7 +18,9 @@ const COPIED = [
   'tsconfig.json',
   'vitest.config.ts',
 ];
-const TESTS = ['cases', 'group', 'sequences', 'fuzz'].map((name) => `test/merge/${name}.mysql.test.ts`);
+const TESTS = ['cases', 'group', 'differences', 'sequences', 'fuzz'].map(
+  (name) => `test/merge/${name}.mysql.test.ts`,
+);
 const FUZZ_SEEDS = '40';
 
 /** What vitest's JSON reporter says, as far as it is asked. */

@@ -1,5 +1,5 @@
 import { afterEach, expect, inject, test } from 'vitest';
-import { ByHand, type SourceRows, sourceTable } from './support/by-hand.js';
+import { ByHand, type SourceRows, sourceTable } from '../support/by-hand.js';
 
 /** The merge by differences finds what most rows hide: all but a few say the same on both sides. */
 const ITEM = 'CREATE TABLE item (id INT PRIMARY KEY, name VARCHAR(20), note VARCHAR(20) NULL)';
@@ -28,6 +28,13 @@ test('a row that both sides made alike does not hide one of the same range that 
   await pipeline.application.query("INSERT INTO item (id, name, note) VALUES (4, 'n4', 'ours')");
   await pipeline.publish(rows(1, 2, 4));
   expect(await live()).toEqual(['1 n1', '2 n2', '4 n4 ours']);
+});
+
+test('nor where the two are in one range, whose counts are then the same on both sides', async () => {
+  await published(rows(1, 2, 3, 4));
+  await pipeline.application.query("INSERT INTO item (id, name, note) VALUES (5, 'n5', 'ours')");
+  await pipeline.publish(rows(1, 2, 3, 5)); // 3 begins the second range
+  expect(await live()).toEqual(['1 n1', '2 n2', '3 n3', '5 n5 ours']);
 });
 
 test('ranges of which live has nothing are merged beside others, and rows of live behind the last range stay', async () => {
