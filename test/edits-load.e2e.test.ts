@@ -130,6 +130,8 @@ describe('an application that edits 200 times a second', () => {
     await pipeline.stageswap('run', '--no-wait');
     await pipeline.stageswap('pause');
     await sleep(SECONDS * 1_000);
+    // on a slow machine the same edits come in fewer, larger batches, which make fewer events
+    await expect.poll(executions, { timeout: 180_000, interval: 500 }).toBeGreaterThan(3);
     await pipeline.stageswap('resume');
     const report = await client.workflow.getHandle('stageswap-edits-load').result();
     await sleep(2_000);
