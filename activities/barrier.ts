@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { control, physicalTable } from '../src/model/names.js';
-import type { RunSpec } from '../src/model/spec.js';
+import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
-import { id, sql } from '../src/sql/text.js';
+import { id, join, sql } from '../src/sql/text.js';
 
 const DUPLICATE_COLUMN = 1060;
-const NO_SUCH_COLUMN = 1091;
 
 /**
  * Does a transaction see a state from before the drain's commit? Only one that repeats its reads can. InnoDB refreshes its list
@@ -28,10 +27,13 @@ export async function olderSnapshotLives(session: Session): Promise<boolean> {
 /**
  * The barrier: a reader whose snapshot is older than stage's load would see an empty table after the swap, without an
  * error. An instant column, added and dropped, makes such a reader get the retryable 1412 instead (TRAPS "the swap").
+ *
+ * @returns the tables of which stage cannot be changed instantly; the column may be left there
  */
-export async function raiseBarrier(session: Session, spec: RunSpec): Promise<void> {
+export async function raiseInstantly(session: Session, spec: RunSpec): Promise<TableSpec[]> {
+  const slow: TableSpec[] = [];
   for (const table of spec.tables) {
-    const stage = id(physicalTable(spec.generation, 'stage', table.live));
+    const stage = stageOf(spec, table);
     try {
       await session
         .run(sql`ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`)
@@ -42,15 +44,27 @@ export async function raiseBarrier(session: Session, spec: RunSpec): Promise<voi
       await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier, ALGORITHM=INSTANT`);
     } catch (error) {
       if (!NOT_INSTANT.has(errorNumber(error) ?? 0)) throw error;
-      // A full-text index, compressed rows, or a MySQL before 8.0.29: rebuilding is slower, and the same to old readers.
-      // Where only the second was not instant, the column is there, and must not become live's.
-      await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier`).catch((second: unknown) => {
-        if (errorNumber(second) !== NO_SUCH_COLUMN) throw second;
-        return session.run(sql`ALTER TABLE ${stage} FORCE`);
-      });
+      slow.push(table);
     }
   }
+  return slow;
 }
+
+/** The same for tables that cannot be changed instantly: stage is rebuilt, which takes its time, and is never done with live locked. */
+export async function rebuild(session: Session, tables: TableSpec[], spec: RunSpec): Promise<void> {
+  for (const table of tables) await session.run(sql`ALTER TABLE ${stageOf(spec, table)} FORCE`);
+}
+
+/** A barrier's column that was left on stage, because an attempt died or MySQL could not drop it instantly, must not become live's. */
+export async function dropLeftBarriers(session: Session, spec: RunSpec): Promise<void> {
+  const names = spec.tables.map(({ live }) => sql`${physicalTable(spec.generation, 'stage', live)}`);
+  const left = await session.rows<{ stage: string }>(
+    sql`SELECT table_name AS stage FROM information_schema.columns WHERE table_schema = DATABASE() AND column_name = '_ss_barrier' AND table_name IN (${join(names)})`,
+  );
+  for (const { stage } of left) await session.run(sql`ALTER TABLE ${id(stage)} DROP COLUMN _ss_barrier`);
+}
+
+const stageOf = (spec: RunSpec, { live }: TableSpec) => id(physicalTable(spec.generation, 'stage', live));
 
 /**
  * 1845, 1846: INSTANT is not supported for this table; 1064: INVISIBLE is not known before 8.0.23; 4092: the table has had

@@ -2,26 +2,26 @@ import { Context } from '@temporalio/activity';
 import type { Blocker } from '../src/model/blockers.js';
 import { control } from '../src/model/names.js';
 import type { RunSpec } from '../src/model/spec.js';
-import { blockersOf, killBlockers } from '../src/mysql/blockers.js';
+import { blockersOf, killBlockers, snapshotsOf } from '../src/mysql/blockers.js';
 import type { Session } from '../src/mysql/connection.js';
+import type { AwaitedTable } from '../src/mysql/lock.js';
+import type { GivenBack } from './readiness.js';
 
 /** Records that every cut-over of the schema locks for writing: a transaction of another pipeline that has written them holds it up. */
 const RECORDS = [control.conflict, control.settlement];
 
 /**
- * Who holds the tables of the group, or records that are locked with them: looked for when an attempt has failed. Who holds a
+ * Who holds the tables of the group, those that its triggers write to, or records that are locked with them: looked for when an attempt has failed. Who holds a
  * table of the group is ended where the configuration says so; another pipeline's merge that holds only records is soon over.
  */
 export function holdersOf(session: Session, watchdog: Session, spec: RunSpec) {
   const found: { blockers: Blocker[]; killed: Blocker[] } = { blockers: [], killed: [] };
   const names = spec.tables.map((table) => table.live);
   const { killBlockersAfterMs: afterMs } = spec.cutOver;
-  const look = async () => {
-    const blockers = await blockersOf(
-      watchdog,
-      [...names, ...RECORDS],
-      [session.threadId, watchdog.threadId],
-    );
+  const ours = [session.threadId, watchdog.threadId];
+  const look = async (awaited: AwaitedTable[], givenBack: GivenBack | undefined) => {
+    const blockers = await blockersOf(watchdog, [...names, ...RECORDS], ours, awaited);
+    if (givenBack === 'oldSnapshots') blockers.push(...(await snapshotsOf(watchdog, ours)));
     if (blockers.length > 0) found.blockers = blockers;
     if (afterMs === undefined) return;
     const old = blockers.filter(

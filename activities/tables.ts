@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { blockersText } from '../src/model/blockers.js';
 import { StageswapError } from '../src/model/failures.js';
 import { retained } from '../src/model/lineage.js';
@@ -14,11 +15,11 @@ import {
 import { baseGenerationOf, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import { evictUpTo } from '../src/mysql/attempts.js';
 import { belongingsOf } from '../src/mysql/belongings.js';
-import { blockersOf } from '../src/mysql/blockers.js';
+import { blockersOf, isHeldForBackup } from '../src/mysql/blockers.js';
 import type { Session } from '../src/mysql/connection.js';
 import { Session as MysqlSession } from '../src/mysql/connection.js';
 import { checksOf, type IndexDefinition, indexesOf } from '../src/mysql/fingerprint.js';
-import { lockWithBackOff, unlock } from '../src/mysql/lock.js';
+import { lockWithBackOff } from '../src/mysql/lock.js';
 import { pastRunsOf } from '../src/mysql/past-runs.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { createRunTriggers } from '../src/mysql/run-triggers.js';
@@ -380,33 +381,38 @@ export async function underLock(
   { owned } = { owned: true },
 ): Promise<void> {
   const watchdog = await MysqlSession.open(target(dependencies.config(spec.pipeline)));
+  const { lockAttemptMsMax, attemptsMax } = spec.cutOver;
+  const { cancellationSignal: signal } = Context.current();
   try {
-    const locked = await lockWithBackOff(
+    const locks = await lockWithBackOff(
       session,
       watchdog,
       [
         ...tables.map((name) => ({ name, mode: 'WRITE' as const })),
         { name: control.pipeline, mode: 'READ' as const },
       ],
-      { attemptMs: spec.cutOver.lockAttemptMsMax, attemptsMax: spec.cutOver.attemptsMax },
-      () => {},
+      { attemptMs: lockAttemptMsMax, attemptsMax },
+      {
+        before: async () => {
+          signal.throwIfAborted();
+          return (await isHeldForBackup(watchdog)) ? false : undefined;
+        },
+        locked: async () => {
+          const { text, values } = fence(spec.pipeline, spec.generation);
+          const [owner] = await session.connection.query(text.replace(' FOR SHARE', ''), values);
+          if (owned && (owner as unknown[]).length === 0)
+            throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns ${tables[0]}`);
+          await work();
+        },
+      },
     );
-    if (!locked.granted) {
-      const blockers = await blockersOf(watchdog, tables, [session.threadId, watchdog.threadId]);
-      throw new StageswapError(
-        'LockNotGranted',
-        `no lock on ${tables[0]} within ${spec.cutOver.attemptsMax} attempts: ${blockersText(blockers)}. End such transactions, or run again later.`,
-      );
-    }
-    try {
-      const { text, values } = fence(spec.pipeline, spec.generation);
-      const [owner] = await session.connection.query(text.replace(' FOR SHARE', ''), values);
-      if (owned && (owner as unknown[]).length === 0)
-        throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns ${tables[0]}`);
-      await work();
-    } finally {
-      await unlock(session);
-    }
+    if (locks.granted) return;
+    const ours = [session.threadId, watchdog.threadId];
+    const blockers = await blockersOf(watchdog, tables, ours, locks.awaited);
+    throw new StageswapError(
+      'LockNotGranted',
+      `no lock on ${tables[0]} within ${attemptsMax} attempts: ${blockersText(blockers)}. End such transactions, or run again later.`,
+    );
   } finally {
     await watchdog.close();
   }

@@ -1,4 +1,7 @@
-/** A session for which the cut-over has to wait: it holds a table of the group, or records that are locked with them. */
+/**
+ * A session for which the cut-over has to wait: it holds a table of the group, one that a trigger of it writes to, or records that
+ * are locked with them; or it keeps all DDL waiting; or it reads as of a moment before stage was written.
+ */
 export interface Blocker {
   /** as SHOW PROCESSLIST and KILL know it; null where the run's user may not see it */
   sessionId: number | null;
@@ -6,9 +9,13 @@ export interface Blocker {
   host: string;
   /** of its transaction; of its current state where that is not to be seen */
   ageSeconds: number;
-  /** tables that it holds */
+  /** what it holds: tables, or the words of HELD_INSTANCE and HELD_SNAPSHOT */
   tables: string[];
 }
+
+/** What a session holds that is no table: LOCK INSTANCE FOR BACKUP, for which every DDL waits; an old snapshot. */
+export const HELD_INSTANCE = 'LOCK INSTANCE FOR BACKUP';
+export const HELD_SNAPSHOT = 'a snapshot from before the last edits';
 
 const SHOWN_MAX = 5;
 

@@ -1,6 +1,7 @@
-import type { Blocker } from '../model/blockers.js';
+import { type Blocker, HELD_INSTANCE, HELD_SNAPSHOT } from '../model/blockers.js';
 import { type Fragment, join, raw, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
+import type { AwaitedTable } from './lock.js';
 
 interface Row {
   session_id: string | null;
@@ -14,20 +15,32 @@ interface Row {
 const TRANSACTION_SECONDS = `TIMESTAMPDIFF(SECOND, x.trx_started, CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM'))`;
 
 /**
- * Sessions that hold a table, in a transaction or by LOCK TABLES, the oldest first; `ours` are left out. What the user may
- * not see is left out of the answer, down to nothing.
+ * Sessions that hold a table, in a transaction or by LOCK TABLES, or the server for a backup, the oldest first; `ours` are left out. What
+ * the user may not see is left out of the answer, down to nothing.
+ *
+ * @param awaited further tables, for which an attempt to lock had to wait
  */
-export async function blockersOf(session: Session, tables: string[], ours: number[]): Promise<Blocker[]> {
+export async function blockersOf(
+  session: Session,
+  tables: string[],
+  ours: number[],
+  awaited: AwaitedTable[] = [],
+): Promise<Blocker[]> {
   const held = sql`FROM performance_schema.metadata_locks m LEFT JOIN`;
-  const where = sql`WHERE m.object_type = 'TABLE' AND m.object_schema = DATABASE() AND m.lock_status = 'GRANTED' AND m.object_name IN (${join(tables.map((name) => sql`${name}`))})`;
-  const names = raw('GROUP_CONCAT(DISTINCT m.object_name ORDER BY m.object_name) AS tables');
+  const wanted = [
+    ...tables.map((name) => sql`(DATABASE(), ${name})`),
+    ...awaited.map(({ schema, name }) => sql`(${schema}, ${name})`),
+  ];
+  const where = sql`WHERE m.lock_status = 'GRANTED' AND (m.object_type = 'TABLE' AND (m.object_schema, m.object_name) IN (${join(wanted)}) OR m.object_type = 'BACKUP LOCK' AND m.lock_type = 'SHARED')`;
+  const name = sql`CASE WHEN m.object_type = 'BACKUP LOCK' THEN ${HELD_INSTANCE} WHEN m.object_schema = DATABASE() THEN m.object_name ELSE CONCAT(m.object_schema, '.', m.object_name) END`;
+  const names = sql`GROUP_CONCAT(DISTINCT ${name} ORDER BY 1) AS tables`;
   const others = sql`AND t.processlist_id NOT IN (${join(ours.map((id) => sql`${id}`))})`;
   const asked: Fragment[] = [
     sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(COALESCE(${raw(TRANSACTION_SECONDS)}, t.processlist_time)) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = t.processlist_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
     // without PROCESS
     sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(t.processlist_time) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
     // without performance_schema.threads
-    sql`SELECT NULL AS session_id, NULL AS user, NULL AS host, 0 AS age_seconds, ${names} FROM performance_schema.metadata_locks m ${where} AND m.lock_duration = 'TRANSACTION' GROUP BY m.owner_thread_id`,
+    sql`SELECT NULL AS session_id, NULL AS user, NULL AS host, 0 AS age_seconds, ${names} FROM performance_schema.metadata_locks m ${where} AND (m.lock_duration = 'TRANSACTION' OR m.object_type = 'BACKUP LOCK') GROUP BY m.owner_thread_id`,
   ];
   for (const statement of asked) {
     const rows = await session.rows<Row>(statement).catch(() => undefined);
@@ -44,6 +57,26 @@ function blocker(row: Row): Blocker {
     ageSeconds: Math.max(0, Number(row.age_seconds ?? 0)),
     tables: row.tables.split(','),
   };
+}
+
+/** Whether somebody keeps every DDL waiting by LOCK INSTANCE FOR BACKUP; false where that is not to be seen. */
+export async function isHeldForBackup(session: Session): Promise<boolean> {
+  const held = await session
+    .rows(
+      sql`SELECT 1 AS held FROM performance_schema.metadata_locks WHERE object_type = 'BACKUP LOCK' AND lock_type = 'SHARED' LIMIT 1`,
+    )
+    .catch(() => []);
+  return held.length > 0;
+}
+
+/** Sessions that repeat their reads, and so may read as of a moment that is past, the oldest first; `ours` are left out. */
+export async function snapshotsOf(session: Session, ours: number[]): Promise<Blocker[]> {
+  const rows = await session
+    .rows<Row>(
+      sql`SELECT NULLIF(x.trx_mysql_thread_id, 0) AS session_id, p.user AS user, p.host AS host, ${raw(TRANSACTION_SECONDS)} AS age_seconds, ${HELD_SNAPSHOT} AS tables FROM information_schema.innodb_trx x LEFT JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id WHERE x.trx_isolation_level IN ('REPEATABLE READ', 'SERIALIZABLE') AND x.trx_mysql_thread_id NOT IN (${join(ours.map((id) => sql`${id}`))})`,
+    )
+    .catch(() => []);
+  return rows.map(blocker).sort((left, right) => right.ageSeconds - left.ageSeconds);
 }
 
 /** Ends sessions with their transactions. @returns those that are gone: one of a mightier user stays */

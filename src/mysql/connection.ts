@@ -204,6 +204,8 @@ export async function withSession<T>(
   }
 }
 
+export const LOCK_WAIT_TIMEOUT = 1205;
+
 /** MySQL's error number, or undefined for an error of another kind. */
 export function errorNumber(error: unknown): number | undefined {
   const errno = (error as { errno?: unknown })?.errno;

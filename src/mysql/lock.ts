@@ -1,5 +1,5 @@
 import { type Fragment, id, join, raw, sql } from '../sql/text.js';
-import { errorNumber, type Session } from './connection.js';
+import { errorNumber, LOCK_WAIT_TIMEOUT, type Session } from './connection.js';
 
 export interface LockRequest {
   name: string;
@@ -29,125 +29,167 @@ const UNLOCKED_WAIT_TIMEOUT_SECONDS = 600;
 
 const waitTimeout = (seconds: number) => sql`SET SESSION wait_timeout = ${raw(String(seconds))}`;
 
-/** Gives the locks back. */
-export async function unlock(session: Session): Promise<void> {
-  await session.run(sql`UNLOCK TABLES`);
-  await session.run(waitTimeout(UNLOCKED_WAIT_TIMEOUT_SECONDS));
-}
-
 const QUERY_INTERRUPTED = 1317;
-const LOCK_WAIT_TIMEOUT = 1205;
 const DEADLOCK = 1213;
+const GAVE_WAY = new Set([QUERY_INTERRUPTED, LOCK_WAIT_TIMEOUT, DEADLOCK]);
 
-/** How often the watchdog looks again at a statement that has had its time and waits for nobody. */
+/** How often the watchdog looks again at a session that has had its time and waits for nobody. */
 const LOOK_AGAIN_MS = 5;
 
+/** What a session waits for: a table, in whatever schema, which a trigger may have named. */
+export interface AwaitedTable {
+  schema: string;
+  name: string;
+}
+
 /**
- * Tries once to get the locks. A watchdog on a second connection takes our pending statement back after `attemptMs`,
- * so that nobody queues behind it for longer (TRAPS "the swap"). It takes back only a statement that waits for others: with
- * a hundred tables, opening them all takes longer than an attempt may, and would never be granted.
+ * Runs statements of a session. A watchdog on a second connection takes back, after `afterMs`, the one that waits for
+ * others. Only one that waits: with a hundred tables, opening them all takes longer than an attempt to lock may, and would
+ * never be granted.
  *
- * @returns granted or not, and the milliseconds for which the attempt was pending
+ * @returns what the work returns, or that it gave way, and to what as far as that is to be seen
  */
-export async function tryLock(
+async function unlessItWaits<T>(
   session: Session,
   watchdog: Session,
-  requests: LockRequest[],
-  attemptMs: number,
-): Promise<{ granted: boolean; pendingMs: number }> {
-  await session.run(waitTimeout(LOCKED_WAIT_TIMEOUT_SECONDS));
-  const began = performance.now();
+  afterMs: number,
+  work: () => Promise<T>,
+): Promise<{ result: T } | { awaited: AwaitedTable[] }> {
   let ended = false;
+  let awaited: AwaitedTable[] = [];
   let kill: Promise<unknown> | undefined;
   const look = async () => {
-    if (await waitsForOthers(watchdog, session.threadId)) {
-      if (!ended) await watchdog.connection.query(`KILL QUERY ${session.threadId}`).catch(() => {});
-    } else if (!ended) {
+    const waits = await waitsFor(watchdog, session.threadId);
+    if (ended) return;
+    if (!waits) {
       timer = setTimeout(watch, LOOK_AGAIN_MS);
+      return;
     }
+    awaited = waits;
+    await watchdog.connection.query(`KILL QUERY ${session.threadId}`).catch(() => {});
   };
   const watch = () => {
     kill = look();
   };
-  let timer = setTimeout(watch, attemptMs);
-  let granted = false;
+  let timer = setTimeout(watch, afterMs);
   try {
-    await session.run(lockTables(requests));
-    granted = true;
+    return { result: await work() };
   } catch (error) {
-    const number = errorNumber(error);
-    if (number !== QUERY_INTERRUPTED && number !== LOCK_WAIT_TIMEOUT && number !== DEADLOCK) throw error;
+    const number = errorNumber(error) ?? errorNumber((error as { cause?: unknown }).cause);
+    if (number === undefined || !GAVE_WAY.has(number)) throw error;
+    return { awaited };
   } finally {
     ended = true;
     clearTimeout(timer);
+    if (kill) {
+      // The kill may have come too late for what waited: let it hit a statement that does nothing.
+      await kill;
+      await session.connection.query('DO 0').catch(() => {});
+    }
   }
-  const pendingMs = performance.now() - began;
-  if (kill) {
-    // The kill may have come too late for the LOCK: let it hit a statement that does nothing, not the drain.
-    await kill;
-    await session.connection.query('DO 0').catch(() => {});
-  }
-  if (!granted) await session.run(waitTimeout(UNLOCKED_WAIT_TIMEOUT_SECONDS));
-  return { granted, pendingMs };
 }
 
-/** Whether a session waits for a lock; a session that cannot be seen is taken for one that waits. */
-async function waitsForOthers(watchdog: Session, threadId: number): Promise<boolean> {
+/** What a session waits for; undefined: for nobody. A session that cannot be seen is taken for one that waits. */
+async function waitsFor(watchdog: Session, threadId: number): Promise<AwaitedTable[] | undefined> {
+  const state = sql`SELECT p.state AS state, m.object_schema AS in_schema, m.object_name AS name FROM information_schema.processlist p LEFT JOIN (performance_schema.threads t JOIN performance_schema.metadata_locks m ON m.owner_thread_id = t.thread_id AND m.lock_status = 'PENDING') ON t.processlist_id = p.id WHERE p.id = ${threadId}`;
+  const stateAlone = sql`SELECT state AS state FROM information_schema.processlist WHERE id = ${threadId}`;
   const rows = await watchdog
-    .rows<{ state: string | null }>(
-      sql`SELECT state AS state FROM information_schema.processlist WHERE id = ${threadId}`,
-    )
+    .rows<{ state: string | null; in_schema?: string | null; name?: string | null }>(state)
+    .catch(() => watchdog.rows<{ state: string | null; in_schema?: null; name?: null }>(stateAlone))
     .catch(() => []);
-  const state = rows[0]?.state;
-  return state === undefined || state === null || state.startsWith('Waiting');
+  const [row] = rows;
+  if (row?.state && !/^Waiting for .*lock$/.test(row.state)) return undefined;
+  return rows.flatMap(({ in_schema, name }) => (in_schema && name ? [{ schema: in_schema, name }] : []));
 }
 
 /** How long, and how often, a lock is asked for. */
 export interface LockLimits {
-  /** after these milliseconds a pending attempt is taken back */
+  /** after these milliseconds a pending attempt, or a statement under the lock that waits for others, is taken back */
   attemptMs: number;
   attemptsMax: number;
   /** attempts that were made before, of another call: the pauses go on growing */
   attemptsBefore?: number;
   /** milliseconds since 1970 after which no other attempt begins; there is at least one */
   untilMs?: number;
-  /** asked under the lock; where it says no the locks are given back, and the attempt is one that was not granted */
-  accept?: () => Promise<boolean>;
 }
 
+/** What work under the lock returns when the lock is to be given back, and asked for again. */
+export const GIVE_BACK = Symbol('the lock is given back');
+
+/** What is done around and under a lock. */
+export interface LockedWork<T> {
+  /** before each attempt: told its number, and what the last one had to wait for; where it says `false` the lock is not asked for */
+  before?: (attempt: number, awaited: AwaitedTable[]) => Promise<undefined | false>;
+  /** under the lock; it gives way where a statement of it waits for others, as DDL does for LOCK INSTANCE FOR BACKUP */
+  locked: () => Promise<T | typeof GIVE_BACK>;
+}
+
+export type Locked<T> = {
+  attempts: number;
+  /** the longest attempt that was pending, in milliseconds */
+  queuedMs: number;
+} & (
+  | { granted: true /** from the lock to its end, in milliseconds */; heldMs: number; result: T }
+  | { granted: false; awaited: AwaitedTable[] }
+);
+
 /**
- * Tries until the locks are granted, with a growing pause between attempts.
- *
- * @param between what is done before each attempt; it is told the attempt's number
+ * Locks tables in short attempts, with a growing pause between them, until the work under the lock is done. Nobody queues behind an
+ * attempt for longer than `attemptMs` (TRAPS "the swap"), nor behind a statement under the lock that waits for somebody else.
+ * What that statement's transaction wrote is rolled back, and the locks are given back, whatever comes.
  */
-export async function lockWithBackOff(
+export async function lockWithBackOff<T>(
   session: Session,
   watchdog: Session,
   requests: LockRequest[],
   limits: LockLimits,
-  between: (attempt: number) => void | Promise<void>,
-): Promise<{ granted: boolean; attempts: number; queuedMs: number }> {
+  { before, locked }: LockedWork<T>,
+): Promise<Locked<T>> {
   let queuedMs = 0;
-  let attempt = limits.attemptsBefore ?? 0;
+  let awaited: AwaitedTable[] = [];
+  let attempts = limits.attemptsBefore ?? 0;
   do {
-    attempt += 1;
-    await between(attempt);
-    const { granted, pendingMs } = await tryLock(session, watchdog, requests, limits.attemptMs);
-    queuedMs = Math.max(queuedMs, pendingMs);
-    if (granted && (await accepted(session, limits))) return { granted, attempts: attempt, queuedMs };
-    const pauseMs = Math.min(1_000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2);
+    attempts += 1;
+    if ((await before?.(attempts, awaited)) !== false) {
+      await session.run(waitTimeout(LOCKED_WAIT_TIMEOUT_SECONDS));
+      const asked = performance.now();
+      const lock = () => session.run(lockTables(requests));
+      const pending = await unlessItWaits(session, watchdog, limits.attemptMs, lock);
+      queuedMs = Math.max(queuedMs, performance.now() - asked);
+      if ('result' in pending) {
+        const held = await hold(session, () => unlessItWaits(session, watchdog, limits.attemptMs, locked));
+        if ('result' in held) return { granted: true, attempts, queuedMs, ...held };
+        awaited = held.awaited;
+      } else {
+        awaited = pending.awaited;
+        await session.run(waitTimeout(UNLOCKED_WAIT_TIMEOUT_SECONDS));
+      }
+    }
+    const pauseMs = Math.min(1_000, 20 * 2 ** Math.min(attempts, 6)) * (0.5 + Math.random() / 2);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
-  } while (attempt < limits.attemptsMax && Date.now() < (limits.untilMs ?? Number.POSITIVE_INFINITY));
-  return { granted: false, attempts: attempt, queuedMs };
+  } while (attempts < limits.attemptsMax && Date.now() < (limits.untilMs ?? Number.POSITIVE_INFINITY));
+  return { granted: false, attempts, queuedMs, awaited };
 }
 
-async function accepted(session: Session, { accept }: LockLimits): Promise<boolean> {
-  if (!accept) return true;
-  let accepts = false;
+/** Does work under locks that were granted, and gives them back; what it left uncommitted is rolled back unless it is done. */
+async function hold<T>(
+  session: Session,
+  work: () => Promise<{ result: T | typeof GIVE_BACK } | { awaited: AwaitedTable[] }>,
+): Promise<{ result: T; heldMs: number } | { awaited: AwaitedTable[] }> {
+  const granted = performance.now();
+  let isDone = false;
   try {
-    accepts = await accept();
+    const done = await work();
+    if (!('result' in done)) return done;
+    if (done.result === GIVE_BACK) return { awaited: [] };
+    await session.run(sql`UNLOCK TABLES`);
+    isDone = true;
+    return { result: done.result, heldMs: performance.now() - granted };
   } finally {
-    if (!accepts) await unlock(session);
+    if (!isDone) {
+      await session.connection.query('ROLLBACK').catch(() => {});
+      await session.connection.query('UNLOCK TABLES').catch(() => {});
+    }
+    await session.run(waitTimeout(UNLOCKED_WAIT_TIMEOUT_SECONDS)).catch(() => {});
   }
-  return accepts;
 }

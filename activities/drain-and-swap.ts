@@ -1,0 +1,162 @@
+import { StageswapError } from '../src/model/failures.js';
+import { control, physicalTable } from '../src/model/names.js';
+import type { RunSpec, TableSpec } from '../src/model/spec.js';
+import type { Session } from '../src/mysql/connection.js';
+import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
+import type { GIVE_BACK } from '../src/mysql/lock.js';
+import { logTriggers } from '../src/sql/capture.js';
+import { orphansOfReplay } from '../src/sql/cut-over.js';
+import { id, join, raw, sql } from '../src/sql/text.js';
+import { olderSnapshotLives } from './barrier.js';
+import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
+import { pendingEdits, replayGroup } from './replay.js';
+import { markerOf } from './tables.js';
+
+/** Where the milliseconds under the lock went: checks, drain, RENAME. */
+export interface UnderLock {
+  /** from the lock to the unlock; before there is one, to the RENAME */
+  heldMs: number;
+  checkMs: number;
+  drainMs: number;
+  swapMs: number;
+  replayedUnderLock: number;
+}
+
+/**
+ * What is done under the lock: checks, drain, and the RENAME that is the swap.
+ *
+ * @param aboutToSwap told the figures right before the RENAME is sent
+ * @returns GIVE_BACK where it would take too long: what was drained stays drained
+ */
+export async function drainAndSwap(
+  session: Session,
+  spec: RunSpec,
+  counters: Counters,
+  readiness: Readiness,
+  aboutToSwap: (figures: UnderLock) => void,
+): Promise<UnderLock | typeof GIVE_BACK> {
+  const granted = performance.now();
+  if ((await pendingEdits(session, spec, UNDER_LOCK_EDITS_MAX + 1)) > UNDER_LOCK_EDITS_MAX)
+    return readiness.giveBack('tooManyEdits');
+  await refuseIfNotOurs(session, spec);
+  await refuseIfChanged(session, spec, counters);
+  const checked = performance.now();
+  const replayedUnderLock = await replayGroup(session, spec, () => 'all');
+  if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
+  await session.connection.query('COMMIT');
+  if (replayedUnderLock > 0) readiness.isStale = true;
+  if (readiness.isStale && (await olderSnapshotLives(session)) && !(await readiness.raiseUnderLock()))
+    return readiness.giveBack('oldSnapshots');
+  const drained = performance.now();
+  const figures = {
+    heldMs: drained - granted,
+    checkMs: checked - granted,
+    drainMs: drained - checked,
+    swapMs: 0,
+    replayedUnderLock,
+  };
+  aboutToSwap(figures);
+  await session.run(renameOf(spec));
+  return { ...figures, swapMs: performance.now() - drained };
+}
+
+/** The fence, read under its lock: a newer run would have raised the generation. */
+async function refuseIfNotOurs(session: Session, spec: RunSpec): Promise<void> {
+  const owner = await session.rows<{ generation: number }>(
+    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${spec.pipeline}`,
+  );
+  if (Number(owner[0]?.generation) === spec.generation) return;
+  throw new StageswapError(
+    'Fenced',
+    `a newer run of ${spec.pipeline} owns its tables; run ${spec.generation} changes nothing more`,
+  );
+}
+
+/** A migration of live would be lost by the swap. Carries the counters that moved since they were carried last. */
+async function refuseIfChanged(session: Session, spec: RunSpec, counters: Counters): Promise<void> {
+  const names = spec.tables.map((table) => table.live);
+  const definitions = await definitionsOf(session, names);
+  for (const table of spec.tables) {
+    const live = definitions.get(table.live);
+    if (live?.fingerprint !== table.fingerprint)
+      throw new StageswapError(
+        'LiveChanged',
+        `${table.live} was changed as a whole while the run worked: by a migration, or by TRUNCATE, which no trigger logs. Live is untouched. Run again.`,
+      );
+    const missing = logTriggers(spec, table).filter(({ name }) => !live.runTriggers.includes(name));
+    if (missing.length > 0)
+      throw new StageswapError(
+        'LiveChanged',
+        `somebody has dropped triggers of ${table.live} that log its edits: ${missing.map(({ name }) => name).join(', ')}. Edits may be missing in the log. Live is untouched. Run again.`,
+      );
+    const next = await raiseCounter(
+      session,
+      spec,
+      table,
+      live.autoIncrement,
+      counters.get(table.live) ?? null,
+    );
+    counters.set(table.live, next);
+  }
+  const outside = await pointingFromOutside(session, names);
+  if (outside.length > 0)
+    throw new StageswapError(
+      'LiveChanged',
+      `a foreign key from outside of the group points at it since the run began: ${outside.join(', ')}. Live is untouched. Drop it, or take that table into the pipeline.`,
+    );
+}
+
+/** The swap: the whole group and the marker in one atomic statement. */
+function renameOf(spec: RunSpec) {
+  const marker = markerOf(spec);
+  const steps = spec.tables.flatMap((table) => [
+    sql`${id(table.live)} TO ${id(physicalTable(spec.generation, 'backup', table.live))}`,
+    sql`${id(physicalTable(spec.generation, 'stage', table.live))} TO ${id(table.live)}`,
+  ]);
+  return sql`RENAME TABLE ${join([...steps, sql`${id(marker.from)} TO ${id(marker.to)}`])}`;
+}
+
+/** Next AUTO_INCREMENT of each stage table, by live's name; null where there is none. */
+export type Counters = Map<string, string | null>;
+
+/** Gives stage live's counters, so that under the lock only those that move meanwhile are left. */
+export async function carryAutoIncrement(session: Session, spec: RunSpec): Promise<Counters> {
+  const stageOf = (table: TableSpec) => physicalTable(spec.generation, 'stage', table.live);
+  const definitions = await definitionsOf(
+    session,
+    spec.tables.flatMap((table) => [table.live, stageOf(table)]),
+  );
+  const counters: Counters = new Map();
+  for (const table of spec.tables) {
+    const next = definitions.get(table.live)?.autoIncrement ?? null;
+    const current = definitions.get(stageOf(table))?.autoIncrement ?? null;
+    counters.set(table.live, await raiseCounter(session, spec, table, next, current));
+  }
+  return counters;
+}
+
+/** Raises stage's counter to `next` if it is lower. @returns what it is then */
+async function raiseCounter(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  next: string | null,
+  current: string | null,
+): Promise<string | null> {
+  if (next === null || (current !== null && BigInt(current) >= BigInt(next))) return current;
+  await session.run(
+    sql`ALTER TABLE ${id(physicalTable(spec.generation, 'stage', table.live))} AUTO_INCREMENT = ${raw(next)}`,
+  );
+  return next;
+}
+
+/** The drain must not leave a child without its parent; looked for among the replayed keys and their children only. */
+async function refuseNewOrphans(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
+  for (const { parent, statement } of orphansOfReplay(spec, table)) {
+    if ((await session.rows(statement)).length === 0) continue;
+    throw new StageswapError(
+      'Orphans',
+      `an edit during the run would leave a row of ${table.live} without its parent in ${parent}. Live is untouched. Run again.`,
+    );
+  }
+}
