@@ -24,6 +24,9 @@ export interface CutOverFigures {
   /** of the three tables together */
   rows: number;
   cutOvers: number;
+  writers: number;
+  /** between two edits of a writer, on average */
+  thinkMs: number;
   /** R: bare LOCK + RENAME + UNLOCK of three such tables, idle */
   renameFloorMs: number;
   /** LOCK granted to UNLOCK */
@@ -57,7 +60,6 @@ export interface CaptureFigures {
   captureInWindowRatio: number;
 }
 
-const THINK_MS = 20;
 /** Rename floors are measured between the cut-overs, with the writers at rest. */
 const FLOOR_EVERY = 10;
 const FLOORS_EACH = 3;
@@ -133,6 +135,8 @@ export interface CutOverOptions {
   rows: number;
   cutOvers: number;
   writers: number;
+  /** between two edits of a writer, on average */
+  thinkMs: number;
   /** for each of a client's latencies; none are measured without it */
   windowMs?: number;
 }
@@ -140,7 +144,7 @@ export interface CutOverOptions {
 /** Measures cut-overs at one size. */
 export async function benchCutOvers(
   bench: Bench,
-  { rows, cutOvers, writers, windowMs }: CutOverOptions,
+  { rows, cutOvers, writers, thinkMs, windowMs }: CutOverOptions,
 ): Promise<{ figures: CutOverFigures; capture: CaptureFigures | undefined }> {
   bench.say(`cut-over: three tables of ${rows} rows together are made`);
   const target = await TargetSide.create(bench.mysqlServer, bench.schema);
@@ -155,7 +159,7 @@ export async function benchCutOvers(
       );
     await fillLive(target.connection, rows);
     await makeFloorTables(target.connection);
-    return await new Group(bench, target, rows).measure(cutOvers, writers, windowMs);
+    return await new Group(bench, target, rows).measure(cutOvers, { writers, thinkMs }, windowMs);
   } finally {
     await target.close();
     for (const { source } of GROUP) await bench.source.drop(source);
@@ -235,13 +239,12 @@ class Group {
 
   async measure(
     cutOvers: number,
-    clients: number,
+    clients: Pick<CutOverOptions, 'writers' | 'thinkMs'>,
     windowMs?: number,
   ): Promise<{ figures: CutOverFigures; capture: CaptureFigures | undefined }> {
     const writers = await Writers.start({
       url: this.target.url,
-      writers: clients,
-      thinkMs: THINK_MS,
+      ...clients,
       tables: GROUP.map((table) => ({
         name: table.live,
         key: table.columns[0]?.name ?? '',
@@ -265,7 +268,10 @@ class Group {
         if (samples.length % 20 === 0) this.bench.say(`cut-over: ${samples.length} of ${cutOvers}`);
       }
       const { failures } = await writers.within(0, 0);
-      return { figures: figuresOf(this.rows, floors, samples, failures), capture: captureOf(latency) };
+      return {
+        figures: { rows: this.rows, ...clients, ...figuresOf(floors, samples, failures) },
+        capture: captureOf(latency),
+      };
     } finally {
       await writers.stop();
     }
@@ -379,12 +385,15 @@ class Group {
   }
 }
 
-function figuresOf(rows: number, floors: number[], samples: Sample[], deadlocks: number): CutOverFigures {
+function figuresOf(
+  floors: number[],
+  samples: Sample[],
+  deadlocks: number,
+): Omit<CutOverFigures, 'rows' | 'writers' | 'thinkMs'> {
   const of = (figure: (cutOver: CutOver) => number) => samples.map(({ cutOver }) => figure(cutOver));
   const held = of(({ heldMs }) => heldMs);
   const p50 = (figure: (cutOver: CutOver) => number) => round(median(of(figure)), 1);
   return {
-    rows,
     cutOvers: samples.length,
     renameFloorMs: round(median(floors), 1),
     heldMsP50: round(median(held), 1),

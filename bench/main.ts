@@ -24,6 +24,7 @@ const USAGE = `npm run bench [-- --rows N --json FILE --only PART,…]
   --cut-over-rows N,…   rows of the three tables together (10000,5000000)
   --cut-overs N,…       as many at each size (100,20)
   --writers N           clients that write meanwhile (50)
+  --think-ms N          between two edits of such a client, on average (100)
   --window-ms N         for each of a client's latencies (5000)`;
 
 interface Given {
@@ -33,6 +34,7 @@ interface Given {
   parts: Part[];
   cutOvers: { rows: number; count: number }[];
   writers: number;
+  thinkMs: number;
   windowMs: number;
 }
 
@@ -46,6 +48,7 @@ function options(): Given {
       'cut-over-rows': { type: 'string', default: '10000,5000000' },
       'cut-overs': { type: 'string', default: '100,20' },
       writers: { type: 'string', default: '50' },
+      'think-ms': { type: 'string', default: '100' },
       'window-ms': { type: 'string', default: '5000' },
     },
   });
@@ -64,6 +67,7 @@ function options(): Given {
     parts,
     cutOvers: sizes.map((rows, index) => ({ rows, count: counts[index] ?? 0 })),
     writers: whole(values.writers),
+    thinkMs: whole(values['think-ms']),
     windowMs: whole(values['window-ms']),
   };
 }
@@ -132,6 +136,7 @@ async function runPart(part: Part, bench: Bench, given: Given, result: Result): 
           rows: size.rows,
           cutOvers: size.count,
           writers: given.writers,
+          thinkMs: given.thinkMs,
           ...(index === 0 ? { windowMs: given.windowMs } : {}),
         });
         result.cutOver.push(figures);

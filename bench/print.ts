@@ -10,7 +10,12 @@ export function printed(result: Result): string {
     const figures = result[name];
     if (figures) parts.push(`${name}, ${count(figures.rows)} rows`, runTable(figures), costTable(figures));
   }
-  if (result.cutOver?.length) parts.push('cut-over: three tables, 50 writers', cutOverTable(result));
+  const [cutOver] = result.cutOver ?? [];
+  if (cutOver)
+    parts.push(
+      `cut-over: three tables, ${cutOver.writers} writers, each an edit every ${cutOver.thinkMs} ms on average`,
+      cutOverTable(result),
+    );
   parts.push(...others(result));
   return parts.join('\n');
 }
