@@ -12,9 +12,16 @@ import {
   mergedIntoStage,
   waitsInMerged,
 } from '../src/sql/group.js';
-import { forget, mergeInto, recordConflicts, recordHeldBack, type Scope } from '../src/sql/merge.js';
+import {
+  countMerge,
+  forget,
+  mergeInto,
+  recordConflicts,
+  recordHeldBack,
+  type Scope,
+} from '../src/sql/merge.js';
 import { markTried } from '../src/sql/settle.js';
-import { type Fragment, id, raw, sql } from '../src/sql/text.js';
+import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
 import {
   activity,
   againAfterRace,
@@ -191,15 +198,23 @@ async function close(session: Session, spec: RunSpec, active: Set<string>): Prom
   } while (added > 0);
 }
 
+/** What is seldom needed is asked for first: under the lock each statement counts. */
 async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
   const scope: Scope = { kind: 'keys' };
   const into = waitsInMerged(table) ? 'merged' : 'stage';
+  const one = async (statement: Fragment) => (await session.rows<Record<string, string>>(statement))[0] ?? {};
+  const count = countMerge(spec, table, scope);
+  const [incoming, liveOnly] = [await one(count.incoming), await one(count.liveOnly)];
+  const merge = mergeInto(spec, table, scope, into);
   const held = recordHeldBack(spec, table, scope);
   for (const statement of [
     ...Object.values(forget(spec, table, 'replayKeys')),
-    ...Object.values(mergeInto(spec, table, scope, into)),
-    ...(held ? [held] : []),
-    ...recordConflicts(spec, table, scope),
+    merge.both,
+    ...(Number(incoming.incoming) > Number(incoming.in_both) ? [merge.incomingOnly] : []),
+    merge.liveOnly,
+    ...(Number(incoming.conflicts) + Number(liveOnly.conflicts) > 0
+      ? [...(held ? [held] : []), ...recordConflicts(spec, table, scope)]
+      : []),
   ])
     await session.run(statement);
   await settleKeys(session, spec, table, into);
@@ -212,12 +227,10 @@ async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Pro
 /** Edits in the log that no replay has merged. @param most of each table no more than so many are counted; undefined: all */
 export async function pendingEdits(session: Session, spec: RunSpec, most?: number): Promise<number> {
   const limit = raw(most === undefined ? '' : `LIMIT ${most}`);
-  let pending = 0;
-  for (const table of spec.tables) {
-    const rows = await session.rows<{ n: string }>(
-      sql`SELECT COUNT(*) AS n FROM (SELECT 1 FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0 ${limit}) AS pending`,
-    );
-    pending += Number(rows[0]?.n ?? 0);
-  }
-  return pending;
+  const counts = spec.tables.map(
+    ({ live }) =>
+      sql`(SELECT COUNT(*) FROM (SELECT 1 FROM ${id(physicalTable(spec.generation, 'log', live))} WHERE _ss_applied = 0 ${limit}) AS pending)`,
+  );
+  const [row] = await session.rows<{ n: string }>(sql`SELECT ${join(counts, ' + ')} AS n`);
+  return Number(row?.n ?? 0);
 }
