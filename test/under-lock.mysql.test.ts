@@ -1,6 +1,7 @@
 import mysql, { type Connection } from 'mysql2/promise';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { NotYet } from '../activities/cut-over.js';
+import { type MySqlEngine, startMySql } from '../demo/engines/mysql.js';
 import { ByHand, sourceTable } from './support/by-hand.js';
 
 /** With live locked nothing waits for others, and nothing is rebuilt: the lock is given back, and asked for again. */
@@ -13,14 +14,20 @@ const TABLES = '  - { source: dbo.Customer, live: customer, key: [id], columns: 
 const SOURCE = [sourceTable('Customer', { Id: 'int', Email: 'nvarchar' }, ['Id'])];
 const LOGIN = 'blind:stageswap-blind';
 
+let engine: MySqlEngine;
 let pipeline: ByHand;
 let connections: Connection[] = [];
 
 async function server(...statements: string[]): Promise<void> {
-  const root = await mysql.createConnection(inject('mysqlUrl'));
+  const root = await mysql.createConnection(engine.url);
   for (const statement of statements) await root.query(statement);
   await root.end();
 }
+// its own: nobody else is to wait while the whole instance is locked
+beforeAll(async () => {
+  engine = await startMySql(() => {}, { owned: true });
+});
+afterAll(() => engine?.stop());
 beforeEach(() => server('DROP USER IF EXISTS blind', `CREATE USER blind IDENTIFIED BY 'stageswap-blind'`));
 afterEach(async () => {
   for (const connection of connections) connection.destroy();
@@ -35,13 +42,13 @@ async function open(definitions: string[], options: { cutOver?: string; login?: 
       `GRANT ALL ON ${SCHEMA}.* TO blind`,
       'GRANT SYSTEM_VARIABLES_ADMIN, SET_ANY_DEFINER, ALLOW_NONEXISTENT_DEFINER ON *.* TO blind',
     );
-  pipeline = await ByHand.open(inject('mysqlUrl'), SCHEMA, definitions, TABLES, SOURCE, {
+  pipeline = await ByHand.open(engine.url, SCHEMA, definitions, TABLES, SOURCE, {
     lockAttemptMsMax: 20,
     ...options,
   });
 }
 async function connect(): Promise<Connection> {
-  const connection = await mysql.createConnection({ uri: `${inject('mysqlUrl')}${SCHEMA}` });
+  const connection = await mysql.createConnection({ uri: `${engine.url}${SCHEMA}` });
   connections.push(connection);
   return connection;
 }
@@ -73,7 +80,8 @@ describe('while somebody has locked the instance for a backup', () => {
     const stop = await impatient();
     const waits = (await pipeline.tryCutOver()) as NotYet;
     await stop();
-    expect(waits).toMatchObject({ notYet: 'blocked', blockers: [{ tables: ['LOCK INSTANCE FOR BACKUP'] }] });
+    expect(waits.notYet).toBe('blocked');
+    expect(waits.blockers[0]).toMatchObject({ tables: ['LOCK INSTANCE FOR BACKUP'] }); // the oldest
     expect(await emails()).toEqual([['first@x']]);
     await backup.query('UNLOCK INSTANCE');
     expect(await pipeline.tryCutOver(waits.tried)).toMatchObject({ attempts: waits.tried.attempts + 1 });

@@ -14,6 +14,9 @@ interface Row {
 /** innodb_trx tells the time of the server's own zone, whatever the session's is. */
 const TRANSACTION_SECONDS = `TIMESTAMPDIFF(SECOND, x.trx_started, CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', 'SYSTEM'))`;
 
+/** LOCK INSTANCE FOR BACKUP; who changes a definition meanwhile waits for it with a lock of another type. */
+const HELD_FOR_BACKUP = "m.object_type = 'BACKUP LOCK' AND m.lock_type = 'SHARED'";
+
 /**
  * Sessions that hold a table, in a transaction or by LOCK TABLES, or the server for a backup, the oldest first; `ours` are left out. What
  * the user may not see is left out of the answer, down to nothing.
@@ -31,8 +34,8 @@ export async function blockersOf(
     ...tables.map((name) => sql`(DATABASE(), ${name})`),
     ...awaited.map(({ schema, name }) => sql`(${schema}, ${name})`),
   ];
-  const where = sql`WHERE m.lock_status = 'GRANTED' AND (m.object_type = 'TABLE' AND (m.object_schema, m.object_name) IN (${join(wanted)}) OR m.object_type = 'BACKUP LOCK' AND m.lock_type = 'SHARED')`;
-  const name = sql`CASE WHEN m.object_type = 'BACKUP LOCK' THEN ${HELD_INSTANCE} WHEN m.object_schema = DATABASE() THEN m.object_name ELSE CONCAT(m.object_schema, '.', m.object_name) END`;
+  const where = sql`WHERE m.lock_status = 'GRANTED' AND (m.object_type = 'TABLE' AND (m.object_schema, m.object_name) IN (${join(wanted)}) OR ${raw(HELD_FOR_BACKUP)})`;
+  const name = sql`CASE WHEN m.object_type <> 'TABLE' THEN ${HELD_INSTANCE} WHEN m.object_schema = DATABASE() THEN m.object_name ELSE CONCAT(m.object_schema, '.', m.object_name) END`;
   const names = sql`GROUP_CONCAT(DISTINCT ${name} ORDER BY 1) AS tables`;
   const others = sql`AND t.processlist_id NOT IN (${join(ours.map((id) => sql`${id}`))})`;
   const asked: Fragment[] = [
@@ -40,7 +43,7 @@ export async function blockersOf(
     // without PROCESS
     sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(t.processlist_time) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
     // without performance_schema.threads
-    sql`SELECT NULL AS session_id, NULL AS user, NULL AS host, 0 AS age_seconds, ${names} FROM performance_schema.metadata_locks m ${where} AND (m.lock_duration = 'TRANSACTION' OR m.object_type = 'BACKUP LOCK') GROUP BY m.owner_thread_id`,
+    sql`SELECT NULL AS session_id, NULL AS user, NULL AS host, 0 AS age_seconds, ${names} FROM performance_schema.metadata_locks m ${where} AND (m.lock_duration = 'TRANSACTION' OR m.object_type <> 'TABLE') GROUP BY m.owner_thread_id`,
   ];
   for (const statement of asked) {
     const rows = await session.rows<Row>(statement).catch(() => undefined);
@@ -59,11 +62,11 @@ function blocker(row: Row): Blocker {
   };
 }
 
-/** Whether somebody keeps every DDL waiting by LOCK INSTANCE FOR BACKUP; false where that is not to be seen. */
+/** Whether somebody keeps every DDL waiting, for a backup mostly; false where that is not to be seen. */
 export async function isHeldForBackup(session: Session): Promise<boolean> {
   const held = await session
     .rows(
-      sql`SELECT 1 AS held FROM performance_schema.metadata_locks WHERE object_type = 'BACKUP LOCK' AND lock_type = 'SHARED' LIMIT 1`,
+      sql`SELECT 1 AS held FROM performance_schema.metadata_locks m WHERE m.lock_status = 'GRANTED' AND ${raw(HELD_FOR_BACKUP)} LIMIT 1`,
     )
     .catch(() => []);
   return held.length > 0;

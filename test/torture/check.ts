@@ -110,14 +110,18 @@ function excuses(happened: Happened[]): Set<string> {
 
 /** I1: what was acknowledged is committed, once; what was refused is not. Then it is among what the ledger knows. */
 function acknowledged({ clients, edits, ledger, violation }: Checked): void {
-  for (const [number, { outcome, changed, operation }] of clients.outcomes) {
+  for (const [number, { outcome, changed, operation, error }] of clients.outcomes) {
     const times = ledger.committed.get(number) ?? 0;
     if (outcome === 'done' && changed > 0 && times === 0)
       violation(
         'I1',
         `op ${number} was acknowledged and is not in the binary log: ${JSON.stringify(operation)}`,
       );
-    if (outcome === 'failed' && times > 0) violation('I1', `op ${number} failed and is in the binary log`);
+    if (outcome === 'failed' && times > 0)
+      violation(
+        'I1',
+        `op ${number} failed, ${error ?? 'as its transaction'}, and is in the binary log: ${ledger.commitOf.get(number)}`,
+      );
   }
   for (const [token, told] of edits.told) {
     const times = ledger.committed.get(token) ?? 0;

@@ -9,6 +9,8 @@ export interface Outcome {
   operation: Operation;
   /** done: its commit was acknowledged; failed: by an error, or rolled back; unknown: the connection was lost */
   outcome: 'done' | 'failed' | 'unknown';
+  /** MySQL's error number, where that is why it failed */
+  error?: number;
   /** rows that MySQL says it changed; 0 leaves no trace */
   changed: number;
 }
@@ -176,6 +178,7 @@ export class Clients {
       const errno = (error as { errno?: number }).errno ?? 0;
       if (!EXPECTED.has(errno)) throw error;
       outcome.outcome = 'failed';
+      outcome.error = errno;
       if (errno === 1213 || errno === 1205 || errno === 1412)
         this.repeated.set(errno, (this.repeated.get(errno) ?? 0) + 1);
       return errno === 1213 || errno === 1205 ? 'transaction' : 'statement';

@@ -34,6 +34,12 @@ export interface Swap {
   to: number;
 }
 
+/** The number that a client has written before its statement. */
+function operationOf(text: string): number | undefined {
+  const number = /^\/\*op (\d+)\*\//.exec(text)?.[1];
+  return number === undefined ? undefined : Number(number);
+}
+
 /**
  * What must be in live: clients' commits in the order in which the binary log has them, and in between each swap as the
  * oracle of the merge says it. It knows nothing of how a run works.
@@ -48,6 +54,8 @@ export class Ledger {
   readonly #history = new Map<string, string[]>();
   /** operations and tokens of edits that were committed, with how often */
   readonly committed = new Map<number | string, number>();
+  /** what was committed together with an operation, for people */
+  readonly commitOf = new Map<number, string>();
   readonly swaps: Swap[] = [];
   /** what nobody should have written */
   readonly strange: string[] = [];
@@ -82,16 +90,19 @@ export class Ledger {
   feed(commits: Commit[], known: Known, version: Version | undefined): void {
     for (const commit of commits)
       for (const logged of commit) {
+        const number = operationOf(logged.text);
+        if (number !== undefined)
+          this.commitOf.set(number, commit.map(({ text }) => text.slice(0, 200)).join('; '));
         if (logged.kind === 'definition') this.#definition(logged.text, version);
         else this.#statement(logged.text, logged.tables, known);
       }
   }
 
   #statement(text: string, tables: string[], known: Known): void {
-    const number = /^\/\*op (\d+)\*\//.exec(text)?.[1];
-    const operation = number === undefined ? undefined : known.operations.get(Number(number));
-    if (operation) {
-      this.#count(Number(number));
+    const number = operationOf(text);
+    const operation = number === undefined ? undefined : known.operations.get(number);
+    if (number !== undefined && operation) {
+      this.#count(number);
       this.#carryOut(operation, `op ${number}: ${text.replace(/^\S+ \S+ /, '')}`);
       return;
     }
