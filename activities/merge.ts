@@ -3,6 +3,7 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
+import { analyze } from '../src/mysql/statistics.js';
 import { anySettled, countStaged } from '../src/sql/settle.js';
 import { orphans, proofOfBaseNext } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
@@ -107,7 +108,7 @@ export function mergeActivities(dependencies: Dependencies) {
       }),
   );
 
-  /** Proof: per chunk, rows and checksum that were sent are what MySQL stored. */
+  /** Proof: per chunk, rows and checksum that were sent are what MySQL stored. Then statistics, which plans would miss after the swap. */
   const verify = activity(
     async (
       ref: RunRef,
@@ -125,7 +126,7 @@ export function mergeActivities(dependencies: Dependencies) {
             sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'stage', table.live))}`,
           );
           verified[table.live] = { ...proof, rowsStaged: Number(staged[0]?.n ?? 0) };
-          await session.rows(sql`ANALYZE TABLE ${id(physicalTable(spec.generation, 'stage', table.live))}`);
+          await analyze(session, table.live, physicalTable(spec.generation, 'stage', table.live));
         }
         return verified;
       }),

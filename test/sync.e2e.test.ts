@@ -144,6 +144,16 @@ describe('a whole sync from a T-SQL source', () => {
       },
     ]);
 
+    await application.query('ANALYZE TABLE customer UPDATE HISTOGRAM ON since, balance WITH 16 BUCKETS');
+    await application.query('ANALYZE TABLE customer UPDATE HISTOGRAM ON email WITH 8 BUCKETS AUTO UPDATE');
+    const histograms = async () => {
+      const [found] = await application.query<mysql.RowDataPacket[]>(
+        `SELECT column_name AS name, histogram->>'$."number-of-buckets-specified"' AS buckets, histogram->>'$."auto-update"' AS auto_update FROM information_schema.column_statistics WHERE schema_name = DATABASE() AND table_name = 'customer' ORDER BY column_name`,
+      );
+      return found;
+    };
+    const wanted = await histograms();
+    expect(wanted).toHaveLength(3);
     await application.query(
       "UPDATE customer SET email = 'client@example', portal_note = 'vip' WHERE customer_id <= 10",
     );
@@ -155,6 +165,7 @@ describe('a whole sync from a T-SQL source', () => {
     const second = await stageswap('run');
     expect(second.report, JSON.stringify(second.report)).toMatchObject({ outcome: 'published' });
     expect(second.report.tables[0]).toMatchObject({ updated: 15, conflicts: 5 });
+    expect(await histograms()).toEqual(wanted);
     const values = async () => {
       const [found] = await application.query<mysql.RowDataPacket[]>(
         'SELECT customer_id AS id, email, balance FROM customer WHERE customer_id IN (5, 8, 20) ORDER BY id',
@@ -170,6 +181,7 @@ describe('a whole sync from a T-SQL source', () => {
     await application.query("UPDATE customer SET email = 'since@example' WHERE customer_id = 20");
     const back = await stageswap('rollback');
     expect(back.report, JSON.stringify(back.report)).toMatchObject({ outcome: 'rolledBack' });
+    expect(await histograms()).toEqual(wanted);
     expect(await values()).toEqual([
       [5, 'client@example', '12345678901234.0005'],
       [8, 'client@example', '12345678901234.0008'],
