@@ -60,6 +60,63 @@ const MAPPING = `
 `;
 
 describe('a live table', () => {
+  it('carries the NULL of a generated column that divides by zero', async () => {
+    await open(
+      [
+        'CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(40), email VARCHAR(40), total INT NOT NULL DEFAULT 12, parts INT NOT NULL DEFAULT 0, part DECIMAL(10,2) AS (total / parts) STORED)',
+        "SET sql_mode = 'STRICT_ALL_TABLES'",
+        "INSERT INTO customer (customer_id, name) VALUES (1, 'Ada'), (500, 'own')",
+      ],
+      MAPPING,
+      [CUSTOMER],
+    );
+    await hand.publish({ customer: [[1, 'Ada', 'ada@old']] }, () =>
+      hand.application.query('UPDATE customer SET total = 13 WHERE customer_id = 500'),
+    );
+    await hand.publish({
+      customer: [
+        [1, 'Ada', 'ada@new'],
+        [2, 'Bob', null],
+      ],
+    });
+    expect(await rows('SELECT customer_id, email, total, part FROM customer ORDER BY 1')).toEqual([
+      [1, 'ada@new', 12, null],
+      [2, null, 12, null],
+      [500, null, 13, null],
+    ]);
+  });
+
+  it('whose foreign key points to a key that is not unique is refused, since the server takes none such any more', async () => {
+    await open(
+      [
+        'SET SESSION restrict_fk_on_non_standard_key = OFF',
+        'CREATE TABLE customer (customer_id BIGINT PRIMARY KEY, name VARCHAR(40), email VARCHAR(40), KEY (name))',
+        'CREATE TABLE invoice (invoice_id BIGINT PRIMARY KEY, name VARCHAR(40), CONSTRAINT by_name FOREIGN KEY (name) REFERENCES customer (name))',
+      ],
+      `${MAPPING}  - { source: dbo.Invoice, live: invoice, key: [invoice_id], columns: { invoice_id: InvoiceId, name: Name } }\n`,
+      [CUSTOMER, sourceTable('Invoice', { InvoiceId: 'bigint', Name: 'nvarchar' }, ['InvoiceId'])],
+    );
+    const { refusals } = await hand.decide();
+    expect(refusals).toMatchObject([
+      { where: 'invoice', what: expect.stringMatching(/foreign key by_name points to customer \(name\)/) },
+    ]);
+  });
+
+  it('whose name fits MySQL and not the file system, with a generation before it, is refused', async () => {
+    const fits = '客'.repeat(47);
+    const tooLong = '客'.repeat(48);
+    const of = (name: string) => MAPPING.replace('live: customer', `live: ${name}`);
+    const definition = (name: string) =>
+      `CREATE TABLE ${name} (customer_id BIGINT PRIMARY KEY, name VARCHAR(40), email VARCHAR(40))`;
+    await open([definition(fits), definition(tooLong)], of(fits), [CUSTOMER]);
+    await hand.publish({ [fits]: [[1, 'Ada', null]] });
+    expect(await rows(`SELECT name FROM ${fits}`)).toEqual([['Ada']]);
+    hand.remap(of(tooLong));
+    expect((await hand.decide()).refusals).toMatchObject([
+      { where: tooLong, what: expect.stringMatching(/too long for a file/) },
+    ]);
+  });
+
   it('keeps checks, generated and invisible columns, default expressions, ON UPDATE and AUTO_INCREMENT', async () => {
     await open(
       [

@@ -101,6 +101,21 @@ export function isMadeByRun(name: string): boolean {
 /** The longest live table name for which every physical name fits MySQL's 64 characters, with seven digits of generation. */
 export const LIVE_NAME_CHARACTERS_MAX = IDENTIFIER_CHARACTERS_MAX - '_ss1234567li_'.length;
 
+/** File systems take 255 bytes, of which `.ibd` is a part. */
+export const FILE_NAME_BYTES_MAX = 255 - '.ibd'.length;
+
+/** Letters of other alphabets that MySQL writes as `@` and two characters; all other characters but a-z, 0-9 and _ take five. */
+const SHORT_IN_FILES =
+  /[\u00c0-\u02af\u0370-\u03ff\u0400-\u058f\u1e00-\u1fff\u2160-\u217f\u24b6-\u24e9\uff21-\uff5a]/;
+
+/** Bytes of the name of a table's file, without its ending. Source: MySQL's manual, "Mapping of Identifiers to File Names". */
+export function fileNameBytes(table: string): number {
+  return [...table].reduce((bytes, character) => {
+    if (/\w/.test(character)) return bytes + 1;
+    return bytes + (SHORT_IN_FILES.test(character) ? 3 : 5);
+  }, 0);
+}
+
 const CONSTRAINT_SUFFIX = /__ss\d+$/;
 
 /**

@@ -84,6 +84,8 @@ export interface ServerFacts {
   readOnly: boolean;
   /** a Galera cluster, which does not replicate LOCK TABLES */
   galera: boolean;
+  /** a foreign key must point to a unique key: from 8.4 on by default */
+  restrictsForeignKeys?: boolean;
   /** 0: names of tables differ by case; 1, 2: they do not */
   lowerCaseTableNames: number;
 }
@@ -248,7 +250,7 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
         connection,
         `SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', 'version_comment', 'local_infile', 'log_bin',
            'log_bin_trust_function_creators', 'group_replication_group_name', 'sql_mode', 'lower_case_table_names',
-           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on')`,
+           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on', 'restrict_fk_on_non_standard_key')`,
         [],
       )
     ).map((row) => [text(row.variable_name).toLowerCase(), text(row.value)]),
@@ -271,6 +273,7 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
     readOnly:
       on('super_read_only') || (on('read_only') && !/\b(SUPER|CONNECTION_ADMIN)\b/.test(grants.join('\n'))),
     galera: on('wsrep_on'),
+    restrictsForeignKeys: on('restrict_fk_on_non_standard_key'),
     lowerCaseTableNames: Number(variables.get('lower_case_table_names') ?? 0),
   };
 }

@@ -1,12 +1,11 @@
 import type { Config, TableConfig } from '../config/load.js';
-import type { LiveTable } from '../mysql/schema.js';
 import type { SourceTable } from '../sql-server/schema.js';
 import { claimedByOthers } from './claims.js';
 import { decideColumns } from './columns.js';
 import type { Facts } from './facts.js';
 import type { Finding, Report } from './finding.js';
 import { freeze } from './freeze.js';
-import { decideLive, tablesInCycle } from './live.js';
+import { decideLive, decideReferencedKeys, tablesInCycle } from './live.js';
 import { decideLocalKeys } from './local-keys.js';
 import { decideMapping } from './mapping.js';
 import { type Needs, needsOf } from './needs.js';
@@ -63,7 +62,7 @@ export function decide(config: Config, facts: Facts): Decision {
     if (live && source) decideColumns(table, live, source, config.timeZone, refuse, warn);
     refusals.push(...claimedByOthers(config.pipeline, [table.live], facts.claims));
   }
-  decideGroup(facts.live, refuse);
+  decideGroup(facts, refuse);
   if (facts.published && refusals.length === 0) {
     const next = freeze(config, facts, { runId: '', generation: 0, fingerprints: {} });
     decideMapping(config, next, facts.published, refuse, warn);
@@ -136,7 +135,8 @@ function decideSource(
     warn(table.source, `the source does not say ${silence}`, 'nothing to do');
 }
 
-function decideGroup(live: LiveTable[], refuse: Report): void {
+function decideGroup({ live, server }: Facts, refuse: Report): void {
+  for (const table of live) if (server.restrictsForeignKeys) decideReferencedKeys(table, live, refuse);
   const cycle = tablesInCycle(live);
   if (cycle.length > 0)
     refuse(

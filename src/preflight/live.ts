@@ -2,6 +2,8 @@ import type { TableConfig } from '../config/load.js';
 import {
   CONSTRAINT_NAME_CHARACTERS_MAX,
   constraintName,
+  FILE_NAME_BYTES_MAX,
+  fileNameBytes,
   GENERATION_MAX,
   IDENTIFIER_CHARACTERS_MAX,
   isMadeByRun,
@@ -120,6 +122,11 @@ function decideNames(table: TableConfig, live: LiveTable, refuse: Report, warn: 
       `the name is longer than ${LIVE_NAME_CHARACTERS_MAX} characters, and the run's tables are named after it`,
       'rename the table',
     );
+  else if (fileNameBytes(physicalTable(GENERATION_MAX, 'backup', table.live)) > FILE_NAME_BYTES_MAX)
+    tooLong(
+      `the name is too long for a file: the run's tables are named after it, and MySQL writes most characters outside of a-z, 0-9 and _ as five`,
+      'rename the table',
+    );
   const backup = physicalTable(GENERATION_MAX, 'backup', table.live);
   // MySQL names checks <table>_chk_<n> in a table made LIKE another, and renames them with their table.
   if (
@@ -194,6 +201,25 @@ function decideForeignKey(
       `foreign key ${key.name} cascades (${key.onDelete}/${key.onUpdate}), and cascades fire no triggers`,
       'use RESTRICT or NO ACTION',
     );
+}
+
+/** Foreign keys that MySQL once took, and would not take of the next version of their table. */
+export function decideReferencedKeys(table: LiveTable, group: LiveTable[], refuse: Report): void {
+  for (const key of table.foreignKeys) {
+    const parent = group.find(({ name }) => name === key.referencedTable);
+    if (!parent) continue;
+    const wanted = [...key.referencedColumns].sort().join();
+    const unique = [
+      parent.primaryKey,
+      ...parent.uniqueIndexes.filter(({ parts }) => !parts).map(({ columns }) => columns),
+    ];
+    if (unique.some((columns) => [...columns].sort().join() === wanted)) continue;
+    refuse(
+      table.name,
+      `foreign key ${key.name} points to ${parent.name} (${key.referencedColumns.join(', ')}), which no primary or unique key of exactly these columns makes unique: the server no longer takes such a key (restrict_fk_on_non_standard_key)`,
+      `add a UNIQUE KEY over these columns to ${parent.name}, point the key to its primary key, or SET PERSIST restrict_fk_on_non_standard_key = OFF`,
+    );
+  }
 }
 
 /**
