@@ -31,6 +31,8 @@ export interface LiveColumn {
   scale: number | null;
   /** digits after the second */
   fractionDigits: number | null;
+  /** of the application's own columns: a new row gets the moment, in the time zone of the server */
+  defaultsToNow?: true;
 }
 
 /**

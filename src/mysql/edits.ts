@@ -43,7 +43,7 @@ export async function applyEdit(
   const set = Object.entries(edit.set);
   if (set.length === 0) return refused('the edit sets no column');
   if (set.some(([name]) => table.key.includes(name))) return refused('an edit cannot change the key');
-  const key = await keyColumnsOf(session, table);
+  const { key, timestamps } = await columnsOf(session, table);
   const wrong = key.find(
     (column) => isNumber(column) && !/^-?\d+(\.\d+)?$/.test(edit.key[column.name] ?? ''),
   );
@@ -61,9 +61,9 @@ export async function applyEdit(
         sql`SELECT 1 AS found FROM ${id(edit.table)} WHERE ${where} FOR UPDATE`,
       );
       if (found.length === 0) throw new NoSuchRow(`${edit.table} has no row with that key`);
-      await session.run(
-        sql`UPDATE ${id(edit.table)} SET ${join(set.map(([name, value]) => sql`${id(name)} = ${value}`))} WHERE ${where}`,
-      );
+      const values = set.map(([name, value]) => [name, timestamps.has(name) ? inUtc(value) : value] as const);
+      const update = sql`UPDATE ${id(edit.table)} SET ${join(values.map(([name, value]) => sql`${id(name)} = ${value}`))} WHERE ${where}`;
+      await asClient(session, key, () => session.run(update));
       return { editId: edit.editId, outcome: 'applied' as const };
     });
   } catch (error) {
@@ -160,18 +160,49 @@ const REFUSALS = new Set([1054, 1153, 1265, 1366, 1411, 1525, 3105, 3819]);
 const NUMBERS = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal', 'year']);
 const isNumber = (column: LiveColumn) => NUMBERS.has(column.type);
 
-/** By session and table: a session lives for one batch of edits, so what it has seen is fresh enough. */
-const known = new WeakMap<Session, Map<string, LiveColumn[]>>();
+/**
+ * What the statement makes MySQL compute, by ON UPDATE, generated columns and the application's triggers, is computed in the zone of
+ * the server, as for any client that sets none. A key of TIMESTAMPs stays in UTC: the row that it names comes first.
+ */
+async function asClient(session: Session, key: LiveColumn[], work: () => Promise<unknown>): Promise<void> {
+  if (key.some(({ type }) => type === 'timestamp')) {
+    await work();
+    return;
+  }
+  await session.run(sql`SET SESSION time_zone = @@GLOBAL.time_zone`);
+  try {
+    await work();
+  } finally {
+    await session.run(sql`SET SESSION time_zone = '+00:00'`);
+  }
+}
 
-async function keyColumnsOf(session: Session, table: Editable): Promise<LiveColumn[]> {
-  const tables = known.get(session) ?? new Map<string, LiveColumn[]>();
+/** Edits give TIMESTAMPs in UTC, as conflicts show them; with an offset of its own a value stays as it is. */
+const inUtc = (value: string | number | null) =>
+  typeof value === 'string' && /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?$/.test(value)
+    ? `${value}+00:00`
+    : value;
+
+interface Columns {
+  key: LiveColumn[];
+  /** names of TIMESTAMP columns */
+  timestamps: Set<string>;
+}
+/** By session and table: a session lives for one batch of edits, so what it has seen is fresh enough. */
+const known = new WeakMap<Session, Map<string, Columns>>();
+
+async function columnsOf(session: Session, table: Editable): Promise<Columns> {
+  const tables = known.get(session) ?? new Map<string, Columns>();
   known.set(session, tables);
   const seen = tables.get(table.live);
   if (seen) return seen;
   const rows = await session.rows<Omit<LiveColumn, 'nullable'>>(
-    sql`SELECT column_name AS name, LOWER(data_type) AS type, column_type AS ${id('columnType')}, character_set_name AS charset, collation_name AS collation, numeric_precision AS ${id('precision')}, numeric_scale AS scale, datetime_precision AS ${id('fractionDigits')} FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ${table.live} AND column_name IN (${join(table.key.map((name) => sql`${name}`))})`,
+    sql`SELECT column_name AS name, LOWER(data_type) AS type, column_type AS ${id('columnType')}, character_set_name AS charset, collation_name AS collation, numeric_precision AS ${id('precision')}, numeric_scale AS scale, datetime_precision AS ${id('fractionDigits')} FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ${table.live} AND (data_type = 'timestamp' OR column_name IN (${join(table.key.map((name) => sql`${name}`))}))`,
   );
-  const columns = rows.map((row) => ({ ...row, nullable: false }));
+  const columns = {
+    key: rows.filter(({ name }) => table.key.includes(name)).map((row) => ({ ...row, nullable: false })),
+    timestamps: new Set(rows.filter(({ type }) => type === 'timestamp').map(({ name }) => name)),
+  };
   tables.set(table.live, columns);
   return columns;
 }

@@ -20,6 +20,8 @@ export interface LiveColumnFacts {
   fractionDigits: number | null;
   extra: string;
   generated: boolean;
+  /** of a generated column, as the catalogue prints it */
+  expression?: string;
   autoIncrement: boolean;
   invisible: boolean;
   default: string | null;
@@ -50,6 +52,8 @@ export interface LiveTable {
     /** by place, what is not a whole column; absent if all are */
     parts?: { expression?: string; prefix?: number }[];
   }[];
+  /** of every index, unique or not, what it is over: columns by name, and expressions; absent: not asked */
+  indexed?: { index: string; columns: string[]; expressions: string[] }[];
   foreignKeys: LiveForeignKey[];
   /** every foreign key of the server that points at this table */
   referencedBy: LiveForeignKey[];
@@ -84,6 +88,8 @@ export interface ServerFacts {
   readOnly: boolean;
   /** a Galera cluster, which does not replicate LOCK TABLES */
   galera: boolean;
+  /** the zone of a session that sets none; absent where it was not asked */
+  timeZone?: string;
   /** a foreign key must point to a unique key: from 8.4 on by default */
   restrictsForeignKeys?: boolean;
   /** 0: names of tables differ by case; 1, 2: they do not */
@@ -126,6 +132,13 @@ export async function readLiveTables(
     connection,
     `SELECT table_name, index_name, column_name, sub_part
        FROM information_schema.statistics WHERE table_schema = ? AND table_name IN (?) AND non_unique = 0
+      ORDER BY table_name, index_name, seq_in_index`,
+    of,
+  );
+  const indexed = await select(
+    connection,
+    `SELECT table_name, index_name, column_name, expression
+       FROM information_schema.statistics WHERE table_schema = ? AND table_name IN (?)
       ORDER BY table_name, index_name, seq_in_index`,
     of,
   );
@@ -178,6 +191,7 @@ export async function readLiveTables(
               definitions.get(name) ?? '',
             ),
           })),
+        indexed: indexedOf(indexed.filter(mine)),
         foreignKeys: own.filter((key) => key.table === name),
         referencedBy: pointing.filter((key) => key.referencedTable === name),
         triggers: triggers.filter(mine).map((row) => ({
@@ -250,7 +264,8 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
         connection,
         `SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', 'version_comment', 'local_infile', 'log_bin',
            'log_bin_trust_function_creators', 'group_replication_group_name', 'sql_mode', 'lower_case_table_names',
-           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on', 'restrict_fk_on_non_standard_key')`,
+           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on', 'restrict_fk_on_non_standard_key',
+           'time_zone', 'system_time_zone')`,
         [],
       )
     ).map((row) => [text(row.variable_name).toLowerCase(), text(row.value)]),
@@ -273,6 +288,7 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
     readOnly:
       on('super_read_only') || (on('read_only') && !/\b(SUPER|CONNECTION_ADMIN)\b/.test(grants.join('\n'))),
     galera: on('wsrep_on'),
+    timeZone: variables.get(variables.get('time_zone') === 'SYSTEM' ? 'system_time_zone' : 'time_zone') ?? '',
     restrictsForeignKeys: on('restrict_fk_on_non_standard_key'),
     lowerCaseTableNames: Number(variables.get('lower_case_table_names') ?? 0),
   };
@@ -328,6 +344,14 @@ async function readForeignKeys(
   return [...keys.values()];
 }
 
+function indexedOf(rows: Row[]): NonNullable<LiveTable['indexed']> {
+  return [...new Set(rows.map((row) => text(row.index_name)))].map((index) => {
+    const parts = rows.filter((row) => text(row.index_name) === index);
+    const named = (what: 'column_name' | 'expression') => parts.flatMap((row) => textOrNull(row[what]) ?? []);
+    return { index, columns: named('column_name'), expressions: named('expression') };
+  });
+}
+
 function columnFacts(row: Row): LiveColumnFacts {
   const extra = text(row.extra);
   return {
@@ -344,6 +368,7 @@ function columnFacts(row: Row): LiveColumnFacts {
     fractionDigits: numberOrNull(row.datetime_precision),
     extra,
     // DEFAULT_GENERATED says that the default is an expression, not that the column is generated
+    expression: text(row.generation_expression),
     generated: text(row.generation_expression) !== '' || /(VIRTUAL|STORED) GENERATED/i.test(extra),
     autoIncrement: /auto_increment/i.test(extra),
     invisible: /INVISIBLE/i.test(extra),

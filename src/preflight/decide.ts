@@ -12,6 +12,7 @@ import { type Needs, needsOf } from './needs.js';
 import { decideServer, rightToDefine, unsuitableServer } from './server.js';
 import { sourceOf } from './source-names.js';
 import { decideUnique } from './unique.js';
+import { decideZone } from './zone.js';
 
 export interface Decision {
   refusals: Finding[];
@@ -44,6 +45,7 @@ export function decide(config: Config, facts: Facts): Decision {
     else {
       decideLive(table, live, { lives, schema: facts.schema, missingToDefine }, refuse, warn);
       decideUnique(table, live, refuse, warn);
+      decideZone(table, live, facts.server, refuse, warn);
       decideLocalKeys(table, live, facts.localKeys?.[table.live] ?? {}, refuse, warn);
     }
     if (source) decideSource(table, source, facts, refuse, warn);

@@ -193,3 +193,12 @@ export function keyHash(table: TableSpec, alias: string): Fragment {
   });
   return sql`UNHEX(LEFT(SHA2(CONCAT_WS(_utf8mb4 x'1f', ${join(parts)}), 256), 32))`;
 }
+
+/**
+ * The moment as a session sees it that sets no time zone of its own, which is what an application's defaults mean. A run's
+ * sessions are in UTC.
+ */
+export function serverNow({ type, fractionDigits }: Pick<LiveColumn, 'type' | 'fractionDigits'>): Fragment {
+  const moment = `CONVERT_TZ(UTC_TIMESTAMP(${Number(fractionDigits ?? 0)}), '+00:00', @@GLOBAL.time_zone)`;
+  return raw(type === 'date' || type === 'time' ? `${type.toUpperCase()}(${moment})` : moment);
+}

@@ -167,8 +167,8 @@ export function mergeInto(
       sql`${incomingWithLive(spec, table, shape, scope, 'JOIN')}\nWHERE ${within(table, 'i', scope)}`,
     ),
     incomingOnly: insert(
-      shape.newColumns,
-      shape.newColumns.map((name) => at(table, 'i', name)),
+      shape.newColumns.map(({ name }) => name),
+      shape.newColumns.map(({ value }) => value),
       sql`${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}\nWHERE ${within(table, 'i', scope)} AND ${absent(table, 'l')} AND ${newRowComes(spec, table, shape)}`,
     ),
     liveOnly: insert(

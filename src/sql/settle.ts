@@ -193,9 +193,9 @@ export function settleRows(
     );
   }
   if (decision.row === 'insert') {
-    const names = mappedNames(table);
+    const { newColumns } = shape;
     statements.push(
-      sql`INSERT INTO ${target} (${join(names.map(id))})\nSELECT ${join(names.map((name) => at(table, 'i', name)))}\n${keys} STRAIGHT_JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'k')}`,
+      sql`INSERT INTO ${target} (${join(newColumns.map(({ name }) => id(name)))})\nSELECT ${join(newColumns.map(({ value }) => value))}\n${keys} STRAIGHT_JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'k')}`,
     );
   }
   if (decision.unhold)

@@ -9,7 +9,7 @@ import {
   type TableSpec,
   writtenNames,
 } from '../model/spec.js';
-import { aliasOf, at, same } from './columns.js';
+import { aliasOf, at, same, serverNow } from './columns.js';
 import { type Fragment, join, literal, raw, sql } from './text.js';
 
 /**
@@ -21,8 +21,8 @@ import { type Fragment, join, literal, raw, sql } from './text.js';
 export interface Shape {
   incoming: string;
   ancestor: string | null;
-  /** columns that a row new to live gets */
-  newColumns: string[];
+  /** what a row new to live gets: of the incoming row, and beside it; all else has its default */
+  newColumns: { name: string; value: Fragment }[];
   units: MergeUnit[];
 }
 
@@ -34,7 +34,7 @@ export function shapeOf(spec: RunSpec, table: TableSpec): Shape {
     return {
       incoming: physicalTable(undone, 'backup', table.live),
       ancestor: spec.restores === undefined ? physicalTable(undone, 'firstTouch', table.live) : null,
-      newColumns: writtenNames(table),
+      newColumns: writtenNames(table).map((name) => ({ name, value: at(table, 'i', name) })),
       units: [
         ...table.units.map((unit) => ({ ...unit, owner: 'merge' as const, onConflict: 'live' as const })),
         ...rest.map((name) => ({ columns: [name], owner: 'merge' as const, onConflict: 'live' as const })),
@@ -45,7 +45,12 @@ export function shapeOf(spec: RunSpec, table: TableSpec): Shape {
   return {
     incoming: physicalTable(spec.generation, 'baseNext', table.live),
     ancestor: base === null ? null : physicalTable(base, 'baseNext', table.live),
-    newColumns: mappedNames(table),
+    newColumns: [
+      ...mappedNames(table).map((name) => ({ name, value: at(table, 'i', name) })),
+      ...table.unmapped
+        .filter(({ defaultsToNow }) => defaultsToNow)
+        .map((column) => ({ name: column.name, value: serverNow(column) })),
+    ],
     units: table.units,
   };
 }

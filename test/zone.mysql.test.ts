@@ -1,0 +1,161 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type MySqlEngine, startMySql } from '../demo/engines/mysql.js';
+import { parseMysqlAddress } from '../src/config/address.js';
+import { Session } from '../src/mysql/connection.js';
+import { applyEdit } from '../src/mysql/edits.js';
+import { createControlTables } from '../src/sql/control.js';
+import { ByHand, sourceTable } from './support/by-hand.js';
+
+/** A server that is not in UTC: what MySQL computes by the clock is the application's, whoever writes. */
+const SCHEMA = 'stageswap_test_zone';
+const ZONE = '+05:30';
+const MAPPING =
+  '  - { source: dbo.Customer, live: customer, key: [id], columns: { id: Id, email: Email } }\n';
+const SOURCE = [sourceTable('Customer', { Id: 'int', Email: 'nvarchar' }, ['Id'])];
+
+let engine: MySqlEngine;
+let hand: ByHand;
+beforeAll(async () => {
+  engine = await startMySql(() => {}, { owned: true, settings: [`default-time-zone=${ZONE}`] });
+});
+afterAll(() => engine?.stop());
+afterEach(() => hand?.close());
+
+async function open(columns: string, ...more: string[]): Promise<void> {
+  const customer = `CREATE TABLE customer (id INT PRIMARY KEY, email VARCHAR(40), ${columns})`;
+  hand = await ByHand.open(engine.url, SCHEMA, [customer, ...more], MAPPING, SOURCE);
+}
+/** What is refused, by place. */
+const refused = async () => (await hand.decide()).refusals.map(({ where, what }) => `${where}: ${what}`);
+
+describe('defaults that are the moment', () => {
+  const NEAR = `ABS(TIMESTAMPDIFF(SECOND, created_at, NOW())) < 600 AND ABS(TIMESTAMPDIFF(SECOND, stamped_at, NOW())) < 600
+    AND ABS(TIMESTAMPDIFF(SECOND, ADDTIME(CAST(born_on AS DATETIME), born_at), NOW())) < 600`;
+
+  it('are those of a client that sets no time zone, in rows that are new, replayed, or settled', async () => {
+    await open(
+      'created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), stamped_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), born_on DATE NOT NULL DEFAULT (CURDATE()), born_at TIME(2) NOT NULL DEFAULT (CURTIME(2))',
+    );
+    const far = "created_at = '2001-01-01', born_on = '2001-01-01'";
+    await hand.publish({
+      customer: [
+        [1, 'a@x'],
+        [2, 'b@x'],
+      ],
+    });
+    expect(await hand.read(`SELECT id, ${NEAR} FROM customer ORDER BY id`)).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    await hand.application.query(`UPDATE customer SET ${far} WHERE id = 2`);
+    await hand.publish(
+      {
+        customer: [
+          [1, 'a@y'],
+          [2, 'b@y'],
+          [3, 'c@y'],
+        ],
+      },
+      async () => {
+        await hand.application.query("INSERT INTO customer (id, email) VALUES (3, 'mine@x')");
+        await hand.application.query('DELETE FROM customer WHERE id = 3');
+      },
+    );
+    expect(await hand.read(`SELECT id, email, ${NEAR} FROM customer ORDER BY id`)).toEqual([
+      [1, 'a@y', 1],
+      [2, 'b@y', 0], // kept as the application has it
+      [3, 'c@y', 1],
+    ]);
+  });
+
+  it('that are more than the moment are refused', async () => {
+    await open(
+      'due_at DATETIME NOT NULL DEFAULT (NOW() + INTERVAL 30 DAY), label VARCHAR(40) NOT NULL DEFAULT (CAST(CURDATE() AS CHAR)), utc_at DATETIME NOT NULL DEFAULT (UTC_TIMESTAMP()), till TIMESTAMP NOT NULL DEFAULT (NOW() + INTERVAL 1 DAY)',
+    );
+    expect(await refused()).toEqual([
+      expect.stringMatching(/^customer\.due_at: its default .* depends on the time zone of whoever writes/),
+      expect.stringMatching(/^customer\.label: its default/),
+    ]);
+  });
+});
+
+describe('what is stored of a TIMESTAMP', () => {
+  it('is refused where it depends on the time zone: generated columns and indexes', async () => {
+    await open(
+      `ts TIMESTAMP NULL, \`odd\`\`name\` TIMESTAMP NULL,
+       day DATE AS (DATE(ts)) STORED, shown DATE AS (DATE(ts)) VIRTUAL,
+       shown_year INT AS (YEAR(shown)) VIRTUAL, year_kept INT AS (YEAR(shown)) STORED, other INT AS (HOUR(\`odd\`\`name\`)) VIRTUAL,
+       KEY by_shown_year (shown_year), KEY by_hour ((HOUR(ts))), KEY by_other (other), KEY by_ts (ts)`,
+    );
+    const because = 'is computed from a TIMESTAMP in the time zone of whoever writes';
+    const found = await refused();
+    expect(found.map((text) => text.split(':')[0]).sort()).toEqual(
+      ['by_hour', 'by_other', 'by_shown_year', 'day', 'year_kept'].map((name) => `customer.${name}`),
+    );
+    for (const text of found) expect(text).toContain(because);
+  });
+
+  it('is carried as live has it where it does not', async () => {
+    await open(
+      'ts TIMESTAMP NULL, shown DATE AS (DATE(ts)) VIRTUAL, day DATE AS (DATE(at)) STORED, at DATETIME NULL, KEY (ts)',
+    );
+    await hand.application.query(
+      "INSERT INTO customer (id, email, ts, at) VALUES (7, 'own@x', '2026-07-01 02:00:00', '2026-07-01 02:00:00')",
+    );
+    const all = () => hand.read('SELECT id, ts, shown, day, UNIX_TIMESTAMP(ts) FROM customer WHERE id = 7');
+    const before = await all();
+    await hand.publish({ customer: [[1, 'a@x']] });
+    expect(await all()).toEqual(before);
+  });
+});
+
+describe('an edit that is handed in', () => {
+  const edit = async (editId: string, key: Record<string, string>, set: Record<string, string>) => {
+    const session = await Session.open(parseMysqlAddress(`${engine.url}${SCHEMA}`), { logged: true });
+    try {
+      return await applyEdit(session, 'hand', [{ live: 'customer', key: Object.keys(key) }], {
+        editId,
+        table: 'customer',
+        key,
+        set,
+      });
+    } finally {
+      await session.close();
+    }
+  };
+
+  it('makes MySQL and triggers compute as any client does, and gives a TIMESTAMP in UTC, or with its offset', async () => {
+    await open(
+      'touched_at DATETIME(6) NULL ON UPDATE CURRENT_TIMESTAMP(6), triggered_at DATETIME NULL, seen_at TIMESTAMP NULL, seen_on DATE AS (DATE(seen_at)) VIRTUAL',
+      'CREATE TRIGGER stamp BEFORE UPDATE ON customer FOR EACH ROW SET NEW.triggered_at = NOW()',
+    );
+    await hand.publish({ customer: [[1, 'a@x']] });
+    const seen = () =>
+      hand.read(
+        'SELECT email, ABS(TIMESTAMPDIFF(SECOND, touched_at, NOW())) < 600, ABS(TIMESTAMPDIFF(SECOND, triggered_at, NOW())) < 600, UNIX_TIMESTAMP(seen_at) FROM customer WHERE id = 1',
+      );
+    const at = Date.UTC(2026, 6, 1, 20, 0, 0) / 1000;
+    expect(await edit('one', { id: '1' }, { email: 'b@x', seen_at: '2026-07-01 20:00:00' })).toMatchObject({
+      outcome: 'applied',
+    });
+    expect(await seen()).toEqual([['b@x', 1, 1, at]]);
+    await edit('two', { id: '1' }, { email: 'c@x', seen_at: '2026-07-01 22:00:00+01:00' });
+    expect(await seen()).toEqual([['c@x', 1, 1, at + 3600]]);
+  });
+
+  it('finds its row by a TIMESTAMP in UTC', async () => {
+    hand = await ByHand.open(
+      engine.url,
+      SCHEMA,
+      ['CREATE TABLE customer (id TIMESTAMP PRIMARY KEY, email VARCHAR(40))'],
+      MAPPING,
+      SOURCE,
+    );
+    for (const statement of createControlTables()) await hand.session.run(statement);
+    await hand.application.query("REPLACE INTO customer VALUES ('2026-07-01 20:00:00+00:00', 'a@x')");
+    expect(await edit('key', { id: '2026-07-01 20:00:00' }, { email: 'b@x' })).toMatchObject({
+      outcome: 'applied',
+    });
+    expect(await hand.read('SELECT email FROM customer')).toEqual([['b@x']]);
+  });
+});
