@@ -57,12 +57,13 @@ export function repairActivities(dependencies: Dependencies) {
       runId: string,
     ): Promise<{ begun: Begun | null; found: RepairFinding[]; undecided: RepairFinding[] }> =>
       onTarget(dependencies, beginning(pipeline), async (session) => {
+        // A run whose workflow is gone may still be beginning: it would write its record behind this look.
+        await evictOthers(session, pipeline);
         const seen = await look(session, pipeline);
         const found = seen ? findingsOf(seen) : [];
         const undecided = seen?.undecided ?? [];
         if (found.length === 0 || undecided.length > 0) return { begun: null, found, undecided };
         for (const statement of createControlTables()) await session.run(statement);
-        await evictOthers(session, pipeline);
         const generation = await session.transaction(async () => {
           const known = await session.rows<{ generation: string }>(
             sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND run_id = ${runId}`,
