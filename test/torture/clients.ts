@@ -140,13 +140,15 @@ export class Clients {
     let heldMs = 0;
     if (end !== 'autocommit') await connection.query('START TRANSACTION');
     let rolledBack = end === 'rollback';
+    let isOver = false;
     for (const [number, outcome] of outcomes) {
-      if (rolledBack && end !== 'rollback') {
+      // MySQL has rolled it back: what came now would be committed by itself
+      if (isOver) {
         outcome.outcome = 'failed';
         continue;
       }
-      const ended = await this.#send(connection, number, outcome);
-      if (ended === 'transaction') rolledBack = true;
+      isOver = (await this.#send(connection, number, outcome)) === 'transaction';
+      rolledBack ||= isOver;
     }
     if (end === 'late') {
       const holds = performance.now();

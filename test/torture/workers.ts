@@ -127,8 +127,10 @@ export class Workers {
     await worker.kill();
     this.#replace(worker);
   }
+  /** Where no other worker is left that works, an operator starts one: those that were stopped may never wake up. */
   stop(number: number): void {
     this.#find(number)?.stop();
+    if (this.#workers.every(({ stopped, runs }) => stopped || !runs)) this.#add();
   }
   wake(number: number): void {
     const worker = this.#find(number);
