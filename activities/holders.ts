@@ -1,6 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type { Blocker } from '../src/model/blockers.js';
-import { control } from '../src/model/names.js';
+import { control, isMadeByRun } from '../src/model/names.js';
 import type { RunSpec } from '../src/model/spec.js';
 import { blockersOf, killBlockers, snapshotsOf } from '../src/mysql/blockers.js';
 import type { Session } from '../src/mysql/connection.js';
@@ -20,7 +20,9 @@ export function holdersOf(session: Session, watchdog: Session, spec: RunSpec) {
   const { killBlockersAfterMs: afterMs } = spec.cutOver;
   const ours = [session.threadId, watchdog.threadId];
   const look = async (awaited: AwaitedTable[], givenBack: GivenBack | undefined) => {
-    const blockers = await blockersOf(watchdog, [...names, ...RECORDS], ours, awaited);
+    // A client that holds a run's own table, the log, holds live, too: that says more to whom it concerns.
+    const others = awaited.filter(({ name }) => !isMadeByRun(name));
+    const blockers = await blockersOf(watchdog, [...names, ...RECORDS], ours, others);
     if (givenBack === 'oldSnapshots') blockers.push(...(await snapshotsOf(watchdog, ours)));
     if (blockers.length > 0) found.blockers = blockers;
     if (afterMs === undefined) return;

@@ -1,6 +1,7 @@
 import mysql, { type Connection } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import type { NotYet } from '../activities/cut-over.js';
+import { blockersText } from '../src/model/blockers.js';
 import { ByHand, sourceTable } from './support/by-hand.js';
 
 /** Who keeps the cut-over from its lock is told by name, and ended only where the configuration says so. */
@@ -79,6 +80,20 @@ describe('a cut-over whose lock is not granted', () => {
     const second = await pipeline.tryCutOver(first.tried);
     expect(second).toMatchObject({ attempts: first.tried.attempts + 1 });
     expect(await email()).toBe('second@x');
+  });
+
+  it('by a prepared XA transaction whose session has ended, says so, and takes its edit when it is committed', async () => {
+    await blocked();
+    await blocker.query('ROLLBACK');
+    for (const step of ["XA START 'x'", "UPDATE customer SET email = 'xa@x'", "XA END 'x'", "XA PREPARE 'x'"])
+      await blocker.query(step);
+    await blocker.end();
+    const waits = (await pipeline.tryCutOver()) as NotYet;
+    await pipeline.application.query("XA COMMIT 'x'");
+    expect(waits.blockers).toMatchObject([{ sessionId: null, withoutSession: true, tables: ['customer'] }]);
+    expect(blockersText(waits.blockers)).toMatch(/a prepared XA transaction .* holds customer \(XA RECOVER/);
+    expect(await pipeline.tryCutOver(waits.tried)).toMatchObject({ attempts: waits.tried.attempts + 1 });
+    expect(await email()).toBe('xa@x');
   });
 
   it('gives up after attemptsMax, and its failure names who holds the tables', async () => {

@@ -3,8 +3,10 @@
  * are locked with them; or it keeps all DDL waiting; or it reads as of a moment before stage was written.
  */
 export interface Blocker {
-  /** as SHOW PROCESSLIST and KILL know it; null where the run's user may not see it */
+  /** as SHOW PROCESSLIST and KILL know it; null where the run's user may not see it, or there is none */
   sessionId: number | null;
+  /** a prepared XA transaction whose session has ended */
+  withoutSession?: true;
   user: string;
   host: string;
   /** of its transaction; of its current state where that is not to be seen */
@@ -28,7 +30,9 @@ export function blockersText(blockers: Blocker[]): string {
   return shown.join('; ');
 }
 
-function blockerText({ sessionId, user, host, ageSeconds, tables }: Blocker): string {
+function blockerText({ sessionId, withoutSession, user, host, ageSeconds, tables }: Blocker): string {
+  if (withoutSession)
+    return `a prepared XA transaction whose session has ended holds ${tables.join(' and ')} (XA RECOVER names it; XA COMMIT or XA ROLLBACK ends it)`;
   const who =
     sessionId === null ? 'a session that the run may not see' : `session ${sessionId}, ${user}@${host},`;
   return `${who} has held ${tables.join(' and ')} for ${ageSeconds} s`;

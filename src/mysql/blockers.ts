@@ -8,6 +8,8 @@ interface Row {
   user: string | null;
   host: string | null;
   age_seconds: string | null;
+  /** 1: the thread that took the lock is gone, and the lock has stayed */
+  detached?: string;
   tables: string;
 }
 
@@ -37,11 +39,11 @@ export async function blockersOf(
   const where = sql`WHERE m.lock_status = 'GRANTED' AND (m.object_type = 'TABLE' AND (m.object_schema, m.object_name) IN (${join(wanted)}) OR ${raw(HELD_FOR_BACKUP)})`;
   const name = sql`CASE WHEN m.object_type <> 'TABLE' THEN ${HELD_INSTANCE} WHEN m.object_schema = DATABASE() THEN m.object_name ELSE CONCAT(m.object_schema, '.', m.object_name) END`;
   const names = sql`GROUP_CONCAT(DISTINCT ${name} ORDER BY 1) AS tables`;
-  const others = sql`AND t.processlist_id NOT IN (${join(ours.map((id) => sql`${id}`))})`;
+  const others = sql`AND (t.thread_id IS NULL OR t.processlist_id NOT IN (${join(ours.map((id) => sql`${id}`))}))`;
   const asked: Fragment[] = [
-    sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(COALESCE(${raw(TRANSACTION_SECONDS)}, t.processlist_time)) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = t.processlist_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
+    sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(t.thread_id IS NULL) AS detached, MAX(COALESCE(${raw(TRANSACTION_SECONDS)}, t.processlist_time)) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = t.processlist_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
     // without PROCESS
-    sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(t.processlist_time) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
+    sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(t.thread_id IS NULL) AS detached, MAX(t.processlist_time) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
     // without performance_schema.threads
     sql`SELECT NULL AS session_id, NULL AS user, NULL AS host, 0 AS age_seconds, ${names} FROM performance_schema.metadata_locks m ${where} AND (m.lock_duration = 'TRANSACTION' OR m.object_type <> 'TABLE') GROUP BY m.owner_thread_id`,
   ];
@@ -55,6 +57,7 @@ export async function blockersOf(
 function blocker(row: Row): Blocker {
   return {
     sessionId: row.session_id === null ? null : Number(row.session_id),
+    ...(Number(row.detached ?? 0) === 1 ? { withoutSession: true as const } : {}),
     user: row.user ?? '',
     host: row.host ?? '',
     ageSeconds: Math.max(0, Number(row.age_seconds ?? 0)),
