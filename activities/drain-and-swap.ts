@@ -43,8 +43,8 @@ export async function drainAndSwap(
   const checked = performance.now();
   const replayedUnderLock = await replayGroup(session, spec, () => 'all');
   if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
-  await session.connection.query('COMMIT');
   if (replayedUnderLock > 0) readiness.isStale = true;
+  await session.connection.query('COMMIT');
   if (readiness.isStale && (await olderSnapshotLives(session)) && !(await readiness.raiseUnderLock()))
     return readiness.giveBack('oldSnapshots');
   const drained = performance.now();

@@ -42,6 +42,8 @@ export class Readiness {
   #barriers: number;
   /** tables that could not be changed instantly under the lock */
   #slow: TableSpec[] = [];
+  /** a barrier was begun, and not seen to its end: its column must not become live's */
+  #isHalf = false;
 
   constructor(
     readonly session: Session,
@@ -68,6 +70,7 @@ export class Readiness {
     if (await isHeldForBackup(this.watchdog)) return false;
     await this.#waitForOpenTransactions();
     try {
+      if (this.#isHalf) await this.#takeBackHalf();
       await this.#shortenTail();
       if (!this.isStale || !(await this.#raise())) return undefined;
       await this.#waitForOpenTransactions();
@@ -76,6 +79,7 @@ export class Readiness {
     } catch (error) {
       if (errorNumber(error) !== LOCK_WAIT_TIMEOUT) throw error;
       await this.session.run(sql`ROLLBACK`);
+      this.isStale = true; // rounds of the replay before that one are committed
       return false;
     }
   }
@@ -83,9 +87,20 @@ export class Readiness {
   /** @returns false where a table would have to be rebuilt, with live locked */
   async raiseUnderLock(): Promise<boolean> {
     if (this.#barriers >= BARRIERS_MAX) this.#slow = this.spec.tables;
-    else this.#slow = await raiseInstantly(this.session, this.spec);
-    this.#barriers += 1;
+    else await this.#raiseInstantly();
     return this.#slow.length === 0;
+  }
+
+  async #raiseInstantly(): Promise<void> {
+    this.#barriers += 1;
+    this.#isHalf = true;
+    this.#slow = await raiseInstantly(this.session, this.spec);
+    this.#isHalf = this.#slow.length > 0;
+  }
+
+  async #takeBackHalf(): Promise<void> {
+    await dropLeftBarriers(this.session, this.spec);
+    this.#isHalf = false;
   }
 
   async #shortenTail(): Promise<void> {
@@ -100,14 +115,14 @@ export class Readiness {
    * too quickly, or barriers are used up, it is left to the lock; what cannot be instant is not.
    */
   async #raise(): Promise<boolean> {
-    if (this.#barriers < BARRIERS_BEFORE_LOCK_MAX) {
-      this.#slow = await raiseInstantly(this.session, this.spec);
-      this.#barriers += 1;
-      if (this.#slow.length > 0) await dropLeftBarriers(this.session, this.spec);
-    } else if (this.#slow.length === 0) return false;
+    if (this.#barriers >= BARRIERS_BEFORE_LOCK_MAX && this.#slow.length === 0) return false;
+    const usedUp = this.#barriers >= BARRIERS_MAX;
+    if (usedUp) this.#slow = this.spec.tables;
+    else await this.#raiseInstantly();
+    if (this.#isHalf) await this.#takeBackHalf();
     if (this.#slow.length > 0 && (await olderSnapshotLives(this.session))) {
       await rebuild(this.session, this.#slow, this.spec);
-      if (this.#slow.length === this.spec.tables.length) this.#barriers = 0;
+      if (usedUp) this.#barriers = 0;
     }
     this.#slow = [];
     this.isStale = false;
