@@ -1,4 +1,6 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import type { WorkflowClient } from '@temporalio/client';
+import { IllegalStateError } from '@temporalio/common';
 import { parseMssqlAddress, parseMysqlAddress } from '../src/config/address.js';
 import type { Config } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
@@ -64,6 +66,32 @@ export async function onTarget<T>(
  */
 export function stopIfCancelled(): void {
   Context.current().cancellationSignal.throwIfAborted();
+}
+
+/**
+ * Asks Temporal whether the activity's workflow still runs: who was stopped and wakes up when that is over must take the pipeline
+ * from nobody. A heartbeat's answer says so, too, but comes late. Where activities are called by hand there is no workflow.
+ */
+export async function stopIfOrphaned(): Promise<void> {
+  const { info } = Context.current();
+  const { workflowId, runId } = info.workflowExecution ?? {};
+  const client = workflowClient();
+  if (!client || !workflowId) return;
+  const { status } = await client.getHandle(workflowId, runId).describe();
+  if (status.name !== 'RUNNING')
+    throw new StageswapError(
+      'Fenced',
+      `the workflow ${workflowId} has ended (${status.name.toLowerCase()}); its ${info.activityType} changes nothing more`,
+    );
+}
+
+function workflowClient(): WorkflowClient | undefined {
+  try {
+    return Context.current().client.workflow;
+  } catch (error) {
+    if (error instanceof IllegalStateError) return undefined;
+    throw error;
+  }
 }
 
 function attemptOf({ pipeline, generation }: RunRef, options: TargetOptions): Attempt {

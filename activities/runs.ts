@@ -17,7 +17,14 @@ import type { Finding } from '../src/preflight/finding.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
-import { activity, BEGIN_ATTEMPTS_MAX, type Dependencies, onTarget, type RunRef } from './context.js';
+import {
+  activity,
+  BEGIN_ATTEMPTS_MAX,
+  type Dependencies,
+  onTarget,
+  type RunRef,
+  stopIfOrphaned,
+} from './context.js';
 import { runEnded } from './observe.js';
 
 export interface Begun extends RunRef {
@@ -127,6 +134,7 @@ export const beginning = (pipeline: string): RunRef => ({ pipeline, generation: 
 
 /** A run that begins under the pipeline's workflow id is the only one: whoever else is at work there has slept, or its workflow is gone. */
 export async function evictOthers(session: Session, pipeline: string): Promise<void> {
+  await stopIfOrphaned();
   await evictUpTo(session, pipeline, GENERATION_MAX);
 }
 
