@@ -34,7 +34,7 @@ describe('defaults that are the moment', () => {
 
   it('are those of a client that sets no time zone, in rows that are new, replayed, or settled', async () => {
     await open(
-      'created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), stamped_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), born_on DATE NOT NULL DEFAULT (CURDATE()), born_at TIME(2) NOT NULL DEFAULT (CURTIME(2))',
+      'created_at DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), stamped_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3), born_on DATE NOT NULL DEFAULT (CURDATE()), born_at TIME(2) NOT NULL DEFAULT (CURTIME(2)), whole_at DATETIME(6) NOT NULL DEFAULT (NOW())',
     );
     const far = "created_at = '2001-01-01', born_on = '2001-01-01'";
     await hand.publish({
@@ -43,9 +43,13 @@ describe('defaults that are the moment', () => {
         [2, 'b@x'],
       ],
     });
-    expect(await hand.read(`SELECT id, ${NEAR} FROM customer ORDER BY id`)).toEqual([
-      [1, 1],
-      [2, 1],
+    expect(
+      await hand.read(
+        `SELECT id, ${NEAR}, MICROSECOND(whole_at), whole_at >= created_at - INTERVAL 600 SECOND FROM customer ORDER BY id`,
+      ),
+    ).toEqual([
+      [1, 1, 0, 1],
+      [2, 1, 0, 1],
     ]);
     await hand.application.query(`UPDATE customer SET ${far} WHERE id = 2`);
     await hand.publish(
@@ -70,27 +74,31 @@ describe('defaults that are the moment', () => {
 
   it('that are more than the moment are refused', async () => {
     await open(
-      'due_at DATETIME NOT NULL DEFAULT (NOW() + INTERVAL 30 DAY), label VARCHAR(40) NOT NULL DEFAULT (CAST(CURDATE() AS CHAR)), utc_at DATETIME NOT NULL DEFAULT (UTC_TIMESTAMP()), till TIMESTAMP NOT NULL DEFAULT (NOW() + INTERVAL 1 DAY)',
+      'due_at DATETIME NOT NULL DEFAULT (NOW() + INTERVAL 30 DAY), label VARCHAR(40) NOT NULL DEFAULT (CAST(CURDATE() AS CHAR)), utc_at DATETIME NOT NULL DEFAULT (UTC_TIMESTAMP()), till TIMESTAMP NOT NULL DEFAULT (NOW() + INTERVAL 1 DAY), midnight DATETIME NOT NULL DEFAULT (CURDATE())',
     );
     expect(await refused()).toEqual([
       expect.stringMatching(/^customer\.due_at: its default .* depends on the time zone of whoever writes/),
       expect.stringMatching(/^customer\.label: its default/),
+      expect.stringMatching(/^customer\.midnight: its default/),
     ]);
   });
 });
 
-describe('what is stored of a TIMESTAMP', () => {
-  it('is refused where it depends on the time zone: generated columns and indexes', async () => {
+describe('what is stored of a TIMESTAMP, or decided by it,', () => {
+  it('is refused where it depends on the time zone: generated columns, indexes, CHECK constraints', async () => {
     await open(
       `ts TIMESTAMP NULL, \`odd\`\`name\` TIMESTAMP NULL,
        day DATE AS (DATE(ts)) STORED, shown DATE AS (DATE(ts)) VIRTUAL,
        shown_year INT AS (YEAR(shown)) VIRTUAL, year_kept INT AS (YEAR(shown)) STORED, other INT AS (HOUR(\`odd\`\`name\`)) VIRTUAL,
+       later TIMESTAMP NULL, CONSTRAINT in_order CHECK (later > ts OR (ts IS NULL AND later <> ts)), CONSTRAINT by_day CHECK (HOUR(later) < 18), CONSTRAINT since CHECK (ts > '2000-01-01'),
        KEY by_shown_year (shown_year), KEY by_hour ((HOUR(ts))), KEY by_other (other), KEY by_ts (ts)`,
     );
-    const because = 'is computed from a TIMESTAMP in the time zone of whoever writes';
+    const because = 'depends on the time zone of whoever writes: a run would compute it in UTC';
     const found = await refused();
     expect(found.map((text) => text.split(':')[0]).sort()).toEqual(
-      ['by_hour', 'by_other', 'by_shown_year', 'day', 'year_kept'].map((name) => `customer.${name}`),
+      ['by_day', 'by_hour', 'by_other', 'by_shown_year', 'day', 'since', 'year_kept'].map(
+        (name) => `customer.${name}`,
+      ),
     );
     for (const text of found) expect(text).toContain(because);
   });

@@ -31,8 +31,8 @@ export interface LiveColumn {
   scale: number | null;
   /** digits after the second */
   fractionDigits: number | null;
-  /** of the application's own columns: a new row gets the moment, in the time zone of the server */
-  defaultsToNow?: true;
+  /** of the application's own columns: a new row gets the moment, in the time zone of the server, with so many digits after the second */
+  defaultsToNow?: number;
 }
 
 /**

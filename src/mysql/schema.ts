@@ -89,7 +89,7 @@ export interface ServerFacts {
   /** a Galera cluster, which does not replicate LOCK TABLES */
   galera: boolean;
   /** the zone of a session that sets none; absent where it was not asked */
-  timeZone?: string;
+  timeZone?: { name: string; isUtc: boolean };
   /** a foreign key must point to a unique key: from 8.4 on by default */
   restrictsForeignKeys?: boolean;
   /** 0: names of tables differ by case; 1, 2: they do not */
@@ -264,8 +264,7 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
         connection,
         `SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', 'version_comment', 'local_infile', 'log_bin',
            'log_bin_trust_function_creators', 'group_replication_group_name', 'sql_mode', 'lower_case_table_names',
-           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on', 'restrict_fk_on_non_standard_key',
-           'time_zone', 'system_time_zone')`,
+           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on', 'restrict_fk_on_non_standard_key')`,
         [],
       )
     ).map((row) => [text(row.variable_name).toLowerCase(), text(row.value)]),
@@ -288,7 +287,7 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
     readOnly:
       on('super_read_only') || (on('read_only') && !/\b(SUPER|CONNECTION_ADMIN)\b/.test(grants.join('\n'))),
     galera: on('wsrep_on'),
-    timeZone: variables.get(variables.get('time_zone') === 'SYSTEM' ? 'system_time_zone' : 'time_zone') ?? '',
+    timeZone: await readTimeZone(connection),
     restrictsForeignKeys: on('restrict_fk_on_non_standard_key'),
     lowerCaseTableNames: Number(variables.get('lower_case_table_names') ?? 0),
   };
@@ -342,6 +341,18 @@ async function readForeignKeys(
     key.referencedColumns.push(text(row.referenced_column_name));
   }
   return [...keys.values()];
+}
+
+/** A zone is UTC if it is that in winter and in summer: a server in London calls itself GMT if it was started in winter. */
+async function readTimeZone(connection: Connection): Promise<{ name: string; isUtc: boolean }> {
+  const noons = ['2024-01-15 12:00:00', '2024-07-15 12:00:00'];
+  const [row] = await select(
+    connection,
+    `SELECT IF(@@GLOBAL.time_zone = 'SYSTEM', @@GLOBAL.system_time_zone, @@GLOBAL.time_zone) AS name,
+            ${noons.map((noon) => `CONVERT_TZ('${noon}', '+00:00', @@GLOBAL.time_zone) <=> '${noon}'`).join(' AND ')} AS is_utc`,
+    [],
+  );
+  return { name: text(row?.name), isUtc: Number(row?.is_utc) === 1 };
 }
 
 function indexedOf(rows: Row[]): NonNullable<LiveTable['indexed']> {

@@ -6,7 +6,7 @@ import { id } from '../sql/text.js';
 import type { SourceTable } from '../sql-server/schema.js';
 import type { Facts } from './facts.js';
 import { sourceColumnOf, sourceOf } from './source-names.js';
-import { isNow } from './zone.js';
+import { digitsOfNow } from './zone.js';
 
 /** Freezes the configuration and the two schemas into the specification of a run. Facts must have passed `decide`. */
 export function freeze(
@@ -88,10 +88,10 @@ function freezeTable(
     columns,
     unmapped: live.columns
       .filter((column) => !Object.hasOwn(table.columns, column.name) && !column.generated)
-      .map((column) => ({
-        ...liveColumn(column),
-        ...(isNow(column) ? { defaultsToNow: true as const } : {}),
-      })),
+      .map((column) => {
+        const digits = digitsOfNow(column);
+        return { ...liveColumn(column), ...(digits === undefined ? {} : { defaultsToNow: digits }) };
+      }),
     units: unitsOf(table, ordered),
     foreignKeys: live.foreignKeys.map((key) => ({
       name: key.name,

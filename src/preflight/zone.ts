@@ -14,71 +14,83 @@ export function decideZone(
   refuse: Report,
   warn: Report,
 ): void {
-  const isUtc = server.timeZone === undefined || UTC.test(server.timeZone);
-  for (const { name, what } of storedByZone(live)) {
+  const { name: zone, isUtc } = server.timeZone ?? { name: '', isUtc: true };
+  for (const { name, what } of dependentOnZone(live)) {
     const where = `${table.live}.${name}`;
     if (isUtc)
       warn(
         where,
-        `${what} is computed from a TIMESTAMP, in UTC when a run writes it, as by any client that sets no time zone`,
+        `${what} depends on the time zone of whoever writes: it is computed in UTC when a run writes, as by any client that sets none`,
         'nothing to do, if no client sets another; else compute it from a DATETIME',
       );
     else
       refuse(
         where,
-        `${what} is computed from a TIMESTAMP in the time zone of whoever writes: a run would write it in UTC, and the server's zone is ${server.timeZone}`,
-        'compute it from a DATETIME, or make it VIRTUAL and take it out of indexes',
+        `${what} depends on the time zone of whoever writes: a run would compute it in UTC, and the server's zone is ${zone}`,
+        'compute it from a DATETIME; a column may also be VIRTUAL, without an index',
       );
   }
   for (const column of live.columns) {
     if (isUtc || Object.hasOwn(table.columns, column.name) || column.generated) continue;
-    if (!isExpression(column) || column.type === 'timestamp' || isNow(column)) continue;
+    if (!isExpression(column) || column.type === 'timestamp' || digitsOfNow(column) !== undefined) continue;
     if (LOCAL.test(column.default ?? ''))
       refuse(
         `${table.live}.${column.name}`,
-        `its default ${column.default} depends on the time zone of whoever writes: new rows of a run would get it in UTC, and the server's zone is ${server.timeZone}`,
+        `its default ${column.default} depends on the time zone of whoever writes: new rows of a run would get it in UTC, and the server's zone is ${zone}`,
         'make the default a plain CURRENT_TIMESTAMP, CURDATE() or CURTIME(), for which a run takes the zone of the server, or map the column',
       );
   }
 }
 
-const UTC = /^([+-]00:00|UTC|UCT|GMT|Zulu|Universal|Etc\/(UTC|UCT|GMT|Zulu|Universal))?$/i;
-
 const isExpression = (column: LiveColumnFacts) => /DEFAULT_GENERATED/i.test(column.extra);
 const LOCAL =
   /\b(now|current_timestamp|localtime|localtimestamp|sysdate|curdate|current_date|curtime|current_time|from_unixtime)\b/i;
-const NOW =
-  /^(now|current_timestamp|localtime|localtimestamp|curdate|current_date|curtime|current_time)(\(\d*\))?$/i;
+/** Functions that are the moment, and no more, by the type of column that keeps them as the server's clock shows them. */
+const NOW: Record<string, RegExp> = {
+  datetime: /^(?:now|current_timestamp|localtime|localtimestamp)(?:\((\d*)\))?$/i,
+  date: /^(?:curdate|current_date)(?:\(\))?$/i,
+  time: /^(?:curtime|current_time)(?:\((\d*)\))?$/i,
+};
 
-/** A default that is the moment, and no more, of a column that keeps it as the server's clock shows it. */
-export function isNow(column: LiveColumnFacts): boolean {
-  return (
-    isExpression(column) &&
-    ['datetime', 'date', 'time'].includes(column.type) &&
-    NOW.test(column.default ?? '')
-  );
+/** Digits after the second of a default that is the moment; undefined: it is another. */
+export function digitsOfNow(column: LiveColumnFacts): number | undefined {
+  if (!isExpression(column)) return undefined;
+  const found = NOW[column.type]?.exec(column.default ?? '');
+  return found ? Number(found[1] ?? 0) : undefined;
 }
 
-/** What live stores of values that depend on the zone: generated columns and indexes, over TIMESTAMPs, directly or not. */
-function storedByZone(live: LiveTable): { name: string; what: string }[] {
+/** What live stores, or MySQL decides, of values that depend on the zone: directly, or by a generated column that does. */
+function dependentOnZone(live: LiveTable): { name: string; what: string }[] {
   const local = new Set(live.columns.filter(({ type }) => type === 'timestamp').map(({ name }) => name));
-  const depends = (expression: string) => [...local].some((name) => expression.includes(id(name).text));
+  const depends = (expression: string) =>
+    /\bfrom_unixtime\b/i.test(expression) || [...local].some((name) => expression.includes(id(name).text));
   const generated = live.columns.filter(({ expression }) => expression);
   const byZone = new Set<string>();
   for (let before = -1; before < byZone.size; ) {
     before = byZone.size;
     for (const { name, type, expression = '' } of generated) {
-      if (byZone.has(name) || !depends(expression)) continue;
+      // a TIMESTAMP that is made of anything else was a local time
+      if (byZone.has(name) || (type !== 'timestamp' && !depends(expression))) continue;
       byZone.add(name);
-      if (type !== 'timestamp') local.add(name);
+      local.add(name);
     }
   }
   const stored = generated.filter(({ name, extra }) => byZone.has(name) && /STORED/i.test(extra));
   const indexes = (live.indexed ?? []).filter(
     ({ columns, expressions }) => columns.some((name) => byZone.has(name)) || expressions.some(depends),
   );
+  const checks = live.checks.filter(
+    ({ clause, enforced }) => enforced && depends(clause) && !isComparisonAlone(clause, local),
+  );
   return [
     ...stored.map(({ name }) => ({ name, what: 'this stored column' })),
     ...indexes.map(({ index }) => ({ name: index, what: 'what this index is over' })),
+    ...checks.map(({ name }) => ({ name, what: 'this CHECK constraint over a TIMESTAMP' })),
   ];
+}
+
+/** Two moments compare alike in every zone, as long as nothing else is asked of them. */
+function isComparisonAlone(clause: string, moments: Set<string>): boolean {
+  const rest = [...moments].reduce((text, name) => text.replaceAll(id(name).text, ''), clause);
+  return /^(?:[\s()<>=!&|]|\b(?:check|and|or|not|is|null)\b)*$/i.test(rest);
 }

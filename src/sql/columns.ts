@@ -198,7 +198,7 @@ export function keyHash(table: TableSpec, alias: string): Fragment {
  * The moment as a session sees it that sets no time zone of its own, which is what an application's defaults mean. A run's
  * sessions are in UTC.
  */
-export function serverNow({ type, fractionDigits }: Pick<LiveColumn, 'type' | 'fractionDigits'>): Fragment {
-  const moment = `CONVERT_TZ(UTC_TIMESTAMP(${Number(fractionDigits ?? 0)}), '+00:00', @@GLOBAL.time_zone)`;
+export function serverNow(type: string, digits: number): Fragment {
+  const moment = `CONVERT_TZ(UTC_TIMESTAMP(${digits}), '+00:00', @@GLOBAL.time_zone)`;
   return raw(type === 'date' || type === 'time' ? `${type.toUpperCase()}(${moment})` : moment);
 }

@@ -47,9 +47,9 @@ export function shapeOf(spec: RunSpec, table: TableSpec): Shape {
     ancestor: base === null ? null : physicalTable(base, 'baseNext', table.live),
     newColumns: [
       ...mappedNames(table).map((name) => ({ name, value: at(table, 'i', name) })),
-      ...table.unmapped
-        .filter(({ defaultsToNow }) => defaultsToNow)
-        .map((column) => ({ name: column.name, value: serverNow(column) })),
+      ...table.unmapped.flatMap(({ name, type, defaultsToNow }) =>
+        defaultsToNow === undefined ? [] : { name, value: serverNow(type, defaultsToNow) },
+      ),
     ],
     units: table.units,
   };
