@@ -6,7 +6,10 @@ import mssql from 'mssql';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { parseMssqlAddress } from '../src/config/address.js';
+import { snapshotDatabase } from '../src/model/names.js';
 import type { Report } from '../src/model/report.js';
+import { openSource } from '../src/sql-server/connection.js';
+import { createDatabaseSnapshot } from '../src/sql-server/moment.js';
 
 /** The whole sync as a user runs it: the built command line, a worker process, Temporal, MySQL and a T-SQL source. */
 const SCHEMA = 'stageswap_test_e2e';
@@ -110,6 +113,16 @@ async function stageswap(
   return { exitCode: done.exitCode, report: JSON.parse(done.stdout) as Report, stderr: done.stderr };
 }
 
+/** A worker that hangs keeps the database snapshot of an earlier run in use, so that it cannot be dropped. */
+async function readOldSnapshot(): Promise<mssql.ConnectionPool> {
+  const address = parseMssqlAddress(environment.MSSQL_URL);
+  const snapshot = snapshotDatabase(address.database, 'e2e', 1);
+  await createDatabaseSnapshot(source, address.database, snapshot);
+  const reader = await openSource({ ...address, database: snapshot }, { connectionsMax: 1 });
+  await reader.request().query('SELECT TOP (1) CustomerId FROM dbo.Customer');
+  return reader;
+}
+
 describe('a whole sync from a T-SQL source', () => {
   it('publishes, merges with what clients changed, and rolls back', async () => {
     const first = await stageswap('run', '--yes');
@@ -162,8 +175,13 @@ describe('a whole sync from a T-SQL source', () => {
       .batch(
         "UPDATE dbo.Customer SET Email = N'billing@example', Balance = 1 WHERE CustomerId BETWEEN 6 AND 20",
       );
+    const hanging = await readOldSnapshot();
     const second = await stageswap('run');
-    expect(second.report, JSON.stringify(second.report)).toMatchObject({ outcome: 'published' });
+    expect(second.report, JSON.stringify(second.report)).toMatchObject({
+      outcome: 'published',
+      moment: 'snapshot',
+    });
+    await hanging.close();
     expect(second.report.tables[0]).toMatchObject({ updated: 15, conflicts: 5 });
     expect(await histograms()).toEqual(wanted);
     const values = async () => {
