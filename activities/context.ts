@@ -12,7 +12,7 @@ import { errorNumber, isPassing as isPassingAtTarget, Session } from '../src/mys
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js';
-import { activityDone, whereabouts } from './observe.js';
+import { activityDone, activityFailed, whereabouts } from './observe.js';
 
 /** What activities work with; made by the composition root. */
 export interface Dependencies {
@@ -225,7 +225,10 @@ export function activity<A extends unknown[], R>(
     } catch (error) {
       if (context.cancellationSignal.aborted) throw new CancelledFailure('cancelled', [], scrubbed(error));
       context.log.warn(`${activityType} failed`, { ...where, attempt, error: scrubbed(error) });
-      throw failureOf(error, attempt, patience);
+      const failure = failureOf(error, attempt, patience);
+      if (failure instanceof ApplicationFailure && failure.nonRetryable)
+        activityFailed(activityType, where, performance.now() - startedAt);
+      throw failure;
     } finally {
       clearInterval(beat);
     }

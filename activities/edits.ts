@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import type { ClientEdit, EditOutcome } from '../src/model/messages.js';
 import { applyEdit, EDIT_WAIT_TIMEOUT_SECONDS } from '../src/mysql/edits.js';
 import { activity, type Dependencies, onTarget } from './context.js';
@@ -16,7 +17,18 @@ export function editActivities(dependencies: Dependencies) {
         async (session) => {
           const tables = dependencies.config(pipeline).tables;
           const outcomes: EditOutcome[] = [];
-          for (const edit of edits) outcomes.push(await applyEdit(session, pipeline, tables, edit));
+          for (const edit of edits) {
+            const outcome = await applyEdit(session, pipeline, tables, edit);
+            outcomes.push(outcome);
+            // Of one that came by a signal nobody is told: its trace is here, by its id, without a value.
+            if (outcome.outcome === 'refused')
+              Context.current().log.warn('an edit was refused', {
+                pipeline,
+                editId: outcome.editId,
+                table: String(edit?.table),
+                problem: outcome.problem,
+              });
+          }
           return outcomes;
         },
         { logged: true, waitTimeoutSeconds: EDIT_WAIT_TIMEOUT_SECONDS },

@@ -3,7 +3,7 @@ import { FAILURES, type FailureType } from '../src/model/failures.js';
 import type { Notice } from '../src/model/messages.js';
 import { activity, type Dependencies } from './context.js';
 
-const ANSWER_MS_MAX = 10_000;
+const ANSWER_MS_MAX = 5_000;
 /** What a server says that does not want this message, however often it comes: all of 4xx but these. */
 const TRY_AGAIN = new Set([408, 425, 429]);
 
@@ -27,7 +27,12 @@ export function notifyActivities(dependencies: Dependencies) {
     };
     const answer = await fetch(webhook.url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'user-agent': 'stageswap' },
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': 'stageswap',
+        // the same for every attempt: a receiver that was slow to answer knows that it has heard this one
+        'idempotency-key': `${info.workflowExecution?.runId}/${info.activityId}`,
+      },
       body: JSON.stringify(body),
       redirect: 'error',
       signal: AbortSignal.any([cancellationSignal, AbortSignal.timeout(ANSWER_MS_MAX)]),

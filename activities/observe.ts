@@ -101,6 +101,17 @@ export function activityDone(
   MEASURES[activityType]?.(result, where);
 }
 
+const BEGINNINGS = new Set(['begin', 'beginRollback', 'beginRepair']);
+
+/** A run that could not even begin has no end of its own. */
+export function activityFailed(
+  activityType: string,
+  where: Record<string, string | number>,
+  ms: number,
+): void {
+  if (BEGINNINGS.has(activityType)) runEnded(String(where.pipeline), 'failed', ms);
+}
+
 /** A run has ended: counted by its outcome, with the time it took. */
 export function runEnded(pipeline: string, outcome: string, ms: number): void {
   counter('stageswap_runs', 1, { pipeline, outcome });

@@ -60,6 +60,11 @@ export function runActivities(dependencies: Dependencies) {
       const config = dependencies.config(pipeline);
       const facts = await gatherFacts(config);
       if (kind === 'plan') facts.held = null;
+      if (facts.held !== null)
+        throw new StageswapError(
+          'Held',
+          `${pipeline} is held: ${facts.held}. See to that, then let it run again: stageswap release.`,
+        );
       refuseIfDecided(config, facts);
       return onTarget(dependencies, beginning(pipeline), async (session) => {
         for (const statement of createControlTables()) await session.run(statement);

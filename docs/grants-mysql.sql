@@ -28,5 +28,5 @@ GRANT PROCESS ON *.* TO 'stageswap'@'%';
 --   SET PERSIST log_bin_trust_function_creators = ON;     CREATE TRIGGER while the binary log is on, without SUPER
 -- Triggers run with the rights of the user who made them: do not drop this user while a run works or a backup is kept.
 
--- An application that hands edits in by stageswap/client needs, beside SELECT and UPDATE on its tables, this one, for the edits' ids:
+-- An application that hands edits in by stageswap/client needs, beside SELECT and UPDATE on its tables, this one, for the edits' ids (a first run makes the table):
 --   GRANT SELECT, INSERT ON `invoices`.`_stageswap_edit` TO 'application'@'%';

@@ -1,11 +1,13 @@
 // The container's health check: whether a worker of this host polls the task queue, as Temporal sees it.
 import { hostname } from 'node:os';
 import { Connection } from '@temporalio/client';
+import { temporalPlace } from '../dist/src/temporal/place.js';
 
 const TASK_QUEUE_TYPE_WORKFLOW = 1;
-const connection = await Connection.connect({ address: process.env.TEMPORAL_ADDRESS, connectTimeout: 5_000 });
+const { address, namespace, security } = temporalPlace();
+const connection = await Connection.connect({ address, ...security, connectTimeout: 5_000 });
 const { pollers } = await connection.workflowService.describeTaskQueue({
-  namespace: process.env.TEMPORAL_NAMESPACE ?? 'default',
+  namespace,
   taskQueue: { name: 'stageswap' },
   taskQueueType: TASK_QUEUE_TYPE_WORKFLOW,
 });

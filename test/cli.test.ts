@@ -62,6 +62,11 @@ describe('exit codes', () => {
     expect(describeFailure(new StageswapError('Unreachable', 'no')).exitCode).toBe(6);
     expect(describeFailure(new AddressError('no', 'do')).exitCode).toBe(2);
     expect(describeFailure(new Error('x')).exitCode).toBe(1);
+    const encrypted = describeFailure(new Error('Unknown encoding: binary/encrypted'));
+    expect(encrypted).toMatchObject({
+      exitCode: 2,
+      problems: [{ cure: expect.stringContaining('STAGESWAP_CODEC_KEYS') }],
+    });
   });
 });
 

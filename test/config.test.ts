@@ -137,7 +137,7 @@ test('what a configuration leaves out has these defaults', () => {
 });
 
 test('a webhook tells everything unless it says what, and its address comes from the environment', () => {
-  const env = { ...ENV, HOOK: 'https://hooks.example/secret' };
+  const env = { ...ENV, HOOK: 'https://hooks.example/secret', NO_ADDRESS: 'hooks.example' };
   const load = (webhook: object) => parseConfig(stringify({ ...MINIMAL, webhook }), 'stageswap.yaml', env);
   // biome-ignore lint/suspicious/noTemplateCurlyInString: a reference
   expect(load({ url: '${HOOK}' }).webhook).toEqual({
@@ -145,8 +145,13 @@ test('a webhook tells everything unless it says what, and its address comes from
     on: ['waiting', 'conflictLimit', 'failed', 'rolledBack', 'held', 'skipped'],
     conflictsMax: 1_000,
   });
-  expect(() => load({ url: 'hooks.example' })).toThrow('no http:// or https:// address');
-  expect(() => load({ url: 'https://x', on: ['sometimes'] })).toThrow('waiting');
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a reference
+  expect(() => load({ url: '${NO_ADDRESS}' })).toThrow('no http:// or https:// address');
+  expect(() => load({ url: 'https://hooks.example/secret' })).toThrow(
+    'is a secret, and is written in the file',
+  );
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a reference
+  expect(() => load({ url: '${HOOK}', on: ['sometimes'] })).toThrow('waiting');
 });
 
 test('a loaded configuration cannot be changed', () => {

@@ -107,6 +107,7 @@ describe('edits handed in', () => {
     ['text that is no JSON', { set: { extra: '{' } }],
     ['text that is no date', { set: { born: 'yesterday' } }],
     ['a generated column', { set: { twice: '3' } }],
+    ['the key by another spelling', { set: { ID: '2' } }],
     ['a key of another type', { key: { id: '1 or so' }, set: { email: 'x' } }],
   ])('are refused, and change nothing: %s', async (_, edit) => {
     const before = await email();

@@ -131,14 +131,16 @@ describe('people outside', () => {
     expect(events()).toEqual(['conflictLimit', 'rolledBack', 'held']);
   });
 
-  it('are told of a run that failed, with its type and no word of a row', async () => {
+  it('are told of a run that the held pipeline refused, with no word of a row, and it is counted', async () => {
     const { exitCode } = await pipeline.stageswap('run'); // the pipeline is held
     expect(exitCode).toBe(3);
     expect(heard.at(-1)).toMatchObject({
-      event: 'failed',
+      event: 'held',
       pipeline: 'observed',
-      failure: expect.stringMatching(/Refused|Held/),
+      text: expect.stringContaining('stageswap release'),
     });
+    const text = await (await fetch(metricsUrl)).text();
+    expect(text).toMatch(/^stageswap_runs_total\{[^}]*outcome="failed"[^}]*\} 1/m);
     const all = JSON.stringify(heard) + worker.output;
     expect(all).not.toContain('secret.example');
     for (const url of [pipeline.environment.MSSQL_URL, pipeline.environment.HOOK])

@@ -229,6 +229,9 @@ describe('a run', () => {
     });
     const report = (await workflows.withRun(activities, 'sync', async (handle) => {
       await working;
+      await expect(handle.executeUpdate('submitEdits', { args: [{ edits: [null] }] })).rejects.toMatchObject({
+        cause: { message: 'every edit wants editId, table, key and set' },
+      });
       await handle.executeUpdate('abort', { args: ['wrong night'] });
       return handle.result();
     })) as Report;

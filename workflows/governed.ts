@@ -87,7 +87,9 @@ async function tellOutcome(
   outcome: Report['outcome'],
   problem: Problem | undefined,
 ): Promise<void> {
-  if (outcome === 'failed')
+  if (outcome === 'failed' && problem?.type === 'Held')
+    await state.notify({ kind: 'held', text: 'is held: a run was refused, until stageswap release' });
+  else if (outcome === 'failed')
     await state.notify({
       kind: 'failed',
       text: `failed${state.swapped ? ' after its swap' : ', live is untouched'}. stageswap status says why`,

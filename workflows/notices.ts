@@ -5,10 +5,10 @@ import type { Notice } from '../src/model/messages.js';
 // A webhook that is away must hold nobody up for long, and is worth a few attempts.
 const { notify } = proxyActivities<Pick<Activities, 'notify'>>({
   summary: 'tell the webhook',
-  startToCloseTimeout: '15 seconds',
-  scheduleToCloseTimeout: '1 minute',
-  heartbeatTimeout: '10 seconds',
-  retry: { initialInterval: '1 second', maximumInterval: '15 seconds', maximumAttempts: 6 },
+  startToCloseTimeout: '6 seconds',
+  scheduleToCloseTimeout: '20 seconds',
+  heartbeatTimeout: '6 seconds',
+  retry: { initialInterval: '1 second', maximumInterval: '5 seconds', maximumAttempts: 4 },
 });
 
 /** Tells the pipeline's webhook, if it has one. Never fails: a run does not depend on who hears of it. */

@@ -5,6 +5,7 @@ import {
   continueAsNew,
   isCancellation,
   log,
+  patched,
   setCurrentDetails,
   upsertSearchAttributes,
   workflowInfo,
@@ -297,6 +298,11 @@ export class RunState {
     if (counted === undefined || count <= counted) return;
     this.gate.skipped += count - counted;
     log.warn('the schedule left a run out because this one waits', { waitsFor: this.#waitsFor?.human });
+    if (patched('skipped-is-told'))
+      void this.notify({
+        kind: 'skipped',
+        text: `a scheduled run was left out, ${this.gate.skipped} so far: this one waits for a human`,
+      });
     this.#tell();
   }
 

@@ -6,6 +6,7 @@ import {
   log,
   proxyActivities,
   setHandler,
+  workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { ClientEdit, EditBatch, EditOutcome } from '../src/model/messages.js';
@@ -54,9 +55,9 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
     }
   };
 
-  const abort = (reason?: string) => {
-    if (state.swapped) return 'the swap has been executed: use stageswap rollback';
-    state.abort(reason ?? 'aborted by an operator');
+  const abort = (reason?: unknown) => {
+    if (state.swapped) return tooLateToAbort();
+    state.abort(typeof reason === 'string' && reason !== '' ? reason : 'aborted by an operator');
     return 'aborting: what the run made is taken back, unless the swap is executed at this moment';
   };
   const pause = () => {
@@ -89,15 +90,14 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
   setHandler(messages.pauseUpdate, pause, {
     validator: () => {
       refuse(state.paused, 'the run is paused already');
-      refuse(state.swapped, 'the swap has been executed: what is left cannot be paused');
+      refuse(state.swapped, 'what is left, after the swap or where there is none, cannot be paused');
     },
   });
   setHandler(messages.resumeUpdate, resume, {
     validator: () => refuse(!state.paused, 'the run is not paused'),
   });
   setHandler(messages.abortUpdate, (reason?: string) => abort(reason), {
-    validator: (_reason?: string) =>
-      refuse(state.swapped, 'the swap has been executed: use stageswap rollback'),
+    validator: (_reason?: string) => refuse(state.swapped, tooLateToAbort()),
   });
   setHandler(
     messages.approve,
@@ -118,6 +118,13 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
   return state;
 }
 
+/** A rollback that has swapped is not undone by another; cleanup and repair have no swap, and are soon over. */
+function tooLateToAbort(): string {
+  return workflowInfo().workflowType === 'sync'
+    ? 'the swap has been executed: use stageswap rollback'
+    : 'it can be aborted no more: it has swapped, or makes no swap, and comes to its end';
+}
+
 function refuse(when: boolean, reason: string): void {
   if (when) throw new Error(reason);
 }
@@ -130,7 +137,7 @@ function refuseMalformed(batch: EditBatch): void {
   refuse(batch.edits.length > EDITS_A_BATCH, `at most ${EDITS_A_BATCH} edits a batch`);
   for (const edit of batch.edits) {
     refuse(
-      !edit.editId || !edit.table || !edit.key || !edit.set,
+      !edit?.editId || !edit.table || !edit.key || !edit.set,
       'every edit wants editId, table, key and set',
     );
   }

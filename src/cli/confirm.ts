@@ -31,7 +31,9 @@ function canAsk({ json }: { json: boolean }): boolean {
 
 async function ask(question: string): Promise<void> {
   const line = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await line.question(`${question}? [y/N] `);
+  const ended = new Promise<string>((resolve) => line.once('close', () => resolve('')));
+  // Ctrl-C and Ctrl-D are a no
+  const answer = await Promise.race([line.question(`${question}? [y/N] `).catch(() => ''), ended]);
   line.close();
   if (!/^y(es)?$/i.test(answer.trim())) throw new CommandError(EXIT.usage, 'not confirmed');
 }

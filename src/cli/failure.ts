@@ -58,6 +58,18 @@ export function describeFailure(error: unknown): FailureShown {
       problems: [{ message: error.message }],
     };
   }
+  if (error instanceof Error && /unknown encoding: binary\/encrypted/i.test(error.message))
+    return {
+      exitCode: EXIT.usage,
+      type: 'Configuration',
+      problems: [
+        {
+          message:
+            'Temporal answered, encrypted, and this command has no key to read it: what was asked for may be done',
+          cure: 'set STAGESWAP_CODEC_KEYS as the worker has it, and look: stageswap status',
+        },
+      ],
+    };
   return {
     exitCode: EXIT.failed,
     type: 'Unexpected',

@@ -50,9 +50,12 @@ function cleanupText({ closed, because, dropped }: Cleaned): string {
 function rollbackText({ undid, backup, editsKept, stale, staying, editsLost }: RolledBack): string {
   if (!editsKept)
     return colours.yellow(
-      `backup ${backup} is restored as it was: of ${many(editsLost, 'row')} edits since publish ${undid} are not kept`,
+      `backup ${backup} is restored as it was: of ${many(editsLost, 'row')} edits since publish ${undid} are not kept\nthe pipeline is held: stageswap release`,
     );
-  const lines = [`publish ${undid} is taken back; what clients changed since is kept`];
+  const lines = [
+    `publish ${undid} is taken back; what clients changed since is kept`,
+    'the pipeline is held, so that the next run does not publish the same again: stageswap release',
+  ];
   if (staying > 0) lines.push(`rows that are not in the backup and stay: ${count(staying)}`);
   if (stale > 0)
     lines.push(

@@ -122,7 +122,7 @@ const CHANGES: Change[] = [
   {
     name: 'trigger',
     description: 'start a run now, as at one of its times',
-    done: 'starts a run now',
+    done: 'was triggered: it starts now what it starts at its times, or leaves it out while one works or waits',
     change: (handle) => handle.trigger(ScheduleOverlapPolicy.SKIP),
   },
 ];

@@ -166,7 +166,7 @@ function statusText(status: Status): string {
     lines.push(`${colours.bold(status.pipeline)}: ${workflow.type} is running since ${workflow.startedAt}`);
     lines.push(
       ...(progress
-        ? screen(progress, { failing: status.failing, bars: process.stdout.isTTY })
+        ? screen(progress, { failing: status.failing, bars: process.stdout.isTTY === true })
         : [colours.yellow('no worker answers: start `stageswap worker`')]),
     );
   } else if (workflow) {

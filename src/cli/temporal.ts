@@ -43,8 +43,8 @@ export async function withTemporal<T>(work: (client: Client) => Promise<T>): Pro
 function unreachable(place: TemporalPlace, cause: unknown): CommandError {
   return new CommandError(
     EXIT.unreachable,
-    `Temporal at ${place.address} does not answer`,
-    'start it, or set TEMPORAL_ADDRESS to host:port of its frontend',
+    `Temporal at ${place.address} does not answer: ${rootCause(cause).message}`,
+    'start it, or set TEMPORAL_ADDRESS to host:port of its frontend; if it speaks TLS, or asks for a key, set TEMPORAL_TLS or TEMPORAL_API_KEY',
     { cause },
   );
 }

@@ -346,7 +346,13 @@ function resolveWebhook(
 ): NonNullable<RawConfig['webhook']> {
   const path = ['webhook', 'url'];
   const url = resolveReferences(raw.url, path, env, report);
-  if (url !== undefined && !/^https?:\/\/[^/\s]/.test(url))
+  if (!raw.url.includes('${'))
+    report(
+      path,
+      'the address of a webhook is a secret, and is written in the file',
+      `put it into an environment variable and write ${reference('STAGESWAP_WEBHOOK_URL')}`,
+    );
+  else if (url !== undefined && !/^https?:\/\/[^/\s]/.test(url))
     report(path, 'the webhook is no http:// or https:// address', 'write it as https://host/path');
   return { ...raw, url: url ?? '' };
 }

@@ -42,7 +42,10 @@ export async function applyEdit(
     return refused(`the key of ${edit.table} is ${table.key.join(', ')}`);
   const set = Object.entries(edit.set);
   if (set.length === 0) return refused('the edit sets no column');
-  if (set.some(([name]) => table.key.includes(name))) return refused('an edit cannot change the key');
+  // MySQL knows a column by any case of its letters
+  const keyNames = table.key.map((name) => name.toLowerCase());
+  if (set.some(([name]) => keyNames.includes(name.toLowerCase())))
+    return refused('an edit cannot change the key');
   const { key, timestamps } = await columnsOf(session, table);
   const wrong = key.find(
     (column) => isNumber(column) && !/^-?\d+(\.\d+)?$/.test(edit.key[column.name] ?? ''),
