@@ -354,4 +354,7 @@ test('a namespace that does not exist exits with 2 and names it', async () => {
   const { stderr, exitCode } = await stageswap('ok', 'run', '--no-wait', { TEMPORAL_NAMESPACE: 'nowhere' });
   expect(exitCode, stderr).toBe(2);
   expect(stderr).toContain('no namespace nowhere');
+  const worker = await stageswap('endless', 'worker', { TEMPORAL_NAMESPACE: 'nowhere' });
+  expect(worker.exitCode, worker.stderr).toBe(2);
+  expect(worker.stderr).toContain('no namespace nowhere');
 });

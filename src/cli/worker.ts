@@ -1,3 +1,4 @@
+import { type Client, isGrpcServiceError, NamespaceNotFoundError } from '@temporalio/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Level, LOG_LEVELS } from '../log.js';
 import { TASK_QUEUE } from '../model/messages.js';
@@ -30,7 +31,7 @@ export function addWorker(program: Command): void {
     .action(async (options: Options) => {
       const configs = loadConfigs(options.config);
       const place = temporalPlace();
-      await withTemporal(async () => {}); // says at once, and by name, that Temporal does not answer
+      await withTemporal((client) => pollable(client, place.namespace)); // says at once, and by name, what is wrong
       // loaded here only: the worker's modules take seconds, the other commands should not
       const { runWorker } = await import('../worker.js');
       const pipelines = configs.map((config) => config.pipeline).join(', ');
@@ -46,6 +47,17 @@ export function addWorker(program: Command): void {
       );
     });
 }
+
+/** Asks for the task queue as the worker will. A namespace that is not there would be an error far from here. */
+async function pollable({ workflowService }: Client, namespace: string): Promise<void> {
+  const queue = { namespace, taskQueue: { name: TASK_QUEUE }, taskQueueType: WORKFLOW_TASKS };
+  await workflowService.describeTaskQueue(queue).catch((error: unknown) => {
+    if (isGrpcServiceError(error) && error.code === NOT_FOUND) throw new NamespaceNotFoundError(namespace);
+    throw error;
+  });
+}
+const WORKFLOW_TASKS = 1;
+const NOT_FOUND = 5;
 
 export function hostAndPort(text: string): string {
   if (!/^(\[[0-9a-f:.]+\]|[^:\s]+):\d{1,5}$/i.test(text))
