@@ -78,12 +78,14 @@ export async function stopIfOrphaned(): Promise<void> {
   const client = workflowClient();
   if (!client || !workflowId) return;
   const { status } = await client.getHandle(workflowId, runId).describe();
-  if (status.name !== 'RUNNING')
+  if (ENDED.has(status.name))
     throw new StageswapError(
       'Fenced',
       `the workflow ${workflowId} has ended (${status.name.toLowerCase()}); its ${info.activityType} changes nothing more`,
     );
 }
+
+const ENDED = new Set(['COMPLETED', 'FAILED', 'CANCELLED', 'TERMINATED', 'CONTINUED_AS_NEW', 'TIMED_OUT']);
 
 function workflowClient(): WorkflowClient | undefined {
   try {

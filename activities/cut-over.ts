@@ -143,11 +143,11 @@ async function swapUnderLock(
   counters: Counters,
   call: { tried: Tried | undefined; untilMs: number | undefined },
 ): Promise<CutOver | NotYet> {
-  const { cancellationSignal: signal, info } = Context.current();
+  const { cancellationSignal: signal } = Context.current();
   await session.run(sql`SET SESSION lock_wait_timeout = 1`);
   await session.run(sql`SET SESSION autocommit = 0`);
-  // An attempt of this call that died may have written to stage, and said so to nobody.
-  const tried = { ...(call.tried ?? NOTHING_TRIED), ...(info.attempt > 1 ? { isStale: true } : {}) };
+  // Between two calls edits are replayed and settlements carried out; an attempt of this one that died may have done so, too.
+  const tried = { ...(call.tried ?? NOTHING_TRIED), isStale: true };
   const readiness = new Readiness(session, watchdog, spec, tried);
   const holders = holdersOf(session, watchdog, spec);
   const late = () => call.untilMs !== undefined && Date.now() >= call.untilMs;

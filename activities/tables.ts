@@ -384,6 +384,7 @@ export async function underLock(
   const { lockAttemptMsMax, attemptsMax } = spec.cutOver;
   const { cancellationSignal: signal } = Context.current();
   try {
+    await session.run(sql`SET SESSION lock_wait_timeout = 1`); // should the watchdog be gone
     const locks = await lockWithBackOff(
       session,
       watchdog,
@@ -414,6 +415,7 @@ export async function underLock(
       `no lock on ${tables[0]} within ${attemptsMax} attempts: ${blockersText(blockers)}. End such transactions, or run again later.`,
     );
   } finally {
+    await session.run(sql`SET SESSION lock_wait_timeout = 60`).catch(() => {});
     await watchdog.close();
   }
 }

@@ -1,5 +1,6 @@
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import type { NotYet } from '../activities/cut-over.js';
 import { ByHand, type SourceRows, sourceTable } from './support/by-hand.js';
 
 /** Readers that repeat their reads: after the swap they read what they may see, or an error that says "try again". */
@@ -54,6 +55,24 @@ describe('a reader in REPEATABLE READ', () => {
     await expect(first(reader)).rejects.toMatchObject({ errno: DEFINITION_CHANGED });
     await reader.query('ROLLBACK');
     expect((await first(reader))[0]).toEqual([{ email: 'a@x' }]);
+  });
+
+  it('whose snapshot is older than a replay between two calls of the cut-over gets that error', async () => {
+    await pipeline.publish(ROWS);
+    await pipeline.beforeCutOver(ROWS);
+    const [blocker, reader] = [await connect(), await connect()];
+    await blocker.query('START TRANSACTION');
+    await first(blocker);
+    const late = (await pipeline.tryCutOver(undefined, Date.now() + 1_500)) as NotYet;
+    expect(late).toMatchObject({ notYet: 'late', tried: { isStale: false } });
+    await blocker.query('COMMIT');
+    await pipeline.application.query("UPDATE customer SET email = 'edit@x' WHERE id = 1");
+    await snapshot(reader);
+    await pipeline.again('replay', 2);
+    expect(await pipeline.tryCutOver(late.tried)).toMatchObject({ replayedUnderLock: 0 });
+    await expect(first(reader)).rejects.toMatchObject({ errno: DEFINITION_CHANGED });
+    await reader.query('ROLLBACK');
+    expect((await first(reader))[0]).toEqual([{ email: 'edit@x' }]);
   });
 
   it('whose snapshot is older than a replay before the lock gets that error, not the edit’s old value', async () => {

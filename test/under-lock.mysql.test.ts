@@ -132,6 +132,26 @@ describe('while somebody has locked the instance for a backup', () => {
   });
 });
 
+it('an attempt that waits for a flush of tables, with all other locks granted, is taken back like any', async () => {
+  await open([CUSTOMER]);
+  await pipeline.publish({ customer: [[1, 'first@x']] });
+  await pipeline.beforeCutOver({ customer: [[1, 'second@x']] });
+  const [reader, flusher] = [await connect(), await connect()];
+  const reading = reader.query('SELECT SLEEP(5) FROM _ss1n_customer');
+  await until(`state = 'User sleep' AND id = ${reader.threadId}`);
+  const flushing = flusher.query('FLUSH TABLES');
+  await until(`state LIKE 'Waiting for table flush' AND id = ${flusher.threadId}`);
+  let result = await pipeline.tryCutOver();
+  while ('notYet' in result) result = await pipeline.tryCutOver(result.tried);
+  expect(result.attempts).toBeGreaterThan(1);
+  expect(result.queuedMs).toBeLessThan(900); // the lock's own time is a second
+  await Promise.all([reading, flushing]);
+});
+const until = async (holds: string) => {
+  const asked = `SELECT 1 FROM information_schema.processlist WHERE ${holds}`;
+  while ((await pipeline.read(asked)).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+};
+
 it('who holds a table that a trigger of live writes to is named: LOCK TABLES waits for it, too', async () => {
   await open([CUSTOMER, AUDIT, AUDITED]);
   await pipeline.publish({ customer: [[1, 'first@x']] });

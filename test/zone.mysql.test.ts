@@ -74,7 +74,7 @@ describe('defaults that are the moment', () => {
 
   it('that are more than the moment are refused', async () => {
     await open(
-      'due_at DATETIME NOT NULL DEFAULT (NOW() + INTERVAL 30 DAY), label VARCHAR(40) NOT NULL DEFAULT (CAST(CURDATE() AS CHAR)), utc_at DATETIME NOT NULL DEFAULT (UTC_TIMESTAMP()), till TIMESTAMP NOT NULL DEFAULT (NOW() + INTERVAL 1 DAY), midnight DATETIME NOT NULL DEFAULT (CURDATE())',
+      'due_at DATETIME NOT NULL DEFAULT (NOW() + INTERVAL 30 DAY), label VARCHAR(40) NOT NULL DEFAULT (CAST(CURDATE() AS CHAR)), utc_at DATETIME NOT NULL DEFAULT (UTC_TIMESTAMP()), till TIMESTAMP NOT NULL DEFAULT (NOW() + INTERVAL 36 HOUR), midnight DATETIME NOT NULL DEFAULT (CURDATE())',
     );
     expect(await refused()).toEqual([
       expect.stringMatching(/^customer\.due_at: its default .* depends on the time zone of whoever writes/),
@@ -84,19 +84,46 @@ describe('defaults that are the moment', () => {
   });
 });
 
+describe('a default', () => {
+  it.each([
+    'a TIMESTAMP NOT NULL DEFAULT (CURDATE())',
+    "a TIMESTAMP NOT NULL DEFAULT ('2024-01-01 00:00:00')",
+    "a TIMESTAMP NOT NULL DEFAULT (DATE_FORMAT(NOW(), '%Y-%m-01'))",
+    'a TIMESTAMP NOT NULL DEFAULT (NOW() + INTERVAL 1 DAY)',
+    "s TIMESTAMP NOT NULL DEFAULT '2024-01-01 22:00:00', a DATETIME NOT NULL DEFAULT (s)",
+    "a BIGINT NOT NULL DEFAULT (UNIX_TIMESTAMP('2024-01-01 00:00:00'))",
+  ])('is refused: %s', async (columns) => {
+    await open(columns);
+    expect(await refused()).toEqual([expect.stringMatching(/^customer\.a: its default/)]);
+  });
+
+  it.each([
+    "a TIMESTAMP NOT NULL DEFAULT '2024-01-01 00:00:00'",
+    "a VARCHAR(20) NOT NULL DEFAULT (_utf8mb4'pay now')",
+    "a VARCHAR(20) NOT NULL DEFAULT (CONCAT('it''s now', ' '))",
+    "a DATETIME NOT NULL DEFAULT (STR_TO_DATE('2024-02-03', '%Y-%m-%d') + INTERVAL 1 DAY)",
+  ])('is the same in a row of a run as in a client’s: %s', async (columns) => {
+    await open(columns);
+    expect(await refused()).toEqual([]);
+    await hand.publish({ customer: [[1, 'a@x']] });
+    await hand.application.query("INSERT INTO customer (id, email) VALUES (2, 'b@x')");
+    expect(await hand.read('SELECT COUNT(DISTINCT a) FROM customer')).toEqual([[1]]);
+  });
+});
+
 describe('what is stored of a TIMESTAMP, or decided by it,', () => {
   it('is refused where it depends on the time zone: generated columns, indexes, CHECK constraints', async () => {
     await open(
       `ts TIMESTAMP NULL, \`odd\`\`name\` TIMESTAMP NULL,
        day DATE AS (DATE(ts)) STORED, shown DATE AS (DATE(ts)) VIRTUAL,
        shown_year INT AS (YEAR(shown)) VIRTUAL, year_kept INT AS (YEAR(shown)) STORED, other INT AS (HOUR(\`odd\`\`name\`)) VIRTUAL,
-       later TIMESTAMP NULL, CONSTRAINT in_order CHECK (later > ts OR (ts IS NULL AND later <> ts)), CONSTRAINT by_day CHECK (HOUR(later) < 18), CONSTRAINT since CHECK (ts > '2000-01-01'),
+       later TIMESTAMP NULL, CONSTRAINT in_order CHECK (later > ts OR (ts IS NULL AND later <> ts)), CONSTRAINT by_day CHECK (HOUR(later) < 18), CONSTRAINT since CHECK (ts > '2000-01-01'), CONSTRAINT same_day CHECK (day = shown),
        KEY by_shown_year (shown_year), KEY by_hour ((HOUR(ts))), KEY by_other (other), KEY by_ts (ts)`,
     );
     const because = 'depends on the time zone of whoever writes: a run would compute it in UTC';
     const found = await refused();
     expect(found.map((text) => text.split(':')[0]).sort()).toEqual(
-      ['by_day', 'by_hour', 'by_other', 'by_shown_year', 'day', 'since', 'year_kept'].map(
+      ['by_day', 'by_hour', 'by_other', 'by_shown_year', 'day', 'same_day', 'since', 'year_kept'].map(
         (name) => `customer.${name}`,
       ),
     );
@@ -132,7 +159,7 @@ describe('an edit that is handed in', () => {
     }
   };
 
-  it('makes MySQL and triggers compute as any client does, and gives a TIMESTAMP in UTC, or with its offset', async () => {
+  it('makes MySQL and triggers compute as any client does; one that names a TIMESTAMP is in UTC, in whatever spelling', async () => {
     await open(
       'touched_at DATETIME(6) NULL ON UPDATE CURRENT_TIMESTAMP(6), triggered_at DATETIME NULL, seen_at TIMESTAMP NULL, seen_on DATE AS (DATE(seen_at)) VIRTUAL',
       'CREATE TRIGGER stamp BEFORE UPDATE ON customer FOR EACH ROW SET NEW.triggered_at = NOW()',
@@ -142,13 +169,22 @@ describe('an edit that is handed in', () => {
       hand.read(
         'SELECT email, ABS(TIMESTAMPDIFF(SECOND, touched_at, NOW())) < 600, ABS(TIMESTAMPDIFF(SECOND, triggered_at, NOW())) < 600, UNIX_TIMESTAMP(seen_at) FROM customer WHERE id = 1',
       );
+    expect(await edit('one', { id: '1' }, { email: 'b@x' })).toMatchObject({ outcome: 'applied' });
+    expect(await seen()).toEqual([['b@x', 1, 1, null]]);
     const at = Date.UTC(2026, 6, 1, 20, 0, 0) / 1000;
-    expect(await edit('one', { id: '1' }, { email: 'b@x', seen_at: '2026-07-01 20:00:00' })).toMatchObject({
-      outcome: 'applied',
-    });
-    expect(await seen()).toEqual([['b@x', 1, 1, at]]);
-    await edit('two', { id: '1' }, { email: 'c@x', seen_at: '2026-07-01 22:00:00+01:00' });
-    expect(await seen()).toEqual([['c@x', 1, 1, at + 3600]]);
+    for (const [name, value, moment] of [
+      ['seen_at', '2026-07-01 20:00:00', at],
+      ['SEEN_AT', '2026-07-01 20:01', at + 60],
+      ['seen_at', '2026/7/1 20:02:00', at + 120],
+      ['seen_at', '20260701200300', at + 180],
+      ['seen_at', '2026-07-01', at - 20 * 3600],
+      ['seen_at', '2026-07-01 22:00:00+01:00', at + 3600],
+    ] as const) {
+      expect(await edit(`${name} ${value}`, { id: '1' }, { [name]: value })).toMatchObject({
+        outcome: 'applied',
+      });
+      expect((await seen())[0]?.[3], `${name} ${value}`).toBe(moment);
+    }
   });
 
   it('finds its row by a TIMESTAMP in UTC', async () => {

@@ -64,9 +64,11 @@ export async function applyEdit(
         sql`SELECT 1 AS found FROM ${id(edit.table)} WHERE ${where} FOR UPDATE`,
       );
       if (found.length === 0) throw new NoSuchRow(`${edit.table} has no row with that key`);
-      const values = set.map(([name, value]) => [name, timestamps.has(name) ? inUtc(value) : value] as const);
-      const update = sql`UPDATE ${id(edit.table)} SET ${join(values.map(([name, value]) => sql`${id(name)} = ${value}`))} WHERE ${where}`;
-      await asClient(session, key, () => session.run(update));
+      const update = sql`UPDATE ${id(edit.table)} SET ${join(set.map(([name, value]) => sql`${id(name)} = ${value}`))} WHERE ${where}`;
+      const inUtc = [...table.key, ...set.map(([name]) => name)].some((name) =>
+        timestamps.has(name.toLowerCase()),
+      );
+      await (inUtc ? session.run(update) : asClient(session, () => session.run(update)));
       return { editId: edit.editId, outcome: 'applied' as const };
     });
   } catch (error) {
@@ -164,14 +166,11 @@ const NUMBERS = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'd
 const isNumber = (column: LiveColumn) => NUMBERS.has(column.type);
 
 /**
- * What the statement makes MySQL compute, by ON UPDATE, generated columns and the application's triggers, is computed in the zone of
- * the server, as for any client that sets none. A key of TIMESTAMPs stays in UTC: the row that it names comes first.
+ * What the statement makes MySQL compute, by ON UPDATE and by the application's triggers, is computed in the zone of the server, as
+ * for any client that sets none. An edit that names a TIMESTAMP gives it in UTC, in whatever way MySQL reads it: all of that edit
+ * is in UTC.
  */
-async function asClient(session: Session, key: LiveColumn[], work: () => Promise<unknown>): Promise<void> {
-  if (key.some(({ type }) => type === 'timestamp')) {
-    await work();
-    return;
-  }
+async function asClient(session: Session, work: () => Promise<unknown>): Promise<void> {
   await session.run(sql`SET SESSION time_zone = @@GLOBAL.time_zone`);
   try {
     await work();
@@ -180,15 +179,9 @@ async function asClient(session: Session, key: LiveColumn[], work: () => Promise
   }
 }
 
-/** Edits give TIMESTAMPs in UTC, as conflicts show them; with an offset of its own a value stays as it is. */
-const inUtc = (value: string | number | null) =>
-  typeof value === 'string' && /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?$/.test(value)
-    ? `${value}+00:00`
-    : value;
-
 interface Columns {
   key: LiveColumn[];
-  /** names of TIMESTAMP columns */
+  /** names of TIMESTAMP columns, in lower case: MySQL knows them by any */
   timestamps: Set<string>;
 }
 /** By session and table: a session lives for one batch of edits, so what it has seen is fresh enough. */
@@ -204,7 +197,9 @@ async function columnsOf(session: Session, table: Editable): Promise<Columns> {
   );
   const columns = {
     key: rows.filter(({ name }) => table.key.includes(name)).map((row) => ({ ...row, nullable: false })),
-    timestamps: new Set(rows.filter(({ type }) => type === 'timestamp').map(({ name }) => name)),
+    timestamps: new Set(
+      rows.filter(({ type }) => type === 'timestamp').map(({ name }) => name.toLowerCase()),
+    ),
   };
   tables.set(table.live, columns);
   return columns;

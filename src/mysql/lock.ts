@@ -67,6 +67,8 @@ async function unlessItWaits<T>(
     }
     awaited = waits;
     await watchdog.connection.query(`KILL QUERY ${session.threadId}`).catch(() => {});
+    // It may have come between two statements, and hit none: what waits next must not wait unwatched.
+    if (!ended) timer = setTimeout(watch, LOOK_AGAIN_MS);
   };
   const watch = () => {
     kill = look();
@@ -98,7 +100,8 @@ async function waitsFor(watchdog: Session, threadId: number): Promise<AwaitedTab
     .catch(() => watchdog.rows<{ state: string | null; in_schema?: null; name?: null }>(stateAlone))
     .catch(() => []);
   const [row] = rows;
-  if (row?.state && !/^Waiting for .*lock$/.test(row.state)) return undefined;
+  // for a lock, or for a flush of tables; not for a replica that is to have what was committed
+  if (row && !/^Waiting (?!for semi-sync)/.test(row.state ?? '')) return undefined;
   return rows.flatMap(({ in_schema, name }) => (in_schema && name ? [{ schema: in_schema, name }] : []));
 }
 

@@ -32,8 +32,8 @@ export function decideZone(
   }
   for (const column of live.columns) {
     if (isUtc || Object.hasOwn(table.columns, column.name) || column.generated) continue;
-    if (!isExpression(column) || column.type === 'timestamp' || digitsOfNow(column) !== undefined) continue;
-    if (LOCAL.test(column.default ?? ''))
+    if (!isExpression(column) || digitsOfNow(column) !== undefined) continue;
+    if (column.type === 'timestamp' ? !MOMENT.test(column.default ?? '') : isLocal(column, live))
       refuse(
         `${table.live}.${column.name}`,
         `its default ${column.default} depends on the time zone of whoever writes: new rows of a run would get it in UTC, and the server's zone is ${zone}`,
@@ -43,8 +43,20 @@ export function decideZone(
 }
 
 const isExpression = (column: LiveColumnFacts) => /DEFAULT_GENERATED/i.test(column.extra);
+/** A moment is one everywhere, and some hours later, too; days are not equally long. */
+const MOMENT =
+  /^\(*(?:now|current_timestamp|localtime|localtimestamp)(?:\(\d*\))?(?: *[+-] *interval \d+ (?:hour|minute|second|microsecond))?\)*$/i;
+
+/** Speaks of the clock, turns moments into local time or back, or reads a column that holds a moment. */
+function isLocal(column: LiveColumnFacts, live: LiveTable): boolean {
+  const expression = (column.default ?? '').replace(/_?\w*\\?'(?:[^'\\]|\\[^']|\\'|'')*\\?'/g, "''");
+  const reads = live.columns.some(
+    ({ name, type }) => type === 'timestamp' && expression.includes(id(name).text),
+  );
+  return reads || LOCAL.test(expression);
+}
 const LOCAL =
-  /\b(now|current_timestamp|localtime|localtimestamp|sysdate|curdate|current_date|curtime|current_time|from_unixtime)\b/i;
+  /\b(now|current_timestamp|localtime|localtimestamp|sysdate|curdate|current_date|curtime|current_time|from_unixtime|unix_timestamp)\b/i;
 /** Functions that are the moment, and no more, by the type of column that keeps them as the server's clock shows them. */
 const NOW: Record<string, RegExp> = {
   datetime: /^(?:now|current_timestamp|localtime|localtimestamp)(?:\((\d*)\))?$/i,
@@ -61,7 +73,9 @@ export function digitsOfNow(column: LiveColumnFacts): number | undefined {
 
 /** What live stores, or MySQL decides, of values that depend on the zone: directly, or by a generated column that does. */
 function dependentOnZone(live: LiveTable): { name: string; what: string }[] {
-  const local = new Set(live.columns.filter(({ type }) => type === 'timestamp').map(({ name }) => name));
+  const timestamps = live.columns.filter(({ type }) => type === 'timestamp');
+  const moments = new Set(timestamps.flatMap(({ name, generated: made }) => (made ? [] : name)));
+  const local = new Set(timestamps.map(({ name }) => name));
   const depends = (expression: string) =>
     /\bfrom_unixtime\b/i.test(expression) || [...local].some((name) => expression.includes(id(name).text));
   const generated = live.columns.filter(({ expression }) => expression);
@@ -80,7 +94,7 @@ function dependentOnZone(live: LiveTable): { name: string; what: string }[] {
     ({ columns, expressions }) => columns.some((name) => byZone.has(name)) || expressions.some(depends),
   );
   const checks = live.checks.filter(
-    ({ clause, enforced }) => enforced && depends(clause) && !isComparisonAlone(clause, local),
+    ({ clause, enforced }) => enforced && depends(clause) && !isComparisonAlone(clause, moments),
   );
   return [
     ...stored.map(({ name }) => ({ name, what: 'this stored column' })),

@@ -235,7 +235,7 @@ export class ByHand {
 
   /** A step of a run once more, as an attempt of it would that slept and wakes up. */
   async again(
-    step: 'prepare' | 'capture' | 'countHeldBack' | 'undo' | 'cutOver',
+    step: 'prepare' | 'capture' | 'countHeldBack' | 'replay' | 'undo' | 'cutOver',
     generation: number,
   ): Promise<unknown> {
     return this.#run<unknown>(() => this.#activities[step]({ pipeline: this.pipeline, generation }));
