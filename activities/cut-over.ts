@@ -82,13 +82,18 @@ export function cutOverActivities(dependencies: Dependencies) {
           await setPhase(session, ref, 'cutOver');
           const address = target(dependencies.config(ref.pipeline));
           const watchdog = await Session.open(address);
+          // a third session: what waits on it must keep neither the watchdog from its look, nor the lock from its end
+          const notes = await Session.open(address);
           try {
             await refuseIncompleteStage(session, spec);
             await dropLeftBarriers(session, spec);
             const counters = await carryAutoIncrement(session, spec);
             if (spec.kind === 'rollback') await session.run(holdForRollback(spec));
-            const result = await swapUnderLock(session, watchdog, spec, counters, { tried, untilMs });
-            if (!('notYet' in result)) await rememberCutOver(watchdog, ref, result);
+            const result = await swapUnderLock(session, { watchdog, notes }, spec, counters, {
+              tried,
+              untilMs,
+            });
+            if (!('notYet' in result)) await rememberCutOver(notes, ref, result);
             return result;
           } catch (error) {
             // The connection may have died around the RENAME: a fresh one looks at the tables and decides.
@@ -103,6 +108,7 @@ export function cutOverActivities(dependencies: Dependencies) {
             throw error;
           } finally {
             await watchdog.close();
+            await notes.close();
           }
         },
         { waitTimeoutSeconds: CUT_OVER_WAIT_TIMEOUT_SECONDS },
@@ -138,7 +144,7 @@ export function cutOverActivities(dependencies: Dependencies) {
 
 async function swapUnderLock(
   session: Session,
-  watchdog: Session,
+  { watchdog, notes }: { watchdog: Session; notes: Session },
   spec: RunSpec,
   counters: Counters,
   call: { tried: Tried | undefined; untilMs: number | undefined },
@@ -155,16 +161,17 @@ async function swapUnderLock(
   const { lockAttemptMsMax, attemptsMax } = spec.cutOver;
   // Beside the RENAME, not before it: for whoever finds it executed, should this worker die now.
   let noted: Promise<void> | undefined;
+  let attempts = tried.attempts;
   const note = (figures: UnderLock) => {
     const { replayed: replayedBefore } = readiness;
     const soFar = {
       ...rounded(figures),
-      attempts: 0,
-      queuedMs: 0,
+      attempts,
+      queuedMs: tried.queuedMs,
       replayedBefore,
       incomplete: true as const,
     };
-    noted = rememberCutOver(watchdog, spec, soFar).catch(() => {});
+    noted = rememberCutOver(notes, spec, soFar).catch(() => {});
   };
   const lasts = Math.min(call.tried ? Date.now() + CALL_MS_MAX : Infinity, call.untilMs ?? Infinity);
   const locks = await lockWithBackOff(
@@ -175,6 +182,7 @@ async function swapUnderLock(
     {
       before: async (attempt, awaited) => {
         signal.throwIfAborted();
+        attempts = attempt;
         if (attempt > tried.attempts + 1) await holders.look(awaited, readiness.givenBack);
         return readiness.prepare();
       },
@@ -184,10 +192,9 @@ async function swapUnderLock(
   const queuedMs = round(Math.max(locks.queuedMs, tried.queuedMs));
   if (locks.granted) {
     await noted;
-    const { attempts, heldMs } = locks;
     return {
-      ...rounded({ ...locks.result, heldMs }),
-      attempts,
+      ...rounded({ ...locks.result, heldMs: locks.heldMs }),
+      attempts: locks.attempts,
       queuedMs,
       replayedBefore: readiness.replayed,
     };
