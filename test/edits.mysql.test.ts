@@ -56,6 +56,20 @@ const email = async () => {
 };
 
 describe('edits handed in', () => {
+  it('never name tables of our own, whatever the application has configured', async () => {
+    const tables = [{ live: '_stageswap_run', key: ['run_id'] }];
+    const edit = { editId: 'own', table: '_stageswap_run', key: { run_id: 'x' }, set: { phase: 'ended' } };
+    expect(await applyEdit(session, 'p', tables, edit)).toMatchObject({ outcome: 'refused' });
+  });
+
+  it('of a table that is not there are repeated, with a word that says so', async () => {
+    const tables = [{ live: 'customers', key: ['id'] }];
+    const edit = { editId: 'typo', table: 'customers', key: { id: '1' }, set: { email: 'x' } };
+    await expect(applyEdit(session, 'p', tables, edit)).rejects.toThrow(
+      'MySQL shows no id of customers: there is no such table',
+    );
+  });
+
   it('find their row alone, also where keys are longer than a double can tell apart', async () => {
     const [one, other] = ['9007199254740993', '9007199254740992'];
     await server.query(`INSERT INTO customer (id, email) VALUES (${one}, 'one'), (${other}, 'other')`);

@@ -8,7 +8,8 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { loadConfig } from '../config/load.js';
+import { parseMysqlAddress } from '../config/address.js';
+import { type Config, loadConfig } from '../config/load.js';
 import {
   type CleanupInput,
   type Scheduled,
@@ -20,12 +21,14 @@ import {
   workflowIdOf,
 } from '../model/messages.js';
 import { EXIT, type ExitCode } from '../model/report.js';
+import { withSession } from '../mysql/connection.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { askProgress } from './follow.js';
-import { print, printJson } from './output.js';
+import { note, print, printJson } from './output.js';
+import { readHeld } from './pipeline-store.js';
 import { withTemporal } from './temporal.js';
 
 const HELP = `
@@ -71,12 +74,18 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .addOption(configOption())
     .addOption(jsonOption())
     .action(async (options: { config: string; json: boolean }) => {
-      const { pipeline } = loadConfig(options.config);
+      const config = loadConfig(options.config);
+      const { pipeline } = config;
       const found = [await describe(pipeline, 'run'), await describe(pipeline, 'cleanup')].filter(
         (schedule) => schedule !== undefined,
       );
-      if (options.json) printJson({ pipeline, schedules: found });
-      else print(found.length > 0 ? found.map(scheduleText).join('\n') : `${pipeline} has no schedule`);
+      const held = found.length > 0 ? await whyHeld(config) : null;
+      if (options.json) printJson({ pipeline, schedules: found, held });
+      else {
+        print(found.length > 0 ? found.map(scheduleText).join('\n') : `${pipeline} has no schedule`);
+        if (held !== null)
+          print(colours.yellow(`${pipeline} is held: ${held}; runs are refused until stageswap release`));
+      }
       end(EXIT.done);
     });
   for (const change of CHANGES) addChange(schedule, change, end);
@@ -220,6 +229,8 @@ interface ScheduleShown {
   cron: string;
   timeZone: string;
   paused: boolean;
+  /** what whoever paused it has said */
+  pausedBecause: string | null;
   next: string[];
   latest: string | null;
   skipped: number;
@@ -237,6 +248,7 @@ async function describe(pipeline: string, of: Scheduled): Promise<ScheduleShown 
         cron: String(found.memo?.cron ?? ''),
         timeZone: String(found.memo?.timeZone ?? found.spec.timezone ?? 'UTC'),
         paused: found.state.paused,
+        pausedBecause: found.state.paused ? (found.state.note ?? null) : null,
         next: found.info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
         latest: found.info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
         skipped: found.info.numActionsSkippedOverlap,
@@ -258,13 +270,27 @@ async function waitingFor(client: Client, pipeline: string): Promise<string | nu
     throw error;
   }
   const progress = await askProgress(client, handle);
-  return typeof progress === 'string' ? null : (progress.waitingFor ?? null);
+  if (typeof progress === 'string') return null;
+  return progress.waitingFor ?? (progress.paused ? 'an operator has paused it: stageswap resume' : null);
+}
+
+/** Why every run is refused, where that is to be seen: the schedule is Temporal's, and is listed without MySQL, too. */
+async function whyHeld({ pipeline, target }: Config): Promise<string | null> {
+  try {
+    return await withSession(
+      parseMysqlAddress(target.url),
+      async (session) => (await readHeld(session, pipeline))?.reason ?? null,
+    );
+  } catch (error) {
+    note(`whether ${pipeline} is held is not to be seen: ${(error as Error).message}`);
+    return null;
+  }
 }
 
 function scheduleText(shown: ScheduleShown): string {
   return [
-    `${shown.scheduleId}: ${shown.cron}, ${shown.timeZone}${shown.paused ? ', paused' : ''}`,
-    `  next: ${shown.next.join(', ') || 'never'}`,
+    `${shown.scheduleId}: ${shown.cron}, ${shown.timeZone}${shown.paused ? `, paused: ${shown.pausedBecause ?? 'nobody said why'}` : ''}`,
+    `  ${shown.paused ? 'next, once it is resumed' : 'next'}: ${shown.next.join(', ') || 'never'}`,
     `  latest: ${shown.latest ?? 'none yet'}; skipped because one was running: ${shown.skipped}`,
     ...(shown.waitingFor
       ? [

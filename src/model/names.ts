@@ -144,6 +144,9 @@ export const control = {
   attempt: '_stageswap_attempt',
 } as const;
 
+export const isControlTable = (name: string): boolean =>
+  Object.values<string>(control).includes(name.toLowerCase());
+
 /** What the names of all database snapshots of a pipeline begin with; the generation follows. */
 export function snapshotDatabasePrefix(database: string, pipeline: string): string {
   return `${database}_stageswap_${pipeline}_`;

@@ -1,5 +1,5 @@
 import type { ClientEdit, EditOutcome } from '../model/messages.js';
-import { control } from '../model/names.js';
+import { control, isControlTable, isMadeByRun } from '../model/names.js';
 import type { LiveColumn } from '../model/spec.js';
 import { keyValue } from '../sql/columns.js';
 import { id, join, sql } from '../sql/text.js';
@@ -37,7 +37,8 @@ export async function applyEdit(
   const malformed = whatIsMalformed(edit);
   if (malformed !== undefined) return refused(malformed);
   const table = tables.find((candidate) => candidate.live === edit.table);
-  if (!table) return refused(`table ${edit.table} is not part of pipeline ${pipeline}`);
+  if (!table || isMadeByRun(edit.table) || isControlTable(edit.table))
+    return refused(`table ${edit.table} is not part of pipeline ${pipeline}`);
   if (Object.keys(edit.key).sort().join() !== [...table.key].sort().join())
     return refused(`the key of ${edit.table} is ${table.key.join(', ')}`);
   const set = Object.entries(edit.set);
@@ -47,6 +48,10 @@ export async function applyEdit(
   if (set.some(([name]) => keyNames.includes(name.toLowerCase())))
     return refused('an edit cannot change the key');
   const { key, timestamps } = await columnsOf(session, table);
+  if (key.length < table.key.length)
+    throw new Error(
+      `MySQL shows no ${table.key.join(', ')} of ${edit.table}: there is no such table, or this user may not see it`,
+    );
   const wrong = key.find(
     (column) => isNumber(column) && !/^-?\d+(\.\d+)?$/.test(edit.key[column.name] ?? ''),
   );
