@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
-import { afterEach, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CutOver } from '../activities/cut-over.js';
+import { type MySqlEngine, startMySql } from '../demo/engines/mysql.js';
 import { ByHand, type ByHandOptions, type SourceRows, sourceTable } from './support/by-hand.js';
 
 /** What is drained under the lock, and what readers see of it who repeat their reads. */
@@ -10,13 +11,19 @@ const DEFINITION = 'CREATE TABLE t (id INT PRIMARY KEY, body VARCHAR(20), code I
 const TABLES = '  - { source: dbo.T, live: t, key: [id], columns: { id: Id, body: Body, code: Code } }\n';
 const SOURCE = [sourceTable('T', { Id: 'int', Body: 'nvarchar', Code: 'int' }, ['Id'])];
 
+let engine: MySqlEngine;
 let pipeline: ByHand;
 let connections: Connection[] = [];
+// its own: transactions of other tests are old snapshots, too
+beforeAll(async () => {
+  engine = await startMySql(() => {}, { owned: true });
+});
+afterAll(() => engine?.stop());
 const open = async (options: ByHandOptions) => {
-  pipeline = await ByHand.open(inject('mysqlUrl'), SCHEMA, [DEFINITION], TABLES, SOURCE, options);
+  pipeline = await ByHand.open(engine.url, SCHEMA, [DEFINITION], TABLES, SOURCE, options);
 };
 async function connect(): Promise<Connection> {
-  const connection = await mysql.createConnection({ uri: inject('mysqlUrl'), database: SCHEMA });
+  const connection = await mysql.createConnection({ uri: `${engine.url}${SCHEMA}` });
   connections.push(connection);
   return connection;
 }
