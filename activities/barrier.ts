@@ -1,28 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { control, physicalTable } from '../src/model/names.js';
+import { physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { id, join, sql } from '../src/sql/text.js';
 
 const DUPLICATE_COLUMN = 1060;
-
-/**
- * Does a transaction see a state from before the drain's commit? Only one that repeats its reads can. InnoDB refreshes its list
- * only if nobody has looked at it for 100 ms, a monitor for instance: it is fresh where this very statement is in it, by a word of its
- * own. Where it is not, or nobody may ask (PROCESS is missing), the answer is yes: the barrier costs milliseconds, an old value
- * read without an error is wrong.
- */
-export async function olderSnapshotLives(session: Session): Promise<boolean> {
-  await session.rows(sql`SELECT 1 AS begun FROM ${id(control.pipeline)} LIMIT 1`); // only who has begun is in the list
-  const word = randomUUID();
-  const others = await session
-    .rows<{ found: string }>(
-      sql`SELECT trx_mysql_thread_id <> CONNECTION_ID() AS found FROM information_schema.innodb_trx WHERE trx_isolation_level IN ('REPEATABLE READ', 'SERIALIZABLE') AND trx_mysql_thread_id <> CONNECTION_ID() OR trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE ${`%${word}%`}`,
-    )
-    .catch(() => []);
-  const isFresh = others.some(({ found }) => Number(found) === 0);
-  return !isFresh || others.length > 1;
-}
 
 /**
  * The barrier: a reader whose snapshot is older than stage's load would see an empty table after the swap, without an

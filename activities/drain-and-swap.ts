@@ -4,10 +4,10 @@ import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import type { GIVE_BACK } from '../src/mysql/lock.js';
+import { mayLive, olderSnapshots } from '../src/mysql/snapshots.js';
 import { logTriggers } from '../src/sql/capture.js';
 import { orphansOfReplay } from '../src/sql/cut-over.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
-import { olderSnapshotLives } from './barrier.js';
 import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
 import { pendingEdits, replayGroup } from './replay.js';
 import { markerOf } from './tables.js';
@@ -45,8 +45,10 @@ export async function drainAndSwap(
   if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
   if (replayedUnderLock > 0) readiness.isStale = true;
   await session.connection.query('COMMIT');
-  if (readiness.isStale && (await olderSnapshotLives(session)) && !(await readiness.raiseUnderLock()))
-    return readiness.giveBack('oldSnapshots');
+  if (readiness.isStale) {
+    const older = await olderSnapshots(session);
+    if (mayLive(older) && !(await readiness.raiseUnderLock(older))) return readiness.giveBack('oldSnapshots');
+  }
   const drained = performance.now();
   const figures = {
     heldMs: drained - granted,

@@ -1,9 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { isHeldForBackup } from '../src/mysql/blockers.js';
 import { errorNumber, LOCK_WAIT_TIMEOUT, type Session } from '../src/mysql/connection.js';
 import { GIVE_BACK } from '../src/mysql/lock.js';
+import {
+  LIST_KEPT_MS,
+  type OlderSnapshots,
+  olderSnapshots,
+  olderSnapshotsEnd,
+} from '../src/mysql/snapshots.js';
 import { join, sql } from '../src/sql/text.js';
-import { dropLeftBarriers, olderSnapshotLives, raiseInstantly, rebuild } from './barrier.js';
+import { dropLeftBarriers, raiseInstantly, rebuild } from './barrier.js';
 import { pendingEdits, replayRounds } from './replay.js';
 
 /** So few edits are drained under the lock that it is held hardly longer than the RENAME takes. */
@@ -14,6 +21,8 @@ const DRAIN_EDITS_MAX = 10;
  */
 export const UNDER_LOCK_EDITS_MAX = 400;
 const TAIL_MS_MAX = 5_000;
+/** Before the lock, so long is waited for transactions to end, before a table is rebuilt for them. */
+const SNAPSHOTS_END_MS_MAX = 1_000;
 
 /** MySQL keeps 64 instant changes of a table, two a barrier; the last ones are left for barriers under the lock. */
 const BARRIERS_BEFORE_LOCK_MAX = 8;
@@ -84,11 +93,12 @@ export class Readiness {
     }
   }
 
-  /** @returns false where a table would have to be rebuilt, with live locked */
-  async raiseUnderLock(): Promise<boolean> {
+  /** @returns false where a table would have to be rebuilt, with live locked: there, short transactions are given time to end */
+  async raiseUnderLock(older: OlderSnapshots): Promise<boolean> {
     if (this.#barriers >= BARRIERS_MAX) this.#slow = this.spec.tables;
     else await this.#raiseInstantly();
-    return this.#slow.length === 0;
+    if (this.#slow.length === 0) return true;
+    return olderSnapshotsEnd(this.session, older, this.spec.cutOver.lockAttemptMsMax);
   }
 
   async #raiseInstantly(): Promise<void> {
@@ -120,9 +130,15 @@ export class Readiness {
     if (usedUp) this.#slow = this.spec.tables;
     else await this.#raiseInstantly();
     if (this.#isHalf) await this.#takeBackHalf();
-    if (this.#slow.length > 0 && (await olderSnapshotLives(this.session))) {
-      await rebuild(this.session, this.#slow, this.spec);
-      if (usedUp) this.#barriers = 0;
+    if (this.#slow.length > 0) {
+      await sleep(LIST_KEPT_MS); // whoever looked last, the list is of now
+      if (
+        !(await olderSnapshotsEnd(this.session, await olderSnapshots(this.session), SNAPSHOTS_END_MS_MAX))
+      ) {
+        await rebuild(this.session, this.#slow, this.spec);
+        if (usedUp) this.#barriers = 0;
+      }
+      await sleep(LIST_KEPT_MS);
     }
     this.#slow = [];
     this.isStale = false;
@@ -140,7 +156,7 @@ export class Readiness {
         )
         .catch(() => []); // without the privilege the watchdog alone protects; check says so
       if (held.length === 0) return;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await sleep(10);
     }
   }
 }

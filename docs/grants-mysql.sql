@@ -12,6 +12,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, LOCK TABLES, TRIGGER,
 GRANT SELECT ON performance_schema.metadata_locks TO 'stageswap'@'%';
 GRANT SELECT ON performance_schema.threads TO 'stageswap'@'%';
 
+-- Optional. Where a table has a full-text index or ROW_FORMAT=COMPRESSED, the cut-over waits for short transactions that repeat their reads.
+GRANT SELECT ON performance_schema.events_transactions_current TO 'stageswap'@'%';
+
 -- Optional, and advised. Without it a cut-over takes the slower way under its lock: it cannot see whether an old snapshot is open.
 GRANT PROCESS ON *.* TO 'stageswap'@'%';
 

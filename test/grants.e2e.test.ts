@@ -119,6 +119,7 @@ describe('a user with the documented rights', () => {
     const [grants] = await root.query<RowDataPacket[]>({ sql: `SHOW GRANTS FOR ${USER}`, rowsAsArray: true });
     expect((grants as unknown as string[][]).flat().sort()).toEqual([
       'GRANT PROCESS ON *.* TO `stageswap_test_grants`@`%`',
+      'GRANT SELECT ON `performance_schema`.`events_transactions_current` TO `stageswap_test_grants`@`%`',
       'GRANT SELECT ON `performance_schema`.`metadata_locks` TO `stageswap_test_grants`@`%`',
       'GRANT SELECT ON `performance_schema`.`threads` TO `stageswap_test_grants`@`%`',
       'GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, ALTER, LOCK TABLES, TRIGGER ON `stageswap_test_grants`.* TO `stageswap_test_grants`@`%`',

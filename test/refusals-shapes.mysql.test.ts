@@ -305,6 +305,7 @@ describe('a live table', () => {
       [CUSTOMER],
     );
     const before = [await definitions(), await indexes()];
+    expect(before[0]).toMatchObject([{ notInstant: 'a full-text index' }]);
     await hand.publish({
       customer: [
         [1, 'Ada', 'ada@old'],

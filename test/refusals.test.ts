@@ -237,6 +237,15 @@ describe('of the server, a run refuses', () => {
     expect(refusals).toEqual([]);
     expect(warnings.map(({ what }) => what).join()).toContain('cannot be told by name');
   });
+  it('nothing for a table that MySQL cannot change instantly, but warns of what the cut-over waits for', () => {
+    const facts = {
+      ...FACTS,
+      live: FACTS.live.map((table) => ({ ...table, notInstant: 'a full-text index' })),
+    };
+    const { refusals, warnings } = decided(facts);
+    expect(refusals).toEqual([]);
+    expect(warnings.map(({ what }) => what).join()).toContain('transactions in REPEATABLE READ');
+  });
   it('nothing for a user without PROCESS, but warns of TRUNCATE', () => {
     const { refusals, warnings } = decided({ ...FACTS, innodbVisible: false });
     expect(refusals).toEqual([]);

@@ -1,4 +1,4 @@
-import mysql, { type Connection } from 'mysql2/promise';
+import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { NotYet } from '../activities/cut-over.js';
 import { type MySqlEngine, startMySql } from '../demo/engines/mysql.js';
@@ -194,5 +194,50 @@ describe('a table that MySQL cannot change instantly, such as one with a full-te
     await expect(first(reader)).rejects.toMatchObject({ errno: DEFINITION_CHANGED });
     await reader.query('ROLLBACK');
     expect((await first(reader))[0]).toEqual([{ email: 'edit@x' }]);
+  });
+
+  it('is swapped while clients edit it and short transactions repeat their reads, of which none reads what was so before it began', async () => {
+    await open([SEARCHED, 'CREATE TABLE other (id INT)'], { cutOver: 'attemptsMax: 30' });
+    const rows = { customer: [[1, 'edit 0'] as [number, string]] };
+    await pipeline.publish(rows);
+    await pipeline.beforeCutOver(rows);
+    let ended = false;
+    let acknowledged = 0;
+    const editor = await connect();
+    const edits = (async () => {
+      for (let edit = 1; !ended; edit += 1) {
+        await editor.query("UPDATE customer SET email = CONCAT('edit ', ?) WHERE id = 1", [edit]);
+        acknowledged = edit;
+      }
+    })();
+    const tooOld: string[] = [];
+    const repeats = async (read: (reader: Connection) => Promise<unknown>) => {
+      const reader = await connect();
+      while (!ended) {
+        await reader.query('START TRANSACTION');
+        await read(reader);
+        await reader.query('COMMIT');
+      }
+    };
+    const elsewhere = async (reader: Connection) => {
+      await reader.query('SELECT * FROM other');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    };
+    const here = async (reader: Connection) => {
+      const before = acknowledged;
+      const [[row]] = await reader.query<RowDataPacket[]>('SELECT email FROM customer WHERE id = 1');
+      if (!(Number(row?.email.slice('edit '.length)) >= before)) tooOld.push(`${row?.email} after ${before}`);
+    };
+    const readers = [elsewhere, elsewhere, elsewhere, here].map(repeats);
+    try {
+      let swapped = await pipeline.tryCutOver();
+      while ('notYet' in swapped) swapped = await pipeline.tryCutOver(swapped.tried);
+      expect(swapped.replayedUnderLock).toBeGreaterThan(0);
+    } finally {
+      ended = true;
+      await Promise.all([edits, ...readers]);
+    }
+    expect(tooOld).toEqual([]);
+    expect(await emails()).toEqual([[`edit ${acknowledged}`]]);
   });
 });

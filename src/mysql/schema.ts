@@ -59,6 +59,8 @@ export interface LiveTable {
   referencedBy: LiveForeignKey[];
   triggers: { name: string; event: string; timing: string; definer: string }[];
   partitioned: boolean;
+  /** why MySQL cannot change its definition instantly; absent: it can */
+  notInstant?: string;
   engine: string;
   /** BASE TABLE, or VIEW */
   kind: string;
@@ -137,7 +139,7 @@ export async function readLiveTables(
   );
   const indexed = await select(
     connection,
-    `SELECT table_name, index_name, column_name, expression
+    `SELECT table_name, index_name, column_name, expression, index_type
        FROM information_schema.statistics WHERE table_schema = ? AND table_name IN (?)
       ORDER BY table_name, index_name, seq_in_index`,
     of,
@@ -201,6 +203,7 @@ export async function readLiveTables(
           definer: text(row.definer),
         })),
         partitioned: /partitioned/i.test(text(table.create_options)),
+        ...notInstant(text(table.create_options), indexed.filter(mine)),
         engine: text(table.engine),
         kind: text(table.kind),
         checks: checks.filter(mine).map((row) => ({
@@ -213,6 +216,12 @@ export async function readLiveTables(
       },
     ];
   });
+}
+
+/** What makes ALGORITHM=INSTANT fail with 1845 or 1846, of what a table can be. */
+function notInstant(createOptions: string, indexed: Row[]): Pick<LiveTable, 'notInstant'> {
+  if (indexed.some((row) => text(row.index_type) === 'FULLTEXT')) return { notInstant: 'a full-text index' };
+  return /row_format=compressed/i.test(createOptions) ? { notInstant: 'ROW_FORMAT=COMPRESSED' } : {};
 }
 
 function prefixesOf(primary: Row[]): Pick<LiveTable, 'primaryKeyPrefixes'> {

@@ -34,6 +34,12 @@ export function decideLive(
       'is partitioned',
       'partitions are not supported yet: ALTER TABLE … REMOVE PARTITIONING, or leave the table out',
     );
+  if (live.notInstant)
+    warn(
+      table.live,
+      `has ${live.notInstant}, so that MySQL cannot change its definition instantly: while clients edit it, the cut-over waits for transactions in REPEATABLE READ to end`,
+      'see docs/operators.md "What if the cut-over cannot get its lock"; GRANT SELECT ON performance_schema.events_transactions_current lets it wait for the short ones',
+    );
   decideTriggers(table, live, group.missingToDefine, refuse, warn);
   decideKey(table, live, refuse);
   for (const index of live.uniqueIndexes)
