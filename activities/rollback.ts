@@ -61,7 +61,7 @@ export function rollbackActivities(dependencies: Dependencies) {
           pipeline,
           await readBackups(session, pipeline),
           backup,
-          await readTakenBack(session, pipeline),
+          (await readTakenBack(session, pipeline)) ?? (at === 0 ? 'never' : undefined),
         );
         if (chosen.keepsEdits) await refuseMissedEdits(session, chosen);
         const spec = await session.transaction(async () => {

@@ -166,6 +166,11 @@ export class EditClient<T extends EditableTables = EditableTables> {
         return;
       } catch (error) {
         const passes = error instanceof StageswapError ? error.retry : isPassing(error) || isOutOfRoom(error);
+        if (!passes && batch.length > 1) {
+          // which of them it is about is not known: each is asked for by itself, so that one takes no other with it
+          for (const one of batch) await this.#settle([one]);
+          return;
+        }
         if (!passes || Date.now() > giveUpAt) {
           for (const { edit, reject } of batch) reject(new DoubtfulEdits([edit], error));
           return;

@@ -236,6 +236,10 @@ tables: [{ source: dbo.T, live: t, key: [id], columns: { id: Id } }]
     for (const args of [['bogus'], ['run'], ['run', '--config', config, '--nonsense'], []]) {
       expect((await stageswap(args)).exitCode, args.join(' ')).toBe(2);
     }
+    const { stdout, stderr } = await stageswap(['run', '--config', config, '--nonsense', '--json']);
+    const problem = "unknown option '--nonsense'";
+    expect(JSON.parse(stdout)).toMatchObject({ outcome: 'failed', exitCode: 2, problem });
+    expect(stderr).toContain(problem);
   });
 
   test('there are no colours where nobody looks at a terminal, also where CI is set', async () => {

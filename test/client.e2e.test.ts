@@ -110,6 +110,23 @@ describe('an edit client', () => {
     await client.close();
   });
 
+  it('gives back what MySQL cannot be asked, and takes no other edit of the batch with it', async () => {
+    const client = new EditClient({
+      ...edits.options,
+      tables: [...edits.options.tables, { live: 'gone', key: ['id'] }],
+    });
+    const [first, lost, last] = await Promise.allSettled([
+      client.edit(edit('before', 'one')),
+      client.edit({ ...edit('lost', 'two'), table: 'gone' }),
+      client.edit(edit('after', 'three')),
+    ]);
+    expect(first).toMatchObject({ value: { editId: 'before' } });
+    expect(lost).toMatchObject({ reason: { edits: [{ editId: 'lost' }] } });
+    expect(last).toMatchObject({ value: { editId: 'after', outcome: 'applied' } });
+    expect(await email()).toBe('three');
+    await client.close();
+  });
+
   it('writes before the first run of a pipeline, which has not made its tables yet', async () => {
     await server.query('DROP TABLE _stageswap_edit');
     expect(await edits.submit([edit('first', 'early')])).toMatchObject([{ outcome: 'applied' }]);

@@ -60,6 +60,21 @@ describe('a run whose guards trip', () => {
     expect(report.approved).toEqual(['approve: always asks in every run', '5 rows would be deleted']);
   }, 120_000);
 
+  it('does not ask for what was approved while it was paused', async () => {
+    const activities = noting([], { guard: async () => [tooMany(5)] });
+    const report = (await workflows.withRun(activities, 'sync', async (handle) => {
+      await asks(handle, '5 rows');
+      await handle.executeUpdate('pause');
+      await handle.executeUpdate('approve');
+      const approved = (await handle.query('progress')) as Progress;
+      expect(approved).toMatchObject({ paused: true });
+      expect(approved.waitingFor).toBeUndefined();
+      await handle.executeUpdate('resume');
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'published', approved: ['5 rows would be deleted'] });
+  }, 120_000);
+
   it('asks again where more would be changed than was approved, and then not again', async () => {
     let deletes = 5;
     const activities = noting([], { guard: async () => [tooMany(deletes)] });

@@ -101,6 +101,11 @@ describe('a rollback of the latest publish', () => {
     expect(await publishedGeneration(pipeline.session, 'hand')).toBe(1);
   });
 
+  it('is refused where nothing was published', async () => {
+    await open();
+    await expect(pipeline.beginRollbackTo()).rejects.toThrow(/has never published/);
+  });
+
   it('is told to have been done already where it is asked for a second time, and not after the next publish', async () => {
     await open();
     await pipeline.publish(FIRST);

@@ -283,6 +283,7 @@ export class RunState {
     const { asked } = this.gate;
     this.gate.approved.push(...asked);
     this.gate.asked = [];
+    this.#tellStory();
     return asked.length;
   }
 
@@ -415,7 +416,8 @@ export class RunState {
     return {
       phase: this.#clock?.entry.name ?? this.#phases.at(-1)?.name ?? 'waiting',
       tables: [...this.#tables.values()].map(({ progress }) => progress),
-      ...(this.#waitsFor === undefined
+      // who has approved a paused run is not asked again until it is resumed
+      ...(this.#waitsFor === undefined || this.gate.asked.length === 0
         ? {}
         : {
             waitingFor: this.#waitsFor.human,
@@ -467,7 +469,7 @@ export class RunState {
   /** The story of the run, where the Temporal UI shows it, and the phase by which it is found there. */
   #tell(): void {
     const progress = this.#tellStory();
-    const phase = progress.waitingFor ? 'waiting' : progress.paused ? 'paused' : progress.phase;
+    const phase = this.#waitsFor ? 'waiting' : progress.paused ? 'paused' : progress.phase;
     if (!this.#run?.searchAttributes || phase === this.#found) return;
     this.#found = phase;
     upsertSearchAttributes([

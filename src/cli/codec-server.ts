@@ -38,6 +38,14 @@ export function addCodecServer(program: Command): void {
         port: Number(port),
         origins: options.origin.length > 0 ? options.origin : ['http://localhost:8233'],
         token: process.env.STAGESWAP_CODEC_TOKEN,
+      }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === undefined || !CANNOT_LISTEN.has(error.code)) throw error;
+        throw new CommandError(
+          EXIT.usage,
+          `cannot listen at ${options.listen}: ${error.message}`,
+          'name another address by --listen, or end what listens there',
+          { cause: error },
+        );
       });
       const at = server.address() as AddressInfo;
       note(`codec server at http://${host.includes(':') ? `[${host}]` : host}:${at.port}; Ctrl-C ends it`);
@@ -49,6 +57,9 @@ export function addCodecServer(program: Command): void {
       await new Promise((resolve) => server.close(resolve));
     });
 }
+
+/** The address is taken, is none of this machine, is not to be had by this user, or is no name that is known. */
+const CANNOT_LISTEN = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES', 'ENOTFOUND']);
 
 function origin(text: string, earlier: string[]): string[] {
   if (!/^https?:\/\/[^/\s]+$/.test(text))

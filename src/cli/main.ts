@@ -10,6 +10,8 @@ const end = (code: ExitCode) => {
   process.exitCode = code;
 };
 
+const wantsJson = process.argv.includes('--json');
+
 try {
   await createProgram(end).parseAsync();
 } catch (error) {
@@ -19,11 +21,16 @@ try {
 function fail(error: unknown): void {
   if (error instanceof CommanderError) {
     // commander has printed its message; help and version are no errors
+    if (error.exitCode !== 0 && wantsJson) {
+      const problem = error.message.replace(/^error: /, '');
+      const problems = [{ message: problem, cure: 'add --help for the options' }];
+      printJson({ outcome: 'failed', problem, exitCode: EXIT.usage, type: 'Command', problems });
+    }
     end(error.exitCode === 0 ? EXIT.done : EXIT.usage);
     return;
   }
   const shown = describeFailure(error);
-  if (process.argv.includes('--json')) {
+  if (wantsJson) {
     printJson({ outcome: 'failed', problem: shown.problems.map((p) => p.message).join('; '), ...shown });
   }
   process.stderr.write(`${failureText(shown)}\n`);

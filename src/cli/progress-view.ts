@@ -126,7 +126,8 @@ function shareDone(table: TableProgress): number {
 
 function rowsText(table: TableProgress): string {
   const total = table.rowsTotal === undefined ? '' : ` of ${count(table.rowsTotal)}`;
-  return `${count(table.rowsDone)}${total} rows, ${count(table.chunksDone)} of ${count(table.chunks)} chunks`;
+  const chunks = table.chunks > 0 ? ` of ${count(table.chunks)}` : '';
+  return `${count(table.rowsDone)}${total} rows, ${count(table.chunksDone)}${chunks} chunks`;
 }
 
 function speedText(speed: Speed | undefined): string {

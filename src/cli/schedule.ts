@@ -31,17 +31,23 @@ import { note, print, printJson } from './output.js';
 import { readHeld } from './pipeline-store.js';
 import { withTemporal } from './temporal.js';
 
+/** By the subcommand. */
+const EXAMPLES = {
+  create:
+    "stageswap schedule create --config stageswap.yaml --cron '15 2 * * MON-FRI' --time-zone Europe/Berlin",
+  list: 'stageswap schedule list --config stageswap.yaml',
+  pause: "stageswap schedule pause --config stageswap.yaml --reason 'month end'",
+  resume: 'stageswap schedule resume --config stageswap.yaml',
+  trigger: 'stageswap schedule trigger --config stageswap.yaml',
+  delete: 'stageswap schedule delete --config stageswap.yaml',
+};
+const CLEANUP_EXAMPLE =
+  "stageswap schedule create --of cleanup --config stageswap.yaml --cron '0 12 * * *' --time-zone UTC";
+
 const HELP = `
 A run that is still working, or waits for an approval, is not joined by another: the scheduled start is skipped, counted, and
 told to the webhook. Starts that Temporal missed are made up for within 10 minutes, and left out after that.
-${examples(
-  "stageswap schedule create --config stageswap.yaml --cron '15 2 * * MON-FRI' --time-zone Europe/Berlin",
-  'stageswap schedule list --config stageswap.yaml',
-  "stageswap schedule pause --config stageswap.yaml --reason 'month end'",
-  'stageswap schedule resume --config stageswap.yaml',
-  'stageswap schedule trigger --config stageswap.yaml',
-  'stageswap schedule delete --config stageswap.yaml',
-)}`;
+${examples(...Object.values(EXAMPLES))}`;
 
 /** A start that Temporal missed is made up for within this time, then left out: the next one reads the same source. */
 const CATCH_UP_WINDOW_MS = 10 * 60_000;
@@ -56,6 +62,7 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .requiredOption('--cron <expression>', 'minute hour day month weekday, such as "15 2 * * *"', cron)
     .requiredOption('--time-zone <name>', 'IANA time zone of the expression, such as Europe/Berlin', timeZone)
     .addOption(jsonOption())
+    .addHelpText('after', examples(EXAMPLES.create, CLEANUP_EXAMPLE))
     .action(
       async (options: { config: string; of: Scheduled; cron: string; timeZone: string; json: boolean }) => {
         const { pipeline } = loadConfig(options.config);
@@ -73,6 +80,7 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .description("the pipeline's schedules and their next times")
     .addOption(configOption())
     .addOption(jsonOption())
+    .addHelpText('after', examples(EXAMPLES.list))
     .action(async (options: { config: string; json: boolean }) => {
       const config = loadConfig(options.config);
       const { pipeline } = config;
@@ -95,6 +103,7 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .addOption(configOption())
     .addOption(ofOption())
     .addOption(jsonOption())
+    .addHelpText('after', examples(EXAMPLES.delete))
     .action(async (options: { config: string; of: Scheduled; json: boolean }) => {
       const { pipeline } = loadConfig(options.config);
       const scheduleId = scheduleIdOf(pipeline, options.of);
@@ -149,6 +158,7 @@ function addChange(
   if (name !== 'trigger') command.option('--reason <text>', 'why, for whoever looks at it');
   command
     .addOption(jsonOption())
+    .addHelpText('after', examples(EXAMPLES[name]))
     .action(async (options: { config: string; of: Scheduled; reason?: string; json: boolean }) => {
       const { pipeline } = loadConfig(options.config);
       const scheduleId = scheduleIdOf(pipeline, options.of);

@@ -82,7 +82,7 @@ ORDER BY generation DESC LIMIT 1`,
 /**
  * The backup that a rollback goes to.
  *
- * @param takenBack why the latest publish has no backup with edits, if a rollback took it back
+ * @param takenBack why the latest publish has no backup with edits: a rollback took it back, or there was none
  * @param name as `readBackups` says it; undefined: the latest, with edits
  * @throws {StageswapError} NothingToRollBack: there is none, or none of that name
  */
@@ -90,7 +90,7 @@ export function chooseBackup(
   pipeline: string,
   backups: Backup[],
   name: string | undefined,
-  takenBack?: TakenBack,
+  takenBack?: TakenBack | 'never',
 ): Backup {
   const found = backups.find((backup) => (name === undefined ? backup.keepsEdits : backup.name === name));
   if (found) return found;
@@ -102,6 +102,11 @@ export function chooseBackup(
     );
   const rest =
     names === '' ? 'No backup is left.' : `What is left is restored by rollback --to-backup: ${names}.`;
+  if (takenBack === 'never')
+    throw new StageswapError(
+      'NothingToRollBack',
+      `${pipeline} has never published, so that there is nothing to roll back.`,
+    );
   if (name === undefined && takenBack) {
     const { undid, generation, endedAt, runId } = takenBack;
     const when = endedAt === null ? '' : ` at ${endedAt.slice(0, 19)} UTC`;
