@@ -1,3 +1,5 @@
+import { copyFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import type { RowDataPacket } from 'mysql2/promise';
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import { definitionOf, indexesOf } from '../src/mysql/fingerprint.js';
@@ -64,6 +66,54 @@ describe('a TRUNCATE while a run works', () => {
       );
       expect(await rows(`SELECT * FROM \`${live}\``)).toEqual([]);
     });
+});
+
+describe('rows that no trigger sees while a run works', () => {
+  const DEFINITION = '(id INT PRIMARY KEY, body VARCHAR(60))';
+  // before the first publish: a table that was swapped in has had instant columns, and MySQL takes no other's space for it
+  const opened = () => open(`CREATE TABLE t ${DEFINITION}`);
+
+  it('are found where a partition was exchanged with the table', async () => {
+    await opened();
+    await client(`CREATE TABLE other ${DEFINITION} PARTITION BY HASH (id) PARTITIONS 1`);
+    await client("INSERT INTO other VALUES (7, 'exchanged')");
+    const run = hand.publish({ t: ROWS }, () =>
+      client('ALTER TABLE other EXCHANGE PARTITION p0 WITH TABLE t'),
+    );
+    await expect(run).rejects.toThrow(/was changed as a whole/);
+    expect(await rows('SELECT * FROM t')).toEqual([[7, 'exchanged']]);
+  });
+
+  it('come into a table that was swapped in only after it was rebuilt', async () => {
+    await opened();
+    await hand.publish({ t: ROWS });
+    await client(`CREATE TABLE other ${DEFINITION} PARTITION BY HASH (id) PARTITIONS 1`);
+    const exchange = () => client('ALTER TABLE other EXCHANGE PARTITION p0 WITH TABLE t');
+    await expect(exchange()).rejects.toMatchObject({ errno: 1731 });
+    await client('ALTER TABLE t FORCE');
+    await exchange();
+    expect(await rows('SELECT * FROM t')).toEqual([]);
+  });
+
+  it('are found where its tablespace was imported', async () => {
+    await opened();
+    const run = hand.publish({ t: ROWS }, async () => {
+      await client('CREATE TABLE kept LIKE t');
+      await client("INSERT INTO kept VALUES (7, 'kept')");
+      const [[datadir]] = (await rows('SELECT @@datadir')) as [[string]];
+      const file = (table: string, ending: string) => join(datadir, SCHEMA, `${table}.${ending}`);
+      await client('FLUSH TABLES kept FOR EXPORT');
+      copyFileSync(file('kept', 'ibd'), file('copy', 'ibd'));
+      copyFileSync(file('kept', 'cfg'), file('copy', 'cfg'));
+      await client('UNLOCK TABLES');
+      await client('ALTER TABLE t DISCARD TABLESPACE');
+      renameSync(file('copy', 'ibd'), file('t', 'ibd'));
+      renameSync(file('copy', 'cfg'), file('t', 'cfg'));
+      await client('ALTER TABLE t IMPORT TABLESPACE');
+    });
+    await expect(run).rejects.toThrow(/was changed as a whole/);
+    expect(await rows('SELECT * FROM t')).toEqual([[7, 'kept']]);
+  });
 });
 
 describe('CHECK constraints', () => {
