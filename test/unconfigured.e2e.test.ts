@@ -79,11 +79,11 @@ test('a run that was refused is told by status, although MySQL has no record of 
   expect((await command('run')).exitCode).toBe(3);
   expect(await status()).toMatchObject({
     workflow: { status: 'FAILED' },
-    failure: { type: 'Refused', message: expect.stringContaining('the test') },
+    failure: { type: 'Held', message: expect.stringContaining('the test') },
     lastRun: { outcome: 'published' },
   });
   const { stdout } = await command('status');
-  expect(stdout).toMatch(/ended failed\nRefused: /);
+  expect(stdout).toMatch(/ended failed\nHeld: /);
   expect(stdout).toContain('the last run on record:');
   expect((await command('release')).exitCode).toBe(0);
 });
