@@ -297,7 +297,8 @@ class Group {
     await this.#publish();
     const touched = await p50();
     await this.#begin();
-    await this.#fill('baseNext', ', 0');
+    // the first base once more: billing has changed nothing since, so that an edit is no conflict
+    await this.#fill('baseNext', ', 0', this.#generation - 1);
     await this.#take('stage', 'backup', this.#generation - 1);
     await this.#do('capture');
     await this.#do('settle');
@@ -354,12 +355,12 @@ class Group {
     await this.#do('cleanup');
   }
 
-  /** What ingest or reconcile would have made. */
-  async #fill(kind: 'stage' | 'baseNext', more: string): Promise<void> {
+  /** What ingest or reconcile would have made, of live's rows, or of those of an earlier base. */
+  async #fill(kind: 'stage' | 'baseNext', more: string, ofBase?: number): Promise<void> {
     for (const { live, columns } of GROUP) {
       const names = columns.map(({ name }) => name).join(', ');
       await this.target.connection.query(
-        `INSERT INTO ${physicalTable(this.#generation, kind, live)} SELECT ${names}${more} FROM ${live}`,
+        `INSERT INTO ${physicalTable(this.#generation, kind, live)} SELECT ${names}${more} FROM ${ofBase === undefined ? live : physicalTable(ofBase, 'baseNext', live)}`,
       );
     }
   }
