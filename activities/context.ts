@@ -9,6 +9,7 @@ import { scrubSecrets, scrubValues } from '../src/model/scrub.js';
 import type { RunSpec } from '../src/model/spec.js';
 import { type Attempt, enter } from '../src/mysql/attempts.js';
 import { errorNumber, isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
+import { definitionOf } from '../src/mysql/fingerprint.js';
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js';
@@ -54,6 +55,8 @@ export async function onTarget<T>(
     signal.throwIfAborted(); // before there was somebody to listen
     if (typeof of !== 'string') await enter(session, attemptOf(of, options));
     return await work(session);
+  } catch (error) {
+    throw (typeof of !== 'string' && (await migratedUnder(session, of, error))) || error;
   } finally {
     signal.removeEventListener('abort', onAbort);
     await session.close();
@@ -112,6 +115,37 @@ async function killStatement(dependencies: Dependencies, pipeline: string, threa
     // MySQL does not answer: then its statement has ended, too.
   }
 }
+
+/** A column that is unknown, a table that is not there. */
+const ABOUT_DEFINITIONS = new Set([1054, 1146]);
+
+/** Statements of a run speak of live as it was when the run began: what one fails of is said, not what it stumbled over. */
+async function migratedUnder(
+  session: Session,
+  ref: RunRef,
+  error: unknown,
+): Promise<StageswapError | undefined> {
+  if (!ABOUT_DEFINITIONS.has(errorNumber(error) ?? 0)) return undefined;
+  try {
+    const spec = await loadSpec(session, ref);
+    if (await isSwapped(session, spec)) return undefined;
+    for (const { live, fingerprint } of spec.tables) {
+      const isThere = await tableExists(session, live);
+      if (!isThere || (await definitionOf(session, live)).fingerprint !== fingerprint)
+        return liveChanged(live, error);
+    }
+  } catch {
+    // what the work failed of is told
+  }
+  return undefined;
+}
+
+export const liveChanged = (live: string, cause?: unknown): StageswapError =>
+  new StageswapError(
+    'LiveChanged',
+    `${live} was changed as a whole while the run worked: by a migration, or by TRUNCATE, which no trigger logs. Live is untouched. Run again.`,
+    { cause },
+  );
 
 /** The specification that the run was started with. */
 export async function loadSpec(session: Session, ref: RunRef): Promise<RunSpec> {

@@ -82,18 +82,18 @@ export function cutOverActivities(dependencies: Dependencies) {
           await setPhase(session, ref, 'cutOver');
           const address = target(dependencies.config(ref.pipeline));
           const watchdog = await Session.open(address);
-          // a third session: what waits on it must keep neither the watchdog from its look, nor the lock from its end
-          const notes = await Session.open(address);
+          // a third one, for what is done beside the drain and beside the RENAME: the watchdog must be free to look
+          const beside = await Session.open(address);
           try {
             await refuseIncompleteStage(session, spec);
             await dropLeftBarriers(session, spec);
             const counters = await carryAutoIncrement(session, spec);
             if (spec.kind === 'rollback') await session.run(holdForRollback(spec));
-            const result = await swapUnderLock(session, { watchdog, notes }, spec, counters, {
+            const result = await swapUnderLock(session, { watchdog, beside }, spec, counters, {
               tried,
               untilMs,
             });
-            if (!('notYet' in result)) await rememberCutOver(notes, ref, result);
+            if (!('notYet' in result)) await rememberCutOver(beside, ref, result);
             return result;
           } catch (error) {
             // The connection may have died around the RENAME: a fresh one looks at the tables and decides.
@@ -108,7 +108,7 @@ export function cutOverActivities(dependencies: Dependencies) {
             throw error;
           } finally {
             await watchdog.close();
-            await notes.close();
+            await beside.close();
           }
         },
         { waitTimeoutSeconds: CUT_OVER_WAIT_TIMEOUT_SECONDS },
@@ -144,13 +144,13 @@ export function cutOverActivities(dependencies: Dependencies) {
 
 async function swapUnderLock(
   session: Session,
-  { watchdog, notes }: { watchdog: Session; notes: Session },
+  { watchdog, beside }: { watchdog: Session; beside: Session },
   spec: RunSpec,
   counters: Counters,
   call: { tried: Tried | undefined; untilMs: number | undefined },
 ): Promise<CutOver | NotYet> {
   const { cancellationSignal: signal } = Context.current();
-  await session.run(sql`SET SESSION lock_wait_timeout = 1`);
+  for (const one of [session, beside]) await one.run(sql`SET SESSION lock_wait_timeout = 1`);
   await session.run(sql`SET SESSION autocommit = 0`);
   // Between two calls edits are replayed and settlements carried out; an attempt of this one that died may have done so, too.
   const tried = { ...(call.tried ?? NOTHING_TRIED), isStale: true };
@@ -171,7 +171,7 @@ async function swapUnderLock(
       replayedBefore,
       incomplete: true as const,
     };
-    noted = rememberCutOver(notes, spec, soFar).catch(() => {});
+    noted = rememberCutOver(beside, spec, soFar).catch(() => {});
   };
   const lasts = Math.min(call.tried ? Date.now() + CALL_MS_MAX : Infinity, call.untilMs ?? Infinity);
   const locks = await lockWithBackOff(
@@ -186,7 +186,8 @@ async function swapUnderLock(
         if (attempt > tried.attempts + 1) await holders.look(awaited, readiness.givenBack);
         return readiness.prepare();
       },
-      locked: () => drainAndSwap(session, spec, counters, readiness, note),
+      locked: () => drainAndSwap({ session, beside }, spec, counters, readiness, note),
+      beside: [beside],
     },
   );
   const queuedMs = round(Math.max(locks.queuedMs, tried.queuedMs));

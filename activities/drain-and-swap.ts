@@ -8,6 +8,7 @@ import { mayLive, olderSnapshots } from '../src/mysql/snapshots.js';
 import { logTriggers } from '../src/sql/capture.js';
 import { orphansOfReplay } from '../src/sql/cut-over.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
+import { liveChanged } from './context.js';
 import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
 import { pendingEdits, replayGroup } from './replay.js';
 import { markerOf } from './tables.js';
@@ -16,6 +17,7 @@ import { markerOf } from './tables.js';
 export interface UnderLock {
   /** from the lock to the unlock; before there is one, to the RENAME */
   heldMs: number;
+  /** checks before the drain, and what those beside it took longer than it */
   checkMs: number;
   drainMs: number;
   swapMs: number;
@@ -25,11 +27,13 @@ export interface UnderLock {
 /**
  * What is done under the lock: checks, drain, and the RENAME that is the swap.
  *
+ * @param session holds the lock
+ * @param beside reads live's definition while `session` drains: nobody can change it meanwhile
  * @param aboutToSwap told the figures right before the RENAME is sent
  * @returns GIVE_BACK where it would take too long: what was drained stays drained
  */
 export async function drainAndSwap(
-  session: Session,
+  { session, beside }: { session: Session; beside: Session },
   spec: RunSpec,
   counters: Counters,
   readiness: Readiness,
@@ -39,27 +43,39 @@ export async function drainAndSwap(
   if ((await pendingEdits(session, spec, UNDER_LOCK_EDITS_MAX + 1)) > UNDER_LOCK_EDITS_MAX)
     return readiness.giveBack('tooManyEdits');
   await refuseIfNotOurs(session, spec);
-  await refuseIfChanged(session, spec, counters);
-  const checked = performance.now();
-  const replayedUnderLock = await replayGroup(session, spec, () => 'all');
-  if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
-  if (replayedUnderLock > 0) readiness.isStale = true;
-  await session.connection.query('COMMIT');
+  const [checked, drained] = await Promise.allSettled([
+    refuseIfChanged(beside, spec),
+    drain(session, spec, readiness),
+  ]);
+  // first what has changed: a drain into another definition fails in words that do not say so
+  if (checked.status === 'rejected') throw checked.reason;
+  if (drained.status === 'rejected') throw drained.reason;
+  await raiseCounters(session, spec, checked.value, counters);
   if (readiness.isStale) {
     const older = await olderSnapshots(session);
     if (mayLive(older) && !(await readiness.raiseUnderLock(older))) return readiness.giveBack('oldSnapshots');
   }
-  const drained = performance.now();
-  const figures = {
-    heldMs: drained - granted,
-    checkMs: checked - granted,
-    drainMs: drained - checked,
-    swapMs: 0,
-    replayedUnderLock,
-  };
+  const { drainMs, replayedUnderLock } = drained.value;
+  const ready = performance.now();
+  const heldMs = ready - granted;
+  const figures = { heldMs, checkMs: heldMs - drainMs, drainMs, swapMs: 0, replayedUnderLock };
   aboutToSwap(figures);
   await session.run(renameOf(spec));
-  return { ...figures, swapMs: performance.now() - drained };
+  return { ...figures, swapMs: performance.now() - ready };
+}
+
+/** Merges the edits that are left, and commits them. */
+async function drain(
+  session: Session,
+  spec: RunSpec,
+  readiness: Readiness,
+): Promise<{ drainMs: number; replayedUnderLock: number }> {
+  const begun = performance.now();
+  const replayedUnderLock = await replayGroup(session, spec, () => 'all');
+  if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
+  if (replayedUnderLock > 0) readiness.isStale = true;
+  await session.connection.query('COMMIT');
+  return { drainMs: performance.now() - begun, replayedUnderLock };
 }
 
 /** The fence, read under its lock: a newer run would have raised the generation. */
@@ -74,31 +90,19 @@ async function refuseIfNotOurs(session: Session, spec: RunSpec): Promise<void> {
   );
 }
 
-/** A migration of live would be lost by the swap. Carries the counters that moved since they were carried last. */
-async function refuseIfChanged(session: Session, spec: RunSpec, counters: Counters): Promise<void> {
+/** A migration of live would be lost by the swap. @returns live's definitions, which are those of the run's beginning */
+async function refuseIfChanged(session: Session, spec: RunSpec): Promise<Definitions> {
   const names = spec.tables.map((table) => table.live);
   const definitions = await definitionsOf(session, names);
   for (const table of spec.tables) {
     const live = definitions.get(table.live);
-    if (live?.fingerprint !== table.fingerprint)
-      throw new StageswapError(
-        'LiveChanged',
-        `${table.live} was changed as a whole while the run worked: by a migration, or by TRUNCATE, which no trigger logs. Live is untouched. Run again.`,
-      );
+    if (live?.fingerprint !== table.fingerprint) throw liveChanged(table.live);
     const missing = logTriggers(spec, table).filter(({ name }) => !live.runTriggers.includes(name));
     if (missing.length > 0)
       throw new StageswapError(
         'LiveChanged',
         `somebody has dropped triggers of ${table.live} that log its edits: ${missing.map(({ name }) => name).join(', ')}. Edits may be missing in the log. Live is untouched. Run again.`,
       );
-    const next = await raiseCounter(
-      session,
-      spec,
-      table,
-      live.autoIncrement,
-      counters.get(table.live) ?? null,
-    );
-    counters.set(table.live, next);
   }
   const outside = await pointingFromOutside(session, names);
   if (outside.length > 0)
@@ -106,6 +110,7 @@ async function refuseIfChanged(session: Session, spec: RunSpec, counters: Counte
       'LiveChanged',
       `a foreign key from outside of the group points at it since the run began: ${outside.join(', ')}. Live is untouched. Drop it, or take that table into the pipeline.`,
     );
+  return definitions;
 }
 
 /** The swap: the whole group and the marker in one atomic statement. */
@@ -117,6 +122,8 @@ function renameOf(spec: RunSpec) {
   ]);
   return sql`RENAME TABLE ${join([...steps, sql`${id(marker.from)} TO ${id(marker.to)}`])}`;
 }
+
+type Definitions = Awaited<ReturnType<typeof definitionsOf>>;
 
 /** Next AUTO_INCREMENT of each stage table, by live's name; null where there is none. */
 export type Counters = Map<string, string | null>;
@@ -135,6 +142,20 @@ export async function carryAutoIncrement(session: Session, spec: RunSpec): Promi
     counters.set(table.live, await raiseCounter(session, spec, table, next, current));
   }
   return counters;
+}
+
+/** Carries the counters that moved since they were carried last. */
+async function raiseCounters(
+  session: Session,
+  spec: RunSpec,
+  definitions: Definitions,
+  counters: Counters,
+): Promise<void> {
+  for (const table of spec.tables) {
+    const { live } = table;
+    const next = definitions.get(live)?.autoIncrement ?? null;
+    counters.set(live, await raiseCounter(session, spec, table, next, counters.get(live) ?? null));
+  }
 }
 
 /** Raises stage's counter to `next` if it is lower. @returns what it is then */

@@ -150,6 +150,15 @@ describe('before the swap', () => {
     expect(await customers()).toEqual([]);
   });
 
+  it('a live table that lost a column is found, also where an edit of that column waits in the log', async () => {
+    await client("INSERT INTO customer (id, email) VALUES (1, 'a@x')");
+    const run = pipeline.publish(ROWS, async () => {
+      await client("UPDATE customer SET email = 'b@x' WHERE id = 1");
+      await client('ALTER TABLE customer DROP COLUMN email');
+    });
+    await expect(run).rejects.toThrow(/customer was changed as a whole/);
+  });
+
   it('a live table that was emptied by TRUNCATE is found: its rows would be back', async () => {
     await client("INSERT INTO customer (id, email) VALUES (1, 'a@x'), (2, 'b@x')");
     await client('INSERT INTO invoice VALUES (20, 2), (21, 2)');

@@ -33,8 +33,8 @@ const QUERY_INTERRUPTED = 1317;
 const DEADLOCK = 1213;
 const GAVE_WAY = new Set([QUERY_INTERRUPTED, LOCK_WAIT_TIMEOUT, DEADLOCK]);
 
-/** How often the watchdog looks again at a session that has had its time and waits for nobody. */
-const LOOK_AGAIN_MS = 5;
+/** How often the watchdog looks again at sessions that have had their time and wait for nobody; each look costs the server a millisecond. */
+const LOOK_AGAIN_MS = 20;
 
 /** What a session waits for: a table, in whatever schema, which a trigger may have named. */
 export interface AwaitedTable {
@@ -43,35 +43,36 @@ export interface AwaitedTable {
 }
 
 /**
- * Runs statements of a session. A watchdog on a second connection takes back, after `afterMs`, the one that waits for
+ * Runs statements of sessions. A watchdog on a connection of its own takes back, after `afterMs`, the one that waits for
  * others. Only one that waits: with a hundred tables, opening them all takes longer than an attempt to lock may, and would
  * never be granted.
  *
  * @returns what the work returns, or that it gave way, and to what as far as that is to be seen
  */
-async function unlessItWaits<T>(
-  session: Session,
+async function unlessTheyWait<T>(
+  sessions: Session[],
   watchdog: Session,
   afterMs: number,
   work: () => Promise<T>,
 ): Promise<{ result: T } | { awaited: AwaitedTable[] }> {
   let ended = false;
   let awaited: AwaitedTable[] = [];
-  let kill: Promise<unknown> | undefined;
+  let looking: Promise<unknown> | undefined;
+  const killed = new Set<Session>();
   const look = async () => {
-    const waits = await waitsFor(watchdog, session.threadId);
-    if (ended) return;
-    if (!waits) {
-      timer = setTimeout(watch, LOOK_AGAIN_MS);
-      return;
+    for (const session of sessions) {
+      const waits = await waitsFor(watchdog, session.threadId);
+      if (ended) return;
+      if (!waits) continue;
+      awaited = waits;
+      killed.add(session);
+      await watchdog.connection.query(`KILL QUERY ${session.threadId}`).catch(() => {});
     }
-    awaited = waits;
-    await watchdog.connection.query(`KILL QUERY ${session.threadId}`).catch(() => {});
-    // It may have come between two statements, and hit none: what waits next must not wait unwatched.
+    // A kill may have come between two statements, and hit none: what waits next must not wait unwatched.
     if (!ended) timer = setTimeout(watch, LOOK_AGAIN_MS);
   };
   const watch = () => {
-    kill = look();
+    looking = look();
   };
   let timer = setTimeout(watch, afterMs);
   try {
@@ -83,22 +84,24 @@ async function unlessItWaits<T>(
   } finally {
     ended = true;
     clearTimeout(timer);
-    if (kill) {
-      // The kill may have come too late for what waited: let it hit a statement that does nothing.
-      await kill;
-      await session.connection.query('DO 0').catch(() => {});
-    }
+    await looking;
+    // The kill may have come too late for what waited: let it hit a statement that does nothing.
+    for (const session of killed) await session.connection.query('DO 0').catch(() => {});
   }
 }
 
 /** What a session waits for; undefined: for nobody. A session that cannot be seen is taken for one that waits. */
 async function waitsFor(watchdog: Session, threadId: number): Promise<AwaitedTable[] | undefined> {
-  const state = sql`SELECT p.state AS state, m.object_schema AS in_schema, m.object_name AS name FROM information_schema.processlist p LEFT JOIN (performance_schema.threads t JOIN performance_schema.metadata_locks m ON m.owner_thread_id = t.thread_id AND m.lock_status = 'PENDING') ON t.processlist_id = p.id WHERE p.id = ${threadId}`;
+  const state = sql`SELECT t.processlist_state AS state, m.object_schema AS in_schema, m.object_name AS name FROM performance_schema.threads t LEFT JOIN performance_schema.metadata_locks m ON m.owner_thread_id = t.thread_id AND m.lock_status = 'PENDING' WHERE t.processlist_id = ${threadId}`;
+  // where that may not be read, or is not kept; it holds up every session for a moment
   const stateAlone = sql`SELECT state AS state FROM information_schema.processlist WHERE id = ${threadId}`;
-  const rows = await watchdog
-    .rows<{ state: string | null; in_schema?: string | null; name?: string | null }>(state)
-    .catch(() => watchdog.rows<{ state: string | null; in_schema?: null; name?: null }>(stateAlone))
-    .catch(() => []);
+  interface Seen {
+    state: string | null;
+    in_schema?: string | null;
+    name?: string | null;
+  }
+  let rows = await watchdog.rows<Seen>(state).catch((): Seen[] => []);
+  if (rows.length === 0) rows = await watchdog.rows<Seen>(stateAlone).catch((): Seen[] => []);
   const [row] = rows;
   // for a lock, or for a flush of tables; not for a replica that is to have what was committed
   if (row && !/^Waiting (?!for semi-sync)/.test(row.state ?? '')) return undefined;
@@ -125,6 +128,8 @@ export interface LockedWork<T> {
   before?: (attempt: number, awaited: AwaitedTable[]) => Promise<undefined | false>;
   /** under the lock; it gives way where a statement of it waits for others, as DDL does for LOCK INSTANCE FOR BACKUP */
   locked: () => Promise<T | typeof GIVE_BACK>;
+  /** sessions that work under the lock, too, and must no more wait for others */
+  beside?: Session[];
 }
 
 export type Locked<T> = {
@@ -146,7 +151,7 @@ export async function lockWithBackOff<T>(
   watchdog: Session,
   requests: LockRequest[],
   limits: LockLimits,
-  { before, locked }: LockedWork<T>,
+  { before, locked, beside = [] }: LockedWork<T>,
 ): Promise<Locked<T>> {
   let queuedMs = 0;
   let awaited: AwaitedTable[] = [];
@@ -157,10 +162,12 @@ export async function lockWithBackOff<T>(
       await session.run(waitTimeout(LOCKED_WAIT_TIMEOUT_SECONDS));
       const asked = performance.now();
       const lock = () => session.run(lockTables(requests));
-      const pending = await unlessItWaits(session, watchdog, limits.attemptMs, lock);
+      const pending = await unlessTheyWait([session], watchdog, limits.attemptMs, lock);
       queuedMs = Math.max(queuedMs, performance.now() - asked);
       if ('result' in pending) {
-        const held = await hold(session, () => unlessItWaits(session, watchdog, limits.attemptMs, locked));
+        const held = await hold(session, () =>
+          unlessTheyWait([session, ...beside], watchdog, limits.attemptMs, locked),
+        );
         if ('result' in held) return { granted: true, attempts, queuedMs, ...held };
         awaited = held.awaited;
       } else {

@@ -98,8 +98,8 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: CUT_OVER,
-        find: '    if (live?.fingerprint !== table.fingerprint)\n      throw',
-        replace: '    if (live === undefined)\n      throw',
+        find: 'if (live?.fingerprint !== table.fingerprint) throw liveChanged',
+        replace: 'if (live === undefined) throw liveChanged',
       },
     ],
     focus: { kinds: ['migration'], command: 'publish' },
