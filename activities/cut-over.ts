@@ -111,7 +111,7 @@ export function cutOverActivities(dependencies: Dependencies) {
             await beside.close();
           }
         },
-        { waitTimeoutSeconds: CUT_OVER_WAIT_TIMEOUT_SECONDS },
+        { waitTimeoutSeconds: CUT_OVER_WAIT_TIMEOUT_SECONDS, batches: true },
       ),
   );
 

@@ -72,8 +72,10 @@ async function drain(
 ): Promise<{ drainMs: number; replayedUnderLock: number }> {
   const begun = performance.now();
   const replayedUnderLock = await replayGroup(session, spec, () => 'all');
-  if (replayedUnderLock > 0) for (const table of spec.tables) await refuseNewOrphans(session, spec, table);
-  if (replayedUnderLock > 0) readiness.isStale = true;
+  if (replayedUnderLock > 0) {
+    await refuseNewOrphans(session, spec);
+    readiness.isStale = true;
+  }
   await session.connection.query('COMMIT');
   return { drainMs: performance.now() - begun, replayedUnderLock };
 }
@@ -174,12 +176,15 @@ async function raiseCounter(
 }
 
 /** The drain must not leave a child without its parent; looked for among the replayed keys and their children only. */
-async function refuseNewOrphans(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
-  for (const { parent, statement } of orphansOfReplay(spec, table)) {
-    if ((await session.rows(statement)).length === 0) continue;
+async function refuseNewOrphans(session: Session, spec: RunSpec): Promise<void> {
+  const asked = spec.tables.flatMap((table) =>
+    orphansOfReplay(spec, table).map((orphans) => ({ ...orphans, live: table.live })),
+  );
+  const found = await session.rowsOfAll(asked.map(({ statement }) => statement));
+  const orphan = asked.find((_, index) => (found[index]?.length ?? 0) > 0);
+  if (orphan)
     throw new StageswapError(
       'Orphans',
-      `an edit during the run would leave a row of ${table.live} without its parent in ${parent}. Live is untouched. Run again.`,
+      `an edit during the run would leave a row of ${orphan.live} without its parent in ${orphan.parent}. Live is untouched. Run again.`,
     );
-  }
 }

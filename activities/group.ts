@@ -8,6 +8,7 @@ import { createRunTriggers } from '../src/mysql/run-triggers.js';
 import { touchTriggers } from '../src/sql/capture.js';
 import {
   type Children,
+  emptyWork,
   findBadRows,
   findChildrenOfSameKey,
   findOrphansToHold,
@@ -42,8 +43,7 @@ const DUPLICATE_ENTRY = 1062;
  * @throws {StageswapError} Collision: values of a unique index collide and no row can be told to fall back
  */
 export async function settleGroup(session: Session, spec: RunSpec): Promise<void> {
-  for (const table of spec.tables)
-    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'work', table.live))}`);
+  await session.runAll(spec.tables.map((table) => emptyWork(spec, table)));
   if (spec.badRows === 'quarantine')
     for (const table of spec.tables) await keepBadRowsAsLive(session, spec, table);
   while (!((await keepsToForeignKeys(session, spec)) && (await buildIndexes(session, spec))));
@@ -101,31 +101,50 @@ export async function foreignKeyRules(
   within: Within,
   active: Set<string>,
 ): Promise<void> {
-  let changed = 1;
-  const apply = async (table: TableSpec, find: Fragment | null, kind: GroupConflict) => {
-    if (!find) return;
-    const into = within === 'keys' && waitsInMerged(table) ? 'merged' : 'stage';
-    const found = await takeAsLive(session, spec, table, [find], kind, within, into);
-    if (found > 0) active.add(table.live);
-    changed += found;
-  };
-  while (changed > 0) {
+  // Mostly a replay breaks no rule: all are asked at once then.
+  if (within === 'keys') {
+    const broken = await session.runAll([...foreignKeySteps(spec, within, active)].map(({ find }) => find));
+    if (broken.every((count) => count === 0)) return;
+    await session.runAll(spec.tables.map((table) => emptyWork(spec, table)));
+  }
+  let changed: number;
+  do {
     changed = 0;
-    for (const table of [...spec.tables].reverse()) {
-      for (const key of table.foreignKeys) {
-        const parent = tableOf(spec, key.parent);
-        for (const children of childrenToLookAt(spec, table, key, within, active))
-          await apply(parent, findParentsToKeep(spec, table, key, children), 'parent');
-      }
+    for (const { table, find, kind } of foreignKeySteps(spec, within, active)) {
+      const into = within === 'keys' && waitsInMerged(table) ? 'merged' : 'stage';
+      const found = await takeAsLive(session, spec, table, [find], kind, within, into);
+      if (found > 0) active.add(table.live);
+      changed += found;
     }
-    for (const table of spec.tables) {
-      for (const key of table.foreignKeys) {
-        for (const children of childrenToLookAt(spec, table, key, within, active))
-          await apply(table, findOrphansToHold(spec, table, key, children), 'orphan');
-        if (!refersToKey(spec, key)) continue;
-        for (const children of childrenToLookAt(spec, table, key, within, active))
-          await apply(table, findChildrenOfSameKey(spec, table, key, children), 'orphan');
+  } while (changed > 0);
+}
+
+/** A rule of foreign keys, applied to one of them. */
+interface ForeignKeyStep {
+  /** whose rows it finds */
+  table: TableSpec;
+  find: Fragment;
+  kind: GroupConflict;
+}
+
+/** The rules in their order, each where its tables are active by the time it is reached. */
+function* foreignKeySteps(spec: RunSpec, within: Within, active: Set<string>): Generator<ForeignKeyStep> {
+  for (const table of [...spec.tables].reverse()) {
+    for (const key of table.foreignKeys) {
+      const parent = tableOf(spec, key.parent);
+      for (const children of childrenToLookAt(spec, table, key, within, active))
+        yield { table: parent, find: findParentsToKeep(spec, table, key, children), kind: 'parent' };
+    }
+  }
+  for (const table of spec.tables) {
+    for (const key of table.foreignKeys) {
+      for (const children of childrenToLookAt(spec, table, key, within, active)) {
+        const find = findOrphansToHold(spec, table, key, children);
+        if (find) yield { table, find, kind: 'orphan' };
       }
+      if (!refersToKey(spec, key)) continue;
+      for (const children of childrenToLookAt(spec, table, key, within, active))
+        yield { table, find: findChildrenOfSameKey(spec, table, key, children), kind: 'orphan' };
     }
   }
 }

@@ -102,7 +102,7 @@ export async function replaySettlements(session: Session, ref: RunRef, spec: Run
     const batch = async () => {
       await holdFence(session, ref);
       await onlyOneAtATime(session, ref);
-      await forgetKeys(session, spec);
+      await session.runAll(forgetKeys(spec));
       const settled: TableSpec[] = [];
       const tried: string[] = [];
       for (const table of spec.tables) {
@@ -119,10 +119,8 @@ export async function replaySettlements(session: Session, ref: RunRef, spec: Run
   }
 }
 
-async function forgetKeys(session: Session, spec: RunSpec): Promise<void> {
-  for (const table of spec.tables)
-    await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))}`);
-}
+const forgetKeys = (spec: RunSpec): Fragment[] =>
+  spec.tables.map(({ live }) => sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', live))}`);
 
 /** A second attempt of a replay waits until the first has committed or died: two merges of one key must never overlap. */
 export async function onlyOneAtATime(session: Session, ref: RunRef): Promise<void> {
@@ -142,35 +140,41 @@ export async function replayGroup(
   spec: RunSpec,
   take: (table: TableSpec) => string[] | 'all',
 ): Promise<number> {
-  const edited: TableSpec[] = [];
-  let taken = 0;
-  for (const table of spec.tables) {
-    const ids = take(table);
-    const count = ids.length > 0 ? await session.run(takePending(spec, table, ids)) : 0;
-    if (count > 0) edited.push(table);
-    taken += count;
-  }
-  if (taken === 0) return 0;
-  await forgetKeys(session, spec);
-  for (const table of edited)
-    for (const statement of collectReplayKeys(spec, table)) await session.run(statement);
+  const pending = spec.tables
+    .map((table) => ({ table, ids: take(table) }))
+    .filter(({ ids }) => ids.length > 0);
+  const counts = await session.runAll(pending.map(({ table, ids }) => takePending(spec, table, ids)));
+  const edited = pending.filter((_, index) => (counts[index] ?? 0) > 0).map(({ table }) => table);
+  if (edited.length === 0) return 0;
+  await session.runAll([...forgetKeys(spec), ...edited.flatMap((table) => collectReplayKeys(spec, table))]);
   await mergeGroup(session, spec, edited);
-  for (const table of edited) await session.run(markApplied(spec, table));
-  return taken;
+  await session.runAll(edited.map((table) => markApplied(spec, table)));
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 /** Merges the collected keys of some tables, and their closure, again. */
 async function mergeGroup(session: Session, spec: RunSpec, collected: TableSpec[]): Promise<void> {
   const active = new Set(collected.map((table) => table.live));
   await close(session, spec, active);
-  for (const table of spec.tables) if (waitsInMerged(table)) await session.run(emptyMerged(spec, table));
-  for (const table of spec.tables) if (active.has(table.live)) await mergeKeys(session, spec, table);
+  await session.runAll(spec.tables.filter(waitsInMerged).map((table) => emptyMerged(spec, table)));
+  const of = () => spec.tables.filter((table) => active.has(table.live));
+  const counts = await session.rowsOfAll<Record<string, string>>(
+    of().flatMap((table) => {
+      const { incoming, liveOnly } = countMerge(spec, table, KEYS);
+      return [incoming, liveOnly];
+    }),
+  );
+  for (const [index, table] of of().entries())
+    await mergeKeys(session, spec, table, counts[2 * index]?.[0] ?? {}, counts[2 * index + 1]?.[0] ?? {});
   // In the order of `settleGroup`: a row that is held back for its parent collides with none.
   do {
     await foreignKeyRules(session, spec, 'keys', active);
   } while (await separateReplayed(session, spec, active));
-  for (const table of spec.tables)
-    if (waitsInMerged(table) && active.has(table.live)) await session.run(mergedIntoStage(spec, table));
+  await session.runAll(
+    of()
+      .filter(waitsInMerged)
+      .map((table) => mergedIntoStage(spec, table)),
+  );
 }
 
 /**
@@ -179,44 +183,46 @@ async function mergeGroup(session: Session, spec: RunSpec, collected: TableSpec[
  */
 async function close(session: Session, spec: RunSpec, active: Set<string>): Promise<void> {
   let added: number;
-  const add = async (table: TableSpec, statement: Fragment) => {
-    const found = await session.run(statement);
-    if (found > 0) active.add(table.live);
-    added += found;
-  };
   do {
-    added = 0;
+    const steps: { table: TableSpec; find: Fragment }[] = [];
     for (const table of [...spec.tables].reverse())
       for (const key of table.foreignKeys)
-        if (active.has(table.live)) await add(tableOf(spec, key.parent), closeUpwards(spec, table, key));
+        if (active.has(table.live))
+          steps.push({ table: tableOf(spec, key.parent), find: closeUpwards(spec, table, key) });
     for (const table of spec.tables) {
       for (const key of table.foreignKeys)
-        if (active.has(key.parent)) await add(table, closeDownwards(spec, table, key));
+        if (active.has(key.parent)) steps.push({ table, find: closeDownwards(spec, table, key) });
       if (table.uniqueIndexes.length > 0 && active.has(table.live))
-        await add(table, closeOverUnique(spec, table));
+        steps.push({ table, find: closeOverUnique(spec, table) });
     }
+    const found = await session.runAll(steps.map(({ find }) => find));
+    for (const [index, { table }] of steps.entries()) if ((found[index] ?? 0) > 0) active.add(table.live);
+    added = found.reduce((sum, count) => sum + count, 0);
   } while (added > 0);
 }
 
+const KEYS: Scope = { kind: 'keys' };
+
 /** What is seldom needed is asked for first: under the lock each statement counts. */
-async function mergeKeys(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
-  const scope: Scope = { kind: 'keys' };
+async function mergeKeys(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  incoming: Record<string, string>,
+  liveOnly: Record<string, string>,
+): Promise<void> {
   const into = waitsInMerged(table) ? 'merged' : 'stage';
-  const one = async (statement: Fragment) => (await session.rows<Record<string, string>>(statement))[0] ?? {};
-  const count = countMerge(spec, table, scope);
-  const [incoming, liveOnly] = [await one(count.incoming), await one(count.liveOnly)];
-  const merge = mergeInto(spec, table, scope, into);
-  const held = recordHeldBack(spec, table, scope);
-  for (const statement of [
+  const merge = mergeInto(spec, table, KEYS, into);
+  const held = recordHeldBack(spec, table, KEYS);
+  await session.runAll([
     ...Object.values(forget(spec, table, 'replayKeys')),
     merge.both,
     ...(Number(incoming.incoming) > Number(incoming.in_both) ? [merge.incomingOnly] : []),
     merge.liveOnly,
     ...(Number(incoming.conflicts) + Number(liveOnly.conflicts) > 0
-      ? [...(held ? [held] : []), ...recordConflicts(spec, table, scope)]
+      ? [...(held ? [held] : []), ...recordConflicts(spec, table, KEYS)]
       : []),
-  ])
-    await session.run(statement);
+  ]);
   await settleKeys(session, spec, table, into);
   if (hasChecks(table))
     await takeAsLive(session, spec, table, [findBroken(spec, table)], 'check', 'keys', into);

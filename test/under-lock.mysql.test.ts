@@ -36,7 +36,10 @@ afterEach(async () => {
   await server('DROP USER IF EXISTS blind');
 });
 
-async function open(definitions: string[], options: { cutOver?: string; login?: string } = {}) {
+async function open(
+  definitions: string[],
+  options: { cutOver?: string; login?: string; lockAttemptMsMax?: number } = {},
+) {
   if (options.login)
     await server(
       `GRANT ALL ON ${SCHEMA}.* TO blind`,
@@ -197,7 +200,8 @@ describe('a table that MySQL cannot change instantly, such as one with a full-te
   });
 
   it('is swapped while clients edit it and short transactions repeat their reads, of which none reads what was so before it began', async () => {
-    await open([SEARCHED, 'CREATE TABLE other (id INT)'], { cutOver: 'attemptsMax: 30' });
+    // long enough for the readers' transactions to end, however slow the machine is
+    await open([SEARCHED, 'CREATE TABLE other (id INT)'], { lockAttemptMsMax: 500 });
     const rows = { customer: [[1, 'edit 0'] as [number, string]] };
     await pipeline.publish(rows);
     await pipeline.beforeCutOver(rows);

@@ -19,6 +19,7 @@ export class Session {
     readonly waitTimeoutSeconds: number,
     /** empty where it was opened without one */
     readonly schema: string,
+    readonly batches: boolean,
   ) {}
 
   /**
@@ -31,6 +32,8 @@ export class Session {
     options: {
       logged?: boolean;
       localInfile?: boolean;
+      /** `runAll` and `rowsOfAll` send several statements at once: a way to the server and back costs more than most statements */
+      batches?: boolean;
       waitTimeoutSeconds?: number;
       database?: string | null;
     } = {},
@@ -44,7 +47,7 @@ export class Session {
       supportBigNumbers: true,
       bigNumberStrings: true,
       dateStrings: true,
-      multipleStatements: false,
+      multipleStatements: options.batches ?? false,
       connectTimeout: 10_000,
       // a server that is gone without a word is noticed, where nothing is being sent, after some 20 s
       enableKeepAlive: true,
@@ -67,6 +70,7 @@ export class Session {
       connection.threadId ?? 0,
       waitTimeoutSeconds,
       settings.database ?? '',
+      options.batches ?? false,
     );
     // What live holds is carried as it is: a 31 February of an older SQL mode, and the NULL that a generated column has where it
     // divides by zero. New values come by the other sessions.
@@ -98,7 +102,36 @@ export class Session {
     return (result as { affectedRows?: number }).affectedRows ?? 0;
   }
 
-  /** The same, each value as the bytes that MySQL keeps, in whatever character set. */
+  /** Runs statements one after another; none follows one that fails. @returns the rows that each affected */
+  async runAll(statements: Fragment[]): Promise<number[]> {
+    if (this.batches) {
+      const results = await this.#atOnce(statements);
+      return results.map((result) => (result as { affectedRows?: number }).affectedRows ?? 0);
+    }
+    const counts: number[] = [];
+    for (const statement of statements) counts.push(await this.run(statement));
+    return counts;
+  }
+
+  /** The same of statements that return rows. */
+  async rowsOfAll<R = Row>(statements: Fragment[]): Promise<R[][]> {
+    if (this.batches) return (await this.#atOnce(statements)) as R[][];
+    const found: R[][] = [];
+    for (const statement of statements) found.push(await this.rows<R>(statement));
+    return found;
+  }
+
+  async #atOnce(statements: Fragment[]): Promise<unknown[]> {
+    const results: unknown[] = [];
+    for (const batch of batchesOf(statements)) {
+      const { text, values } = join(batch, '; ');
+      const [result] = await this.connection.query(text, values);
+      results.push(...(batch.length === 1 ? [result] : (result as unknown[])));
+    }
+    return results;
+  }
+
+  /** Runs a statement that returns rows, each value as the bytes that MySQL keeps, in whatever character set. */
   async bytes(statement: Fragment): Promise<Record<string, Buffer | null>[]> {
     await this.connection.query('SET SESSION character_set_results = NULL');
     try {
@@ -189,6 +222,23 @@ export class Session {
   destroy(): void {
     this.connection.destroy();
   }
+}
+
+/** A server takes packets of a limited size: statements of wide tables are long. */
+const BATCH_CHARACTERS_MAX = 200_000;
+
+function batchesOf(statements: Fragment[]): Fragment[][] {
+  const batches: Fragment[][] = [];
+  let characters = Number.POSITIVE_INFINITY;
+  for (const statement of statements) {
+    characters += statement.text.length;
+    if (characters > BATCH_CHARACTERS_MAX) {
+      batches.push([]);
+      characters = statement.text.length;
+    }
+    batches.at(-1)?.push(statement);
+  }
+  return batches;
 }
 
 /** Opens a session, does the work, closes it. */

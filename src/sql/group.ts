@@ -255,9 +255,13 @@ function copyLive(spec: RunSpec, table: TableSpec, into: 'stage' | 'merged'): Fr
   return sql`INSERT INTO ${physical(spec, table, into)} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'l', name)))} FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')} STRAIGHT_JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
 }
 
+export function emptyWork(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`DELETE FROM ${physical(spec, table, 'work')}`;
+}
+
 /** The work keys become part of the replay, so that what hangs on them is looked at, too; then they are done. */
 export function workIsDone(spec: RunSpec, table: TableSpec, within: Within): Fragment[] {
-  const empty = sql`DELETE FROM ${physical(spec, table, 'work')}`;
+  const empty = emptyWork(spec, table);
   if (within === 'all') return [empty];
   return [
     sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'w')} FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')}`,

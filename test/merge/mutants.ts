@@ -106,8 +106,8 @@ export const MUTANTS: Mutant[] = [
   {
     name: 'the replay is given only the edits of the first table',
     file: 'activities/replay.ts',
-    find: 'const ids = take(table);',
-    replace: 'const ids = table.ordinal === 0 ? take(table) : [];',
+    find: '({ table, ids: take(table) })',
+    replace: '({ table, ids: table.ordinal === 0 ? take(table) : [] })',
   },
   {
     name: 'held-back keys are given a base',
