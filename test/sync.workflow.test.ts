@@ -100,6 +100,25 @@ describe('a run', () => {
     expect(notes).toContain('cutOver');
   });
 
+  it('gives up the moment of the source when it ends, where a hanging worker kept it from that before', async () => {
+    const notes: string[] = [];
+    let isFree = false;
+    const activities = noting(notes, {
+      closeMoment: async () => {
+        notes.push('closeMoment');
+        if (!isFree) throw ApplicationFailure.nonRetryable('the snapshot is in use', 'Unexpected');
+      },
+      cleanup: async () => {
+        isFree = true;
+        notes.push('cleanup');
+        return { dropped: [] };
+      },
+    });
+    const report = (await workflows.withRun(activities, 'sync', (handle) => handle.result())) as Report;
+    expect(report).toMatchObject({ outcome: 'published' });
+    expect(notes.slice(-3)).toEqual(['cleanup', 'closeMoment', 'end']);
+  });
+
   it('has nothing under way any more when it takes back what it made', async () => {
     const notes: string[] = [];
     const working = withResolvers();

@@ -82,6 +82,8 @@ interface Figures {
   replayedBefore: number;
   replayedUnderLock: number;
   cutOver: Report['cutOver'];
+  /** the moment of the source could not be given up when every row was read */
+  momentLeft?: boolean;
   /** what a rollback has found */
   rollback?: RolledBack;
   cost: Cost;

@@ -140,6 +140,7 @@ async function finish(state: RunState): Promise<void> {
     await step('close the conflicts that are over').closeConflicts(state.run);
     await countConflicts(state);
     await step('drop what no rollback needs').cleanup(state.run);
+    if (state.figures.momentLeft && patched('moment-is-given-up-again')) await tryToGiveUpMoment(state);
   });
 }
 
@@ -160,11 +161,7 @@ async function takeBack(state: RunState): Promise<void> {
 }
 
 async function ingest(state: RunState, undo: Undo): Promise<void> {
-  const giveUp = () =>
-    step('give up the moment of the source', {
-      maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX,
-    }).closeMoment(state.run);
-  undo('moment', giveUp);
+  undo('moment', () => giveUpMoment(state));
   const { run } = state;
   state.gate.readAtMs = Date.now();
   const { moment, because } = await step('open one moment of the source').openMoment(run);
@@ -172,14 +169,26 @@ async function ingest(state: RunState, undo: Undo): Promise<void> {
   state.figures.momentBecause = because;
   if (moment === 'transaction') await ingestTransaction(state);
   else for (const table of run.tables) await ingestTable(state, table);
+  await tryToGiveUpMoment(state);
+}
+
+const giveUpMoment = (state: RunState) =>
+  step('give up the moment of the source', { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX }).closeMoment(
+    state.run,
+  );
+
+/** Every row is here: a source that is away by now, or a snapshot that a frozen worker reads, does not keep them from being published. */
+async function tryToGiveUpMoment(state: RunState): Promise<void> {
   try {
-    await giveUp();
+    await giveUpMoment(state);
+    state.figures.momentLeft = false;
   } catch (error) {
     if (isCancellation(error)) throw error;
-    // Every row is here: a source that is away by now does not keep them from being published.
-    log.warn('the moment of the source could not be given up; the next run does it', {
-      ...problemOf(error),
-    });
+    state.figures.momentLeft = true;
+    log.warn(
+      'the moment of the source could not be given up; it is tried again when the run ends, and by the next run',
+      { ...problemOf(error) },
+    );
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { type Conflict, inOrder, type Row } from '../merge/oracle.js';
 import type { Billing } from './billing.js';
@@ -221,15 +222,41 @@ function seen({ readers, clients, edits, happened, violation }: Checked): void {
   }
 }
 
+const FREE_WITHIN_MS = 20_000;
+
+async function snapshotsOf({ pool, database }: Billing): Promise<string[]> {
+  const { recordset } = await pool.request().query('SELECT name FROM sys.databases');
+  return (recordset as { name: string }[])
+    .map(({ name }) => name)
+    .filter((name) => name.startsWith(`${database}_stageswap_`));
+}
+
+/** Also for the seeds that follow on the same engines: each answers for its own. */
+async function dropWhenFree({ pool }: Billing, name: string): Promise<boolean> {
+  for (const until = Date.now() + FREE_WITHIN_MS; Date.now() < until; await sleep(500)) {
+    const dropped = await pool
+      .request()
+      .batch(`DROP DATABASE [${name}]`)
+      .then(
+        () => true,
+        () => false,
+      );
+    if (dropped) return true;
+  }
+  return false;
+}
+
 /** I6: nothing is left of what a run made but what the rollback needs; where nothing was swapped, live is defined as it was. */
 async function leftovers(checked: Checked): Promise<void> {
   const { connection, ledger, billing, swaps, shape, definitionsBefore, happened, violation } = checked;
   for (const left of await readLeftovers(connection, ledger)) violation('I6', `left behind: ${left}`);
-  const { recordset } = await billing.pool.request().query('SELECT name FROM sys.databases');
-  const database = billing.database;
-  for (const { name } of recordset as { name: string }[])
-    if (name.startsWith(`${database}_stageswap_`))
+  for (const name of await snapshotsOf(billing)) {
+    // A worker that stood still reads it until it wakes up: until then nobody can drop it. The next run does.
+    if (!happened.some(({ kind }) => kind === 'stop'))
       violation('I6', `left behind: the database snapshot ${name}`);
+    if (!(await dropWhenFree(billing, name)))
+      violation('I6', `the database snapshot ${name} is still in use when every worker is awake`);
+  }
   if (!happened.some(({ kind }) => kind === 'migration')) {
     const now = await readDefinitions(connection, shape);
     for (const [name, was] of Object.entries(definitionsBefore))
