@@ -4,8 +4,8 @@ import { EXIT } from '../model/report.js';
 import { parseCodecKeys } from '../temporal/codec.js';
 import { startCodecServer } from '../temporal/codec-server.js';
 import { CommandError } from './failure.js';
+import { cannotListen, hostAndPort } from './listening.js';
 import { note } from './output.js';
-import { hostAndPort } from './worker.js';
 
 const HELP = `
 Whoever reaches it can read what STAGESWAP_CODEC_KEYS protects: keep it on this machine, or set STAGESWAP_CODEC_TOKEN and
@@ -40,12 +40,7 @@ export function addCodecServer(program: Command): void {
         token: process.env.STAGESWAP_CODEC_TOKEN,
       }).catch((error: NodeJS.ErrnoException) => {
         if (error.code === undefined || !CANNOT_LISTEN.has(error.code)) throw error;
-        throw new CommandError(
-          EXIT.usage,
-          `cannot listen at ${options.listen}: ${error.message}`,
-          'name another address by --listen, or end what listens there',
-          { cause: error },
-        );
+        throw cannotListen(options.listen, '--listen', error);
       });
       const at = server.address() as AddressInfo;
       note(`codec server at http://${host.includes(':') ? `[${host}]` : host}:${at.port}; Ctrl-C ends it`);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { type Progress, QUERIES, TASK_QUEUE } from '../model/messages.js';
@@ -116,6 +117,7 @@ export async function follow(
   // connection was closed throws where nobody catches it: none is left when this returns.
   let asking: Promise<unknown> = Promise.resolve();
   const noLonger = new AbortController();
+  setMaxListeners(0, noLonger.signal); // the client adds one for each of its attempts
   const result = client
     .withAbortSignal(noLonger.signal, () => awaitReport(handle, noLonger.signal))
     .then(

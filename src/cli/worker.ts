@@ -1,9 +1,10 @@
 import { type Client, isGrpcServiceError, NamespaceNotFoundError } from '@temporalio/client';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Level, LOG_LEVELS } from '../log.js';
 import { TASK_QUEUE } from '../model/messages.js';
 import { temporalPlace } from '../temporal/place.js';
 import { configsOption, loadConfigs } from './config-option.js';
+import { cannotListen, hostAndPort } from './listening.js';
 import { note } from './output.js';
 import { withTemporal } from './temporal.js';
 
@@ -44,7 +45,10 @@ export function addWorker(program: Command): void {
           logLevel: options.logLevel,
           ...(options.metrics === undefined ? {} : { metricsAddress: options.metrics }),
         },
-      );
+      ).catch((error: Error) => {
+        if (options.metrics === undefined || !/metrics exporter/i.test(error.message)) throw error;
+        throw cannotListen(options.metrics, '--metrics', error);
+      });
     });
 }
 
@@ -58,9 +62,3 @@ async function pollable({ workflowService }: Client, namespace: string): Promise
 }
 const WORKFLOW_TASKS = 1;
 const NOT_FOUND = 5;
-
-export function hostAndPort(text: string): string {
-  if (!/^(\[[0-9a-f:.]+\]|[^:\s]+):\d{1,5}$/i.test(text))
-    throw new InvalidArgumentError('write HOST:PORT, such as 127.0.0.1:9464.');
-  return text;
-}
