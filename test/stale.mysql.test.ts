@@ -248,6 +248,31 @@ describe('a merge', () => {
 });
 
 describe('a session', () => {
+  it.each([true, false])(
+    'runs statements in their order, at once or not (%s), and none after one that fails',
+    async (batches) => {
+      const session = await Session.open(parseMysqlAddress(pipeline.config.target.url), { batches });
+      const insert = (key: number) => sql`INSERT INTO customer (id, email) VALUES (${key}, ${"a'; -- "})`;
+      try {
+        expect(await session.runAll([])).toEqual([]);
+        expect(await session.runAll([insert(1)])).toEqual([1]);
+        expect(
+          await session.runAll([insert(2), sql`UPDATE customer SET email = 'b' WHERE id < ${3}`, insert(3)]),
+        ).toEqual([1, 2, 1]);
+        await expect(session.runAll([insert(4), insert(1), insert(5)])).rejects.toMatchObject({
+          errno: 1062,
+        });
+        const count = sql`SELECT COUNT(*) AS n FROM customer`;
+        expect(await session.rowsOfAll([count, sql`SELECT id AS id FROM customer WHERE id > 3`])).toEqual([
+          [{ n: '4' }],
+          [{ id: 4 }],
+        ]);
+      } finally {
+        await session.close();
+      }
+    },
+  );
+
   it('does not depend on what the server has as its defaults', async () => {
     // harmless to whoever else uses the server, or for an instant
     await client(
