@@ -326,7 +326,7 @@ describe('of the source, preflight refuses', () => {
         'CREATE TABLE dbo.Invoice (InvoiceId bigint NOT NULL, CustomerId bigint NULL)',
         'INSERT INTO dbo.Invoice (InvoiceId, CustomerId) VALUES (1, 1), (1, 2), (2, 1)',
       ],
-      'dbo.Invoice: 1 keys stand in more than one row',
+      'dbo.Invoice: 1 key stands in more than one row',
     ],
     [
       'a key that is NULL',
@@ -335,7 +335,7 @@ describe('of the source, preflight refuses', () => {
         'CREATE TABLE dbo.Invoice (InvoiceId bigint NULL, CustomerId bigint NULL)',
         'INSERT INTO dbo.Invoice (InvoiceId, CustomerId) VALUES (1, 1), (NULL, 2)',
       ],
-      'dbo.Invoice: 1 rows have NULL in the key',
+      'dbo.Invoice: 1 row has NULL in the key',
     ],
   ])('%s', async (_, statements, words) => {
     for (const statement of statements) await source.request().batch(statement);

@@ -54,7 +54,7 @@ function tables(progress: Progress, report: Report): string {
         `${count(updated)} changed`,
         `${count(deleted)} gone`,
         `${count(keptLive)} kept as clients set them`,
-        `${count(conflicts)} conflicts`,
+        `${count(conflicts)} ${conflicts === 1 ? 'conflict' : 'conflicts'}`,
       ];
       return `- **${table}**: ${counts.join(' · ')}`;
     })

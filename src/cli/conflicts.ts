@@ -22,7 +22,7 @@ import { confirm } from './confirm.js';
 import { CommandError } from './failure.js';
 import { positiveInteger } from './history.js';
 import { print, printJson } from './output.js';
-import { count } from './report-text.js';
+import { count, many } from './report-text.js';
 import { columnNamed, keyOf, rowKey, tableNamed } from './row-key.js';
 import { keyText, valuesText } from './values-text.js';
 
@@ -110,7 +110,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
             '`stageswap conflicts` lists them',
           );
         const what = options.settle === undefined ? 'withdraw' : `settle as ${options.settle}`;
-        if (found.count > 1) await confirm(`${what}: ${count(found.count)} conflicts`, options);
+        if (found.count > 1) await confirm(`${what}: ${many(found.count, 'conflict')}`, options);
         const by = userInfo().username;
         const settled = await settle(session, pipeline, filter, { side: options.settle, by });
         if (options.settle === undefined) {
@@ -129,7 +129,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
         else
           print(
             [
-              `${count(settled)} of ${count(found.count)} conflicts settled as ${options.settle}; the next run carries that out, or the one that works now`,
+              `${count(settled)} of ${many(found.count, 'conflict')} settled as ${options.settle}; the next run carries that out, or the one that works now`,
               ...notSettled.map(
                 ({ kind, count: n, instead }) => `${count(n)} of kind ${kind} not: ${instead}`,
               ),

@@ -124,13 +124,15 @@ function decideSource(
   if (bad && bad.nulls > 0)
     refuse(
       table.source,
-      `${bad.nulls} rows have NULL in the key`,
+      bad.nulls === 1 ? '1 row has NULL in the key' : `${bad.nulls} rows have NULL in the key`,
       'choose a key whose columns are never NULL',
     );
   if (bad && bad.doubled > 0)
     refuse(
       table.source,
-      `${bad.doubled} keys stand in more than one row`,
+      bad.doubled === 1
+        ? '1 key stands in more than one row'
+        : `${bad.doubled} keys stand in more than one row`,
       'choose a key that is unique at the source',
     );
   for (const silence of source.notSaid ?? [])
