@@ -289,6 +289,42 @@ describe('a run', () => {
     expect(notes.filter((name) => name === 'ingestChunks')).toHaveLength(2);
   });
 
+  it.each(['an engine is lost', 'its worker hangs'])(
+    'is paused, and does not fail, where %s at that moment',
+    async (what) => {
+      const notes: string[] = [];
+      const working = withResolvers();
+      const activities = noting(notes, {
+        ingestChunks: async () => {
+          notes.push('ingestChunks');
+          if (notes.filter((name) => name === 'ingestChunks').length === 1) {
+            working.resolve();
+            const context = Context.current();
+            const beat = setInterval(() => context.heartbeat(), 50);
+            await context.cancelled.catch(() => {});
+            clearInterval(beat);
+            if (what === 'its worker hangs') await new Promise((resolve) => setTimeout(resolve, 15_000)); // past its heartbeat
+            throw new Error('connection lost');
+          }
+          return { rows: 1, chunksDone: 1, chunks: 1, finished: true };
+        },
+      });
+      const report = (await workflows.withRun(activities, 'sync', async (handle) => {
+        await working.promise;
+        await handle.executeUpdate('pause');
+        await vi.waitFor(
+          async () => expect(await handle.query('progress')).not.toHaveProperty('pausing'),
+          30_000,
+        );
+        expect(await handle.query('progress')).toMatchObject({ paused: true });
+        await handle.executeUpdate('resume');
+        return handle.result();
+      })) as Report;
+      expect(report.outcome).toBe('published');
+      expect(notes.filter((name) => name === 'ingestChunks')).toHaveLength(2);
+    },
+  );
+
   it('gives up what it is at when it is paused, and does it again after resume', async () => {
     const notes: string[] = [];
     const working = withResolvers();

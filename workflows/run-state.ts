@@ -1,5 +1,6 @@
-import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { defineSearchAttributeKey, RetryState, SearchAttributeType } from '@temporalio/common';
 import {
+  ActivityFailure,
   CancellationScope,
   condition,
   continueAsNew,
@@ -94,6 +95,15 @@ interface Figures {
 }
 
 const NOTHING_TRIED: Tried = { attempts: 0, queuedMs: 0, barriers: 0, isStale: true };
+
+/**
+ * A step that would have been tried again, had nobody asked it to give up: its engine was lost, or its worker hung, before
+ * it heard of that. A run that a pause had interrupted so has failed until now: its history says so, and is not replayed otherwise.
+ */
+const isNotTriedAgain = (error: unknown) =>
+  error instanceof ActivityFailure &&
+  error.retryState === RetryState.CANCEL_REQUESTED &&
+  patched('paused-while-failing');
 
 /** What a run knows about itself: how far it is, what steers it, its report for the end. */
 export class RunState {
@@ -351,7 +361,7 @@ export class RunState {
       try {
         return await scope.run(work);
       } catch (error) {
-        if (!this.#interrupted.has(scope) || !isCancellation(error)) throw error;
+        if (!this.#interrupted.has(scope) || !(isCancellation(error) || isNotTriedAgain(error))) throw error;
       } finally {
         this.#interruptible.delete(scope);
       }
