@@ -9,12 +9,17 @@ const DUPLICATE_COLUMN = 1060;
  * The barrier: a reader whose snapshot is older than stage's load would see an empty table after the swap, without an
  * error. An instant column, added and dropped, makes such a reader get the retryable 1412 instead (TRAPS "the swap").
  *
- * @returns the tables of which stage cannot be changed instantly; the column may be left there
+ * @returns the tables of which stage cannot be changed instantly, and whether the column was left at one of them
  */
-export async function raiseInstantly(session: Session, spec: RunSpec): Promise<TableSpec[]> {
+export async function raiseInstantly(
+  session: Session,
+  spec: RunSpec,
+): Promise<{ slow: TableSpec[]; isLeft: boolean }> {
+  let isLeft = false;
   const slow: TableSpec[] = [];
   for (const table of spec.tables) {
     const stage = stageOf(spec, table);
+    let isAdded = false;
     try {
       await session
         .run(sql`ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`)
@@ -22,13 +27,15 @@ export async function raiseInstantly(session: Session, spec: RunSpec): Promise<T
           // an attempt died between the two; taking the column away changes the definition now, which is all it is for
           if (errorNumber(error) !== DUPLICATE_COLUMN) throw error;
         });
+      isAdded = true;
       await session.run(sql`ALTER TABLE ${stage} DROP COLUMN _ss_barrier, ALGORITHM=INSTANT`);
     } catch (error) {
       if (!NOT_INSTANT.has(errorNumber(error) ?? 0)) throw error;
       slow.push(table);
+      isLeft ||= isAdded;
     }
   }
-  return slow;
+  return { slow, isLeft };
 }
 
 /** The same for tables that cannot be changed instantly: stage is rebuilt, which takes its time, and is never done with live locked. */

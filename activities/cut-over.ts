@@ -184,7 +184,8 @@ async function swapUnderLock(
         signal.throwIfAborted();
         attempts = attempt;
         if (attempt > tried.attempts + 1) await holders.look(awaited, readiness.givenBack);
-        return readiness.prepare();
+        // what is prepared may take seconds
+        return (await readiness.prepare()) === false || late() ? false : undefined;
       },
       locked: () => drainAndSwap({ session, beside }, spec, counters, readiness, note),
       beside: [beside],

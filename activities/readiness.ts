@@ -93,19 +93,24 @@ export class Readiness {
     }
   }
 
-  /** @returns false where a table would have to be rebuilt, with live locked: there, short transactions are given time to end */
+  /**
+   * @returns false where the lock is of no use: a table would have to be rebuilt, with live locked, and transactions older than the
+   *   drain do not end within the time of an attempt; or the barrier's column is still there, and must not become live's
+   */
   async raiseUnderLock(older: OlderSnapshots): Promise<boolean> {
     if (this.#barriers >= BARRIERS_MAX) this.#slow = this.spec.tables;
     else await this.#raiseInstantly();
     if (this.#slow.length === 0) return true;
-    return olderSnapshotsEnd(this.session, older, this.spec.cutOver.lockAttemptMsMax);
+    if (this.#isHalf) return false;
+    return olderSnapshotsEnd(this.watchdog, older, this.spec.cutOver.lockAttemptMsMax);
   }
 
   async #raiseInstantly(): Promise<void> {
     this.#barriers += 1;
     this.#isHalf = true;
-    this.#slow = await raiseInstantly(this.session, this.spec);
-    this.#isHalf = this.#slow.length > 0;
+    const { slow, isLeft } = await raiseInstantly(this.session, this.spec);
+    this.#slow = slow;
+    this.#isHalf = isLeft;
   }
 
   async #takeBackHalf(): Promise<void> {
@@ -133,7 +138,7 @@ export class Readiness {
     if (this.#slow.length > 0) {
       await sleep(LIST_KEPT_MS); // whoever looked last, the list is of now
       if (
-        !(await olderSnapshotsEnd(this.session, await olderSnapshots(this.session), SNAPSHOTS_END_MS_MAX))
+        !(await olderSnapshotsEnd(this.watchdog, await olderSnapshots(this.session), SNAPSHOTS_END_MS_MAX))
       ) {
         await rebuild(this.session, this.#slow, this.spec);
         if (usedUp) this.#barriers = 0;

@@ -152,9 +152,11 @@ export class EditClient<T extends EditableTables = EditableTables> {
   }
 
   /** Gives each edit of a batch its outcome; what did not answer is asked again, with the same ids. Never rejects. */
-  async #settle(batch: Waiting[]): Promise<void> {
+  async #settle(
+    batch: Waiting[],
+    giveUpAt = Date.now() + (this.options.repeatMsMax ?? REPEAT_MS_MAX),
+  ): Promise<void> {
     const edits = batch.map(({ edit }) => edit);
-    const giveUpAt = Date.now() + (this.options.repeatMsMax ?? REPEAT_MS_MAX);
     for (let pauseMs = 100; ; pauseMs = Math.min(PAUSE_MS_MAX, pauseMs * 2)) {
       try {
         const outcomes = (await this.#throughRun(edits)) ?? (await this.#directly(edits));
@@ -168,7 +170,7 @@ export class EditClient<T extends EditableTables = EditableTables> {
         const passes = error instanceof StageswapError ? error.retry : isPassing(error) || isOutOfRoom(error);
         if (!passes && batch.length > 1) {
           // which of them it is about is not known: each is asked for by itself, so that one takes no other with it
-          for (const one of batch) await this.#settle([one]);
+          for (const one of batch) await this.#settle([one], giveUpAt);
           return;
         }
         if (!passes || Date.now() > giveUpAt) {

@@ -325,6 +325,26 @@ describe('a run', () => {
     },
   );
 
+  it('was aborted, and has not failed, where it was cancelled in Temporal and an engine is lost at that moment', async () => {
+    const working = withResolvers();
+    const activities = noting([], {
+      ingestChunks: async () => {
+        working.resolve();
+        const context = Context.current();
+        const beat = setInterval(() => context.heartbeat(), 50);
+        await context.cancelled.catch(() => {});
+        clearInterval(beat);
+        throw new Error('connection lost');
+      },
+    });
+    const report = (await workflows.withRun(activities, 'sync', async (handle) => {
+      await working.promise;
+      await handle.cancel();
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'aborted', problem: 'cancelled' });
+  });
+
   it('gives up what it is at when it is paused, and does it again after resume', async () => {
     const notes: string[] = [];
     const working = withResolvers();

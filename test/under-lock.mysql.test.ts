@@ -199,6 +199,47 @@ describe('a table that MySQL cannot change instantly, such as one with a full-te
     expect((await first(reader))[0]).toEqual([{ email: 'edit@x' }]);
   });
 
+  /** Says yes once the session stands still under its lock: what follows the drain is going on. */
+  const locked = async () => {
+    while (
+      (
+        await pipeline.read(
+          "SELECT 1 FROM performance_schema.metadata_locks WHERE object_schema = DATABASE() AND object_name = 'customer' AND lock_type = 'SHARED_NO_READ_WRITE' AND lock_status = 'GRANTED'",
+        )
+      ).length === 0
+    )
+      await new Promise((resolve) => setTimeout(resolve, 2));
+  };
+
+  it('is swapped at the first attempt where such a transaction ends in time', async () => {
+    await open([SEARCHED], { lockAttemptMsMax: 10_000 });
+    const rows = { customer: [[1, 'first@x'] as [number, string]] };
+    await pipeline.publish(rows);
+    await pipeline.beforeCutOver(rows);
+    const [holder, reader] = [await connect(), await connect()];
+    await holder.query('START TRANSACTION');
+    await holder.query("UPDATE customer SET email = 'edit@x' WHERE id = 1"); // in the log when it is committed
+    const done = pipeline.tryCutOver();
+    await until("state = 'Waiting for table metadata lock' AND info LIKE 'LOCK TABLES%'");
+    await reader.query('START TRANSACTION WITH CONSISTENT SNAPSHOT');
+    await holder.query('COMMIT');
+    await locked();
+    await new Promise((resolve) => setTimeout(resolve, 500)); // the drain is over, and the reader waited for
+    await reader.query('COMMIT');
+    expect(await done).toMatchObject({ attempts: 1, replayedUnderLock: 1 });
+    expect(await emails()).toEqual([['edit@x']]);
+  });
+
+  it('is not swapped when it has become too late while it was rebuilt', async () => {
+    await open([SEARCHED]);
+    const rows = { customer: [[1, 'first@x'] as [number, string]] };
+    await pipeline.publish(rows);
+    await pipeline.beforeCutOver(rows);
+    const reader = await connect();
+    await reader.query('START TRANSACTION WITH CONSISTENT SNAPSHOT');
+    expect(await pipeline.tryCutOver(undefined, Date.now() + 500)).toMatchObject({ notYet: 'late' });
+  });
+
   it('is swapped while clients edit it and short transactions repeat their reads, of which none reads what was so before it began', async () => {
     // long enough for the readers' transactions to end, however slow the machine is
     await open([SEARCHED, 'CREATE TABLE other (id INT)'], { lockAttemptMsMax: 500 });

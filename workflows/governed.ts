@@ -8,7 +8,7 @@ import {
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
 import type { Report } from '../src/model/report.js';
-import { Aborted, type Continued, type RunState } from './run-state.js';
+import { Aborted, type Continued, isNotTriedAgain, type RunState } from './run-state.js';
 import { type Problem, problemOf, steeredRun } from './steering.js';
 
 const { end } = proxyActivities<Activities>({
@@ -107,7 +107,8 @@ async function tellOutcome(
 
 function reasonOf(state: RunState, error: unknown): Problem {
   // An activity that is cancelled on a worker that hangs ends by its heartbeat's timeout: aborted all the same.
-  if (state.abortReason !== undefined || error instanceof Aborted || isCancellation(error))
+  const isEnded = error instanceof Aborted || isCancellation(error);
+  if (state.abortReason !== undefined || isEnded || isNotTriedAgain(error))
     return { type: state.abortType, message: state.abortReason ?? 'cancelled', aborted: true };
   return problemOf(error);
 }

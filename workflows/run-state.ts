@@ -100,7 +100,7 @@ const NOTHING_TRIED: Tried = { attempts: 0, queuedMs: 0, barriers: 0, isStale: t
  * A step that would have been tried again, had nobody asked it to give up: its engine was lost, or its worker hung, before
  * it heard of that. A run that a pause had interrupted so has failed until now: its history says so, and is not replayed otherwise.
  */
-const isNotTriedAgain = (error: unknown) =>
+export const isNotTriedAgain = (error: unknown): boolean =>
   error instanceof ActivityFailure &&
   error.retryState === RetryState.CANCEL_REQUESTED &&
   patched('paused-while-failing');

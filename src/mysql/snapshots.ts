@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { control } from '../model/names.js';
 import { id, join, sql } from '../sql/text.js';
-import type { Session } from './connection.js';
+import { errorNumber, type Session } from './connection.js';
 
 /** So long InnoDB keeps its list of transactions after somebody has looked at it, in milliseconds, and a little more. */
 export const LIST_KEPT_MS = 110;
@@ -44,26 +44,36 @@ export const mayLive = ({ sessions, isWhole }: OlderSnapshots): boolean => !isWh
  * Waits until these transactions have ended; those that begin meanwhile do not count. The performance schema tells it, whose list
  * is of now.
  *
+ * @param watchdog a session that holds no tables: under LOCK TABLES the performance schema's cannot be read (1100)
  * @param withinMs milliseconds
  * @returns false where one lives on, waits for a table, or cannot be seen
  */
 export async function olderSnapshotsEnd(
-  session: Session,
+  watchdog: Session,
   { sessions, isWhole }: OlderSnapshots,
   withinMs: number,
 ): Promise<boolean> {
   if (!isWhole) return false;
-  const until = performance.now() + withinMs;
   const connected = sessions.filter((one) => one !== PREPARED);
-  await begin(session);
-  let older = await openTransactions(session, connected);
-  while (older && older.length > 0 && !older.some(({ waits }) => waits) && performance.now() < until) {
-    await sleep(LOOK_AGAIN_MS);
-    const open = await openTransactions(session, connected);
-    older = older.flatMap(({ event }) => open?.find((one) => one.event === event) ?? []);
-    if (!open) return false;
+  if (connected.length === 0) return true;
+  const until = performance.now() + withinMs;
+  await watchdog.connection.query('START TRANSACTION');
+  try {
+    await begin(watchdog);
+    const first = await openTransactions(watchdog, connected);
+    // One that is not seen has ended its session since then, or is not kept there: then nobody knows.
+    if (first?.seen !== connected.length) return false;
+    let older = first.open;
+    while (older.length > 0 && !older.some(({ waits }) => waits) && performance.now() < until) {
+      await sleep(LOOK_AGAIN_MS);
+      const now = await openTransactions(watchdog, connected);
+      if (!now) return false;
+      older = older.flatMap(({ event }) => now.open.find((one) => one.event === event) ?? []);
+    }
+    return older.length === 0;
+  } finally {
+    await watchdog.connection.query('COMMIT');
   }
-  return older?.length === 0;
 }
 
 /** Only who has begun is in the lists. */
@@ -78,23 +88,28 @@ interface OpenTransaction {
 
 /** @returns undefined where the performance schema may not be read, or does not count one of these sessions' transactions */
 async function openTransactions(
-  session: Session,
+  watchdog: Session,
   sessions: number[],
-): Promise<OpenTransaction[] | undefined> {
-  const ids = join(
-    sessions.map((one) => sql`, ${one}`),
-    '',
-  );
-  const rows = await session
+): Promise<{ seen: number; open: OpenTransaction[] } | undefined> {
+  const ids = join(sessions.map((one) => sql`${one}`));
+  const rows = await watchdog
     .rows<{ isOurs: string; isCounted: string; event: string | null; waits: string }>(
-      sql`SELECT t.processlist_id = CONNECTION_ID() AS isOurs, t.instrumented = 'YES' AS isCounted, CONCAT(e.thread_id, ' ', e.event_id) AS event, EXISTS (SELECT 1 FROM performance_schema.metadata_locks m WHERE m.owner_thread_id = t.thread_id AND m.lock_status = 'PENDING') AS waits FROM performance_schema.threads t LEFT JOIN performance_schema.events_transactions_current e ON e.thread_id = t.thread_id AND e.state = 'ACTIVE' WHERE t.processlist_id IN (CONNECTION_ID()${ids})`,
+      sql`SELECT t.processlist_id = CONNECTION_ID() AS isOurs, t.instrumented = 'YES' AS isCounted, CONCAT(e.thread_id, ' ', e.event_id) AS event, EXISTS (SELECT 1 FROM performance_schema.metadata_locks m WHERE m.owner_thread_id = t.thread_id AND m.lock_status = 'PENDING') AS waits FROM performance_schema.threads t LEFT JOIN performance_schema.events_transactions_current e ON e.thread_id = t.thread_id AND e.state = 'ACTIVE' WHERE t.processlist_id IN (CONNECTION_ID(), ${ids})`,
     )
-    .catch(() => []);
+    .catch((error: unknown) => {
+      if (SELECT_DENIED.has(errorNumber(error) ?? 0)) return [];
+      throw error;
+    });
   const is = (one: string) => Number(one) === 1;
   // this session's transaction is open, too: it must be among them
   if (!rows.some(({ isOurs, event }) => is(isOurs) && event !== null)) return undefined;
   if (!rows.every(({ isCounted }) => is(isCounted))) return undefined;
-  return rows.flatMap(({ isOurs, event, waits }) =>
-    is(isOurs) || event === null ? [] : [{ event, waits: is(waits) }],
-  );
+  const others = rows.filter(({ isOurs }) => !is(isOurs));
+  return {
+    seen: others.length,
+    open: others.flatMap(({ event, waits }) => (event === null ? [] : [{ event, waits: is(waits) }])),
+  };
 }
+
+/** No right on a table, or on a schema. */
+const SELECT_DENIED = new Set([1142, 1044]);
