@@ -9,6 +9,7 @@ import { note } from './output.js';
 import { withTemporal } from './temporal.js';
 
 const HELP = `
+The configuration is read when it starts: restart it after a change.
 Logs are JSON, a line each, on standard error. SIGTERM or Ctrl-C lets running steps finish, or hands them to another worker.
 
 Examples:
