@@ -102,7 +102,7 @@ for (const [lane, name] of NAMES.entries()) {
       frozen.thaw();
       await vi.waitFor(
         () => expect(frozen.output.slice(length)).toMatch(/failed|cancel|not found|completed/i),
-        { timeout: 120_000 }, // its connection to Temporal may be gone, and is made anew
+        { timeout: 240_000 }, // its connection to Temporal may be gone, and is made anew
       );
       await sleep(2_000); // whatever it would still send
       expect(await schema()).toEqual(before);
