@@ -137,42 +137,28 @@ export async function carryAutoIncrement(session: Session, spec: RunSpec): Promi
     session,
     spec.tables.flatMap((table) => [table.live, stageOf(table)]),
   );
-  const counters: Counters = new Map();
-  for (const table of spec.tables) {
-    const next = definitions.get(table.live)?.autoIncrement ?? null;
-    const current = definitions.get(stageOf(table))?.autoIncrement ?? null;
-    counters.set(table.live, await raiseCounter(session, spec, table, next, current));
-  }
+  const ofStage = (table: TableSpec) => definitions.get(stageOf(table))?.autoIncrement ?? null;
+  const counters: Counters = new Map(spec.tables.map((table) => [table.live, ofStage(table)]));
+  await raiseCounters(session, spec, definitions, counters);
   return counters;
 }
 
-/** Carries the counters that moved since they were carried last. */
+/** Raises each of stage's counters that is lower than live's. */
 async function raiseCounters(
   session: Session,
   spec: RunSpec,
   definitions: Definitions,
   counters: Counters,
 ): Promise<void> {
-  for (const table of spec.tables) {
-    const { live } = table;
+  for (const { live } of spec.tables) {
     const next = definitions.get(live)?.autoIncrement ?? null;
-    counters.set(live, await raiseCounter(session, spec, table, next, counters.get(live) ?? null));
+    const current = counters.get(live) ?? null;
+    if (next === null || (current !== null && BigInt(current) >= BigInt(next))) continue;
+    await session.run(
+      sql`ALTER TABLE ${id(physicalTable(spec.generation, 'stage', live))} AUTO_INCREMENT = ${raw(next)}`,
+    );
+    counters.set(live, next);
   }
-}
-
-/** Raises stage's counter to `next` if it is lower. @returns what it is then */
-async function raiseCounter(
-  session: Session,
-  spec: RunSpec,
-  table: TableSpec,
-  next: string | null,
-  current: string | null,
-): Promise<string | null> {
-  if (next === null || (current !== null && BigInt(current) >= BigInt(next))) return current;
-  await session.run(
-    sql`ALTER TABLE ${id(physicalTable(spec.generation, 'stage', table.live))} AUTO_INCREMENT = ${raw(next)}`,
-  );
-  return next;
 }
 
 /** The drain must not leave a child without its parent; looked for among the replayed keys and their children only. */

@@ -1,5 +1,4 @@
-import { Context } from '@temporalio/activity';
-import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import type { Report } from '../src/model/report.js';
 import {
@@ -7,6 +6,7 @@ import {
   noting,
   ROLLED_BACK,
   RUN,
+  untilCancelled,
   WorkflowsUnderTest,
   withResolvers,
 } from './support/workflows-under-test.js';
@@ -130,13 +130,10 @@ describe('a run', () => {
           await working.promise;
           throw ApplicationFailure.nonRetryable('a bad value', 'BadValue');
         }
-        const context = Context.current();
-        const beat = setInterval(() => context.heartbeat(), 50);
         working.resolve();
-        await context.cancelled.catch(() => {});
-        clearInterval(beat);
+        const cancelled = await untilCancelled();
         notes.push('slot 0 ended');
-        throw new CancelledFailure('cancelled');
+        throw cancelled;
       },
     });
     const failed = await workflows
@@ -268,12 +265,7 @@ describe('a run', () => {
         notes.push('ingestChunks');
         if (notes.filter((name) => name === 'ingestChunks').length === 1) {
           working.resolve();
-          const context = Context.current();
-          const beat = setInterval(() => context.heartbeat(), 50);
-          await context.cancelled.catch(() => {});
-          await resumed.promise;
-          clearInterval(beat);
-          throw new CancelledFailure('cancelled');
+          throw await untilCancelled(() => resumed.promise);
         }
         return { rows: 1, chunksDone: 1, chunks: 1, finished: true };
       },
@@ -299,10 +291,7 @@ describe('a run', () => {
           notes.push('ingestChunks');
           if (notes.filter((name) => name === 'ingestChunks').length === 1) {
             working.resolve();
-            const context = Context.current();
-            const beat = setInterval(() => context.heartbeat(), 50);
-            await context.cancelled.catch(() => {});
-            clearInterval(beat);
+            await untilCancelled();
             if (what === 'its worker hangs') await new Promise((resolve) => setTimeout(resolve, 15_000)); // past its heartbeat
             throw new Error('connection lost');
           }
@@ -330,10 +319,7 @@ describe('a run', () => {
     const activities = noting([], {
       ingestChunks: async () => {
         working.resolve();
-        const context = Context.current();
-        const beat = setInterval(() => context.heartbeat(), 50);
-        await context.cancelled.catch(() => {});
-        clearInterval(beat);
+        await untilCancelled();
         throw new Error('connection lost');
       },
     });
@@ -353,7 +339,9 @@ describe('a run', () => {
         notes.push('ingestChunks');
         if (notes.filter((name) => name === 'ingestChunks').length === 1) {
           working.resolve();
-          await untilCancelled();
+          const cancelled = await untilCancelled();
+          notes.push('cancelled');
+          throw cancelled;
         }
         return { rows: 1, chunksDone: 1, chunks: 1, finished: true };
       },
@@ -372,17 +360,6 @@ describe('a run', () => {
     })) as Report;
     expect(report.outcome).toBe('published');
     expect(notes.filter((name) => name === 'ingestChunks')).toHaveLength(2);
-
-    async function untilCancelled(): Promise<void> {
-      const context = Context.current();
-      const beat = setInterval(() => context.heartbeat(), 50);
-      try {
-        await context.cancelled;
-      } finally {
-        clearInterval(beat);
-        notes.push('cancelled');
-      }
-    }
   });
 
   it('goes forward when an abort comes while the swap is executed: the tables decide', async () => {
@@ -402,11 +379,8 @@ describe('a run', () => {
       cutOver: async () => {
         notes.push('cutOver');
         if (notes.filter((name) => name === 'cutOver').length > 1) return swap;
-        const context = Context.current();
-        const beat = setInterval(() => context.heartbeat(), 50);
         working.resolve();
-        await context.cancelled.finally(() => clearInterval(beat));
-        return swap;
+        throw await untilCancelled();
       },
       undo: async () => {
         notes.push('undo');

@@ -150,10 +150,11 @@ it('an attempt that waits for a flush of tables, with all other locks granted, i
   expect(result.queuedMs).toBeLessThan(900); // the lock's own time is a second
   await Promise.all([reading, flushing]);
 });
-const until = async (holds: string) => {
-  const asked = `SELECT 1 FROM information_schema.processlist WHERE ${holds}`;
-  while ((await pipeline.read(asked)).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+/** Waits until a query has an answer. */
+const appears = async (asked: string) => {
+  while ((await pipeline.read(asked)).length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
 };
+const until = (holds: string) => appears(`SELECT 1 FROM information_schema.processlist WHERE ${holds}`);
 
 it('who holds a table that a trigger of live writes to is named: LOCK TABLES waits for it, too', async () => {
   await open([CUSTOMER, AUDIT, AUDITED]);
@@ -199,18 +200,6 @@ describe('a table that MySQL cannot change instantly, such as one with a full-te
     expect((await first(reader))[0]).toEqual([{ email: 'edit@x' }]);
   });
 
-  /** Says yes once the session stands still under its lock: what follows the drain is going on. */
-  const locked = async () => {
-    while (
-      (
-        await pipeline.read(
-          "SELECT 1 FROM performance_schema.metadata_locks WHERE object_schema = DATABASE() AND object_name = 'customer' AND lock_type = 'SHARED_NO_READ_WRITE' AND lock_status = 'GRANTED'",
-        )
-      ).length === 0
-    )
-      await new Promise((resolve) => setTimeout(resolve, 2));
-  };
-
   it('is swapped at the first attempt where such a transaction ends in time', async () => {
     await open([SEARCHED], { lockAttemptMsMax: 10_000 });
     const rows = { customer: [[1, 'first@x'] as [number, string]] };
@@ -223,7 +212,9 @@ describe('a table that MySQL cannot change instantly, such as one with a full-te
     await until("state = 'Waiting for table metadata lock' AND info LIKE 'LOCK TABLES%'");
     await reader.query('START TRANSACTION WITH CONSISTENT SNAPSHOT');
     await holder.query('COMMIT');
-    await locked();
+    await appears(
+      "SELECT 1 FROM performance_schema.metadata_locks WHERE object_schema = DATABASE() AND object_name = 'customer' AND lock_type = 'SHARED_NO_READ_WRITE' AND lock_status = 'GRANTED'",
+    );
     await new Promise((resolve) => setTimeout(resolve, 500)); // the drain is over, and the reader waited for
     await reader.query('COMMIT');
     expect(await done).toMatchObject({ attempts: 1, replayedUnderLock: 1 });

@@ -2,6 +2,7 @@ import { type Blocker, HELD_INSTANCE, HELD_SNAPSHOT } from '../model/blockers.js
 import { type Fragment, join, raw, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 import type { AwaitedTable } from './lock.js';
+import { REPEATS_ITS_READS } from './snapshots.js';
 
 interface Row {
   session_id: string | null;
@@ -79,7 +80,7 @@ export async function isHeldForBackup(session: Session): Promise<boolean> {
 export async function snapshotsOf(session: Session, ours: number[]): Promise<Blocker[]> {
   const rows = await session
     .rows<Row>(
-      sql`SELECT NULLIF(x.trx_mysql_thread_id, 0) AS session_id, p.user AS user, p.host AS host, ${raw(TRANSACTION_SECONDS)} AS age_seconds, ${HELD_SNAPSHOT} AS tables FROM information_schema.innodb_trx x LEFT JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id WHERE x.trx_isolation_level IN ('REPEATABLE READ', 'SERIALIZABLE') AND x.trx_mysql_thread_id NOT IN (${join(ours.map((id) => sql`${id}`))})`,
+      sql`SELECT NULLIF(x.trx_mysql_thread_id, 0) AS session_id, p.user AS user, p.host AS host, ${raw(TRANSACTION_SECONDS)} AS age_seconds, ${HELD_SNAPSHOT} AS tables FROM information_schema.innodb_trx x LEFT JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id WHERE ${REPEATS_ITS_READS} AND x.trx_mysql_thread_id NOT IN (${join(ours.map((id) => sql`${id}`))})`,
     )
     .catch(() => []);
   return rows.map(blocker).sort((left, right) => right.ageSeconds - left.ageSeconds);

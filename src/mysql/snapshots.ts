@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { control } from '../model/names.js';
-import { id, join, sql } from '../sql/text.js';
+import { id, join, raw, sql } from '../sql/text.js';
 import { errorNumber, type Session } from './connection.js';
 
 /** So long InnoDB keeps its list of transactions after somebody has looked at it, in milliseconds, and a little more. */
@@ -10,6 +10,9 @@ const LOOK_AGAIN_MS = 2;
 
 /** The session of a prepared transaction that nobody is connected to; whoever ends it cannot read in it. */
 const PREPARED = 0;
+
+/** Of a row of InnoDB's list: may it read as of a moment that is past? */
+export const REPEATS_ITS_READS = raw("trx_isolation_level IN ('REPEATABLE READ', 'SERIALIZABLE')");
 
 /** Sessions whose transactions repeat their reads, and so may see a state from before this session's last commit. */
 export interface OlderSnapshots {
@@ -27,7 +30,7 @@ export async function olderSnapshots(session: Session): Promise<OlderSnapshots> 
   const word = randomUUID();
   const listed = await session
     .rows<{ session_id: string; isOther: string }>(
-      sql`SELECT trx_mysql_thread_id AS session_id, trx_mysql_thread_id <> CONNECTION_ID() AS isOther FROM information_schema.innodb_trx WHERE trx_isolation_level IN ('REPEATABLE READ', 'SERIALIZABLE') AND trx_mysql_thread_id <> CONNECTION_ID() OR trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE ${`%${word}%`}`,
+      sql`SELECT trx_mysql_thread_id AS session_id, trx_mysql_thread_id <> CONNECTION_ID() AS isOther FROM information_schema.innodb_trx WHERE ${REPEATS_ITS_READS} AND trx_mysql_thread_id <> CONNECTION_ID() OR trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE ${`%${word}%`}`,
     )
     .catch(() => []);
   const others = listed.filter(({ isOther }) => Number(isOther) === 1);

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { Context } from '@temporalio/activity';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import {
   bundleWorkflowCode,
@@ -164,6 +165,24 @@ export function withResolvers(): { promise: Promise<void>; resolve: () => void }
     resolve = done;
   });
   return { promise, resolve };
+}
+
+/**
+ * In an activity: heartbeats until Temporal asks it to give up, and until what then has to be done is done.
+ *
+ * @returns the failure by which an activity says that it gave up
+ */
+export async function untilCancelled(andThen: () => Promise<void> = async () => {}): Promise<unknown> {
+  const context = Context.current();
+  const beat = setInterval(() => context.heartbeat(), 50);
+  try {
+    return await context.cancelled.catch(async (cancelled: unknown) => {
+      await andThen();
+      return cancelled;
+    });
+  } finally {
+    clearInterval(beat);
+  }
 }
 
 export const edit = (editId: string) => ({
