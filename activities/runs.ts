@@ -1,3 +1,4 @@
+import { configDigest } from '../src/config/digest.js';
 import type { Config } from '../src/config/load.js';
 import { DEFAULTS } from '../src/config/schema.js';
 import { StageswapError } from '../src/model/failures.js';
@@ -56,8 +57,18 @@ export function runActivities(dependencies: Dependencies) {
    * may be made of a pipeline that is held.
    */
   const begin = activity(
-    async (pipeline: string, runId: string, kind: 'run' | 'plan' = 'run'): Promise<Begun> => {
+    async (
+      pipeline: string,
+      runId: string,
+      kind: 'run' | 'plan' = 'run',
+      digest?: string,
+    ): Promise<Begun> => {
       const config = dependencies.config(pipeline);
+      if (digest !== undefined && digest !== configDigest(config))
+        throw new StageswapError(
+          'Refused',
+          `this worker has another configuration of ${pipeline} than the file that was named. A worker reads its files when it starts: restart all workers of ${pipeline} with that file, or name theirs by --config. Live is untouched.`,
+        );
       const facts = await gatherFacts(config);
       if (kind === 'plan') facts.held = null;
       if (facts.held !== null)

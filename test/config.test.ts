@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { configDigest } from '../src/config/digest.js';
 import { ConfigError, loadConfig, parseConfig, sourceTableName } from '../src/config/load.js';
 import { jsonSchema } from '../src/config/schema.js';
 
@@ -61,6 +62,20 @@ function problemsIn(text: string, env: Record<string, string> = ENV) {
   }
   return [];
 }
+
+test('two configurations are told apart by all but addresses, and by no order of names', () => {
+  const digest = (text: string, env = ENV) => configDigest(parseConfig(text, 'stageswap.yaml', env));
+  expect(digest(WHOLE, { ...ENV, MYSQL_URL: ENV.MYSQL_URL.replace(/@[^:/]+/, '@elsewhere') })).toBe(
+    digest(WHOLE),
+  );
+  expect(digest(`chunkRows: 777\n${WHOLE.replace(/^chunkRows: .*$/m, '')}`)).not.toBe(digest(WHOLE));
+  const lines = (first: string, second: string) =>
+    `${first}\n${second}\nsource: { url: "\${MSSQL_URL}" }\ntarget: { url: "\${MYSQL_URL}" }\nfirstRun: source\ntables: [{ source: dbo.C, live: c, key: [id], columns: { id: Id } }]\n`;
+  expect(digest(lines('pipeline: p', 'chunkRows: 777'))).toBe(digest(lines('chunkRows: 777', 'pipeline: p')));
+  expect(digest(lines('pipeline: p', 'chunkRows: 778'))).not.toBe(
+    digest(lines('chunkRows: 777', 'pipeline: p')),
+  );
+});
 
 test('the documented example loads, with references resolved and short columns written out', () => {
   const config = parseConfig(WHOLE, 'stageswap.yaml', ENV);

@@ -88,6 +88,25 @@ test('a run that was refused is told by status, although MySQL has no record of 
   expect((await command('release')).exitCode).toBe(0);
 });
 
+test('a run, or a plan, by another file than the worker has read is refused: a changed file wants a worker that starts again', async () => {
+  const changed = join(folder, 'changed.yaml');
+  writeFileSync(
+    changed,
+    `${readFileSync(pipeline.file, 'utf8').replace(/^approve: .*$/m, '')}\napprove: always\n`,
+  );
+  for (const word of ['run', 'plan']) {
+    const { exitCode, stdout } = await execa('node', [CLI, word, '--config', changed, '--json'], {
+      env: pipeline.environment,
+      reject: false,
+    });
+    expect(exitCode).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject({
+      problemType: 'Refused',
+      problem: expect.stringMatching(/another configuration of unconfigured .* restart all workers/),
+    });
+  }
+});
+
 test('an engine that does not answer ends a run that begins after some attempts, a missing configuration never', async () => {
   const attempt = async (type: FailureType, number: number) => {
     const failing = activity(

@@ -20,6 +20,8 @@ export async function sync(input: SyncInput & { continued?: Continued }): Promis
         await step('check both sides, claim the tables').begin(
           input.pipeline,
           workflowInfo().firstExecutionRunId,
+          'run',
+          input.configDigest,
         ),
       ),
     );
@@ -69,7 +71,12 @@ export async function plan(input: PlanInput & { continued?: Continued }): Promis
   return governed(input, 'planned', finish, async (state, undo) => {
     await state.phase('preflight', async () =>
       state.begin(
-        await step('check both sides').begin(input.pipeline, workflowInfo().firstExecutionRunId, 'plan'),
+        await step('check both sides').begin(
+          input.pipeline,
+          workflowInfo().firstExecutionRunId,
+          'plan',
+          input.configDigest,
+        ),
       ),
     );
     undo('run', () => takeBack(state));

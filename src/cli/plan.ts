@@ -2,6 +2,7 @@ import Table from 'cli-table3';
 import type { Command } from 'commander';
 
 import { parseMysqlAddress } from '../config/address.js';
+import { configDigest } from '../config/digest.js';
 import { type Config, loadConfig, type TableConfig } from '../config/load.js';
 import { type PlanInput, WORKFLOWS } from '../model/messages.js';
 import type { Plan, PlannedTable } from '../model/plan.js';
@@ -41,7 +42,11 @@ export function addPlan(program: Command, end: (code: ExitCode) => void): void {
     .action(async (options: { config: string; limit: number; json: boolean }) => {
       const config = loadConfig(options.config);
       const { pipeline } = config;
-      const input: PlanInput = { pipeline, rowsMax: options.limit };
+      const input: PlanInput = {
+        pipeline,
+        rowsMax: options.limit,
+        configDigest: configDigest(config),
+      };
       const show = async (report: Report): Promise<ExitCode> => {
         const plan = await planOf(config, report.runId);
         if (options.json) printJson({ ...report, plan });

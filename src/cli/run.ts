@@ -1,5 +1,6 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Command } from 'commander';
+import { configDigest } from '../config/digest.js';
 import { loadConfig } from '../config/load.js';
 import {
   type CleanupInput,
@@ -44,8 +45,13 @@ export function addRun(program: Command, end: (code: ExitCode) => void): void {
       ),
     )
     .action(async (options: RunOptions) => {
-      const { pipeline } = loadConfig(options.config);
-      const input: SyncInput = { pipeline, approveFirst: options.yes };
+      const config = loadConfig(options.config);
+      const { pipeline } = config;
+      const input: SyncInput = {
+        pipeline,
+        approveFirst: options.yes,
+        configDigest: configDigest(config),
+      };
       end(await startAndFollow({ ...options, pipeline, asked: 'run', workflow: WORKFLOWS.sync, input }));
     });
 }

@@ -66,6 +66,8 @@ export interface SyncInput {
   pipeline: string;
   /** passes the gate of a first publish (`--yes`) */
   approveFirst: boolean;
+  /** of the file that the command was given; absent: the worker's is taken, whatever it says */
+  configDigest?: string;
 }
 
 /** A dry run: all of a run that touches only tables of its own, which are dropped again. */
@@ -73,6 +75,8 @@ export interface PlanInput {
   pipeline: string;
   /** of conflicts, and of rows to come and to go of each table: how many the plan names */
   rowsMax: number;
+  /** as of SyncInput */
+  configDigest?: string;
 }
 
 export interface RollbackInput {
