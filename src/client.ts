@@ -57,11 +57,14 @@ export class DoubtfulEdits extends Error {
     cause: unknown,
   ) {
     super(
-      `${edits.length} edits may or may not be in live: ${cause instanceof Error ? cause.message : cause}. Hand them in again with the same ids.`,
+      `${edits.length === 1 ? '1 edit' : `${edits.length} edits`} may or may not be in live: ${wordsOf(cause)}. Hand in again with the same ids.`,
       { cause },
     );
   }
 }
+
+const wordsOf = (cause: unknown) =>
+  (cause instanceof Error ? cause.message : String(cause)).replace(/\.+$/, '');
 
 const EDITS_A_BATCH = 200;
 /** edits that may wait in one client: more means that they come faster than MySQL takes them */

@@ -44,6 +44,8 @@ export function addCodecServer(program: Command): void {
       });
       const at = server.address() as AddressInfo;
       note(`codec server at http://${host.includes(':') ? `[${host}]` : host}:${at.port}; Ctrl-C ends it`);
+      if (!LOOPBACK.test(host) && process.env.STAGESWAP_CODEC_TOKEN === undefined)
+        note(`whoever reaches ${options.listen} can decrypt: set STAGESWAP_CODEC_TOKEN`);
       const stopped = new Promise<void>((resolve) => {
         for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
       });
@@ -52,6 +54,8 @@ export function addCodecServer(program: Command): void {
       await new Promise((resolve) => server.close(resolve));
     });
 }
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/;
 
 /** The address is taken, is none of this machine, is not to be had by this user, or is no name that is known. */
 const CANNOT_LISTEN = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES', 'ENOTFOUND']);

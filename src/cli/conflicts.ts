@@ -90,8 +90,14 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
     .option('--yes', 'settle several without being asked', false)
     .addOption(jsonOption())
     .addHelpText('after', HELP)
-    .action(async (ids: string[], options: Options) => {
+    .action(async (ids: string[], options: Options, command: Command) => {
       const { pipeline, target, tables } = loadConfig(options.config);
+      if (command.getOptionValueSource('limit') === 'cli' && (options.settle || options.withdraw))
+        throw new CommandError(
+          EXIT.usage,
+          '--limit says how many are shown: what is settled or withdrawn is all that are named',
+          'name fewer: by number, --key or --where',
+        );
       const filter = filterOf(ids, options, tables);
       await withSession(parseMysqlAddress(target.url), async (session) => {
         if (filter.table !== undefined && filter.key !== undefined)

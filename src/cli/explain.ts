@@ -219,7 +219,7 @@ function explainedText(explained: Explained): string {
   const key = Object.entries(explained.key).map(([name, value]) => `${name} = ${short(value)}`);
   const lines = [
     `${explained.table}, ${key.join(', ')}: ${row === 'resync' ? 'the whole row is taken from billing in the next run' : ROW_VERDICTS[row]}`,
-    table.toString(),
+    ...(row === 'nowhere' ? [] : [table.toString()]),
     published
       ? `last published by run ${published.generation} (${published.runId}), started ${published.startedAt.slice(0, 19)} UTC`
       : 'never published',

@@ -11,7 +11,7 @@ import {
 import { colours } from './colours.js';
 
 /** A report as text for people: the outcome, a table of tables, edits, cut-over and phases. */
-export function reportText(report: Report): string {
+export function reportText(report: Report, { isHeld } = { isHeld: true }): string {
   const parts = [
     `${colours.bold(report.pipeline)}  ${outcomeText(report.outcome)}  in ${duration(report.ms)}  ${colours.dim(`run ${report.runId}`)}`,
   ];
@@ -23,7 +23,7 @@ export function reportText(report: Report): string {
   for (const { table, decidedByFirstRun } of report.tables)
     if (decidedByFirstRun > 0)
       parts.push(`${table}: firstRun decided ${many(decidedByFirstRun, 'value')} without a base`);
-  if (report.rollback) parts.push(rollbackText(report.rollback));
+  if (report.rollback) parts.push(rollbackText(report.rollback, isHeld));
   const { edits, cutOver } = report;
   parts.push(
     `edits: ${count(edits.captured)} captured, ${count(edits.replayedBefore)} replayed before the lock, ` +
@@ -47,14 +47,17 @@ function cleanupText({ closed, because, dropped }: Cleaned): string {
   return dropped.length === 0 ? window : `${window}\ndropped ${dropped.join(', ')}`;
 }
 
-function rollbackText({ undid, backup, editsKept, stale, staying, editsLost }: RolledBack): string {
+function rollbackText(
+  { undid, backup, editsKept, stale, staying, editsLost }: RolledBack,
+  isHeld: boolean,
+): string {
+  const held = (because: string) => (isHeld ? `\nthe pipeline is held${because}: stageswap release` : '');
   if (!editsKept)
     return colours.yellow(
-      `backup ${backup} is restored as it was: of ${many(editsLost, 'row')} edits since publish ${undid} are not kept\nthe pipeline is held: stageswap release`,
+      `backup ${backup} is restored as it was: of ${many(editsLost, 'row')} edits since publish ${undid} are not kept${held('')}`,
     );
   const lines = [
-    `publish ${undid} is taken back; what clients changed since is kept`,
-    'the pipeline is held, so that the next run does not publish the same again: stageswap release',
+    `publish ${undid} is taken back; what clients changed since is kept${held(', so that the next run does not publish the same again')}`,
   ];
   if (staying > 0) lines.push(`rows that are not in the backup and stay: ${count(staying)}`);
   if (stale > 0)

@@ -183,7 +183,7 @@ function statusText(status: Status): string {
     );
   if (workflow?.status !== 'RUNNING' && lastRun) {
     if (status.failure) lines.push('the last run on record:');
-    if (lastRun.report) lines.push(reportText(lastRun.report));
+    if (lastRun.report) lines.push(reportText(lastRun.report, { isHeld: held !== null }));
     else lines.push(`run ${lastRun.runId}: ${lastRun.outcome ?? `stopped in phase ${lastRun.phase}`}`);
   }
   return lines.join('\n');

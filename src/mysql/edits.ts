@@ -142,8 +142,13 @@ function whatIsMalformed(edit: ClientEdit): string | undefined {
 function problemOf(error: unknown): string | undefined {
   if (error instanceof NoSuchRow) return error.message;
   if (!isRefusal(error)) return undefined;
-  return `MySQL refuses it (error ${errorNumber(error)}): a value does not fit its column, or breaks a key`;
+  const number = errorNumber(error);
+  // names alone: the rest of MySQL's words quotes values
+  const [, column] = /column '([^']+)'/i.exec((error as Error).message) ?? [];
+  const of = column === undefined ? '' : `, column ${column}`;
+  return `MySQL refuses it (error ${number}${of}): ${number === UNKNOWN_COLUMN ? 'there is no such column' : 'a value does not fit its column, or breaks a key'}`;
 }
+const UNKNOWN_COLUMN = 1054;
 
 const isText = (value: unknown, charactersMax: number): value is string =>
   typeof value === 'string' && value.length <= charactersMax;
