@@ -1,12 +1,15 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { makeTelemetryFilterString, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.js';
 import { parseMssqlAddress, parseMysqlAddress } from './config/address.js';
 import type { Config } from './config/load.js';
 import { createLog, type Level, sdkLogger } from './log.js';
 import { StageswapError } from './model/failures.js';
 import { TASK_QUEUE } from './model/messages.js';
+import { withSession } from './mysql/connection.js';
+import { withSource } from './sql-server/connection.js';
 import type { TemporalPlace } from './temporal/place.js';
 import { registerSearchAttributes } from './temporal/search-attributes.js';
 
@@ -87,11 +90,27 @@ export async function runWorker(options: WorkerOptions, telemetry: Telemetry): P
       },
       'the worker works',
     );
+    void warnOfEngines(options.configs, log);
     await worker.run();
   } finally {
     await connection.close(); // an open one keeps the process alive for ever
   }
   log.info('the worker has stopped');
+}
+
+/** A wrong address of this worker is told where it is wrong, and before a run meets it. Engines may be down, and come back. */
+async function warnOfEngines(configs: Config[], log: Logger): Promise<void> {
+  const engines = configs.flatMap(({ pipeline, source, target }) => [
+    { pipeline, asked: withSource(parseMssqlAddress(source.url), async () => {}) },
+    { pipeline, asked: withSession(parseMysqlAddress(target.url), async () => {}) },
+  ]);
+  await Promise.all(
+    engines.map(({ pipeline, asked }) =>
+      asked.catch((error: Error) =>
+        log.warn({ pipeline }, `this worker cannot work at ${pipeline} yet: ${error.message}`),
+      ),
+    ),
+  );
 }
 
 /** What of a configuration must not be seen. */

@@ -77,9 +77,12 @@ export function jsonResult(
   };
 }
 
-/** Lines that name the conflicts, each: what billing says, and what the client said, which live keeps. */
+const CONFLICTS_SHOWN_MAX = 5;
+
+/** Lines that name the first conflicts, each: what billing says, and what the client said, which live keeps. */
 export function conflictLines(conflicts: BillingChange[], books: Bookkeeping, live: Live): string[] {
-  return conflicts.map((change) => {
+  const more = conflicts.length - CONFLICTS_SHOWN_MAX;
+  const shown = conflicts.slice(0, CONFLICTS_SHOWN_MAX).map((change) => {
     const row = live(change.table, change.key);
     const columns = Object.keys(change.columns);
     const side = (value: (column: string) => unknown) =>
@@ -87,6 +90,7 @@ export function conflictLines(conflicts: BillingChange[], books: Bookkeeping, li
     const edit = books.clientEditOf(change);
     return `${change.table} ${change.key} ${columns.join(', ')}: billing "${side((column) => change.columns[column]?.to)}", client "${side((column) => row?.[column])}"${edit && !columns.includes(edit.column) ? ` (edited ${edit.column})` : ''}`;
   });
+  return more > 0 ? [...shown, `… and ${more} more`] : shown;
 }
 
 /** What broke a promise; empty if nothing did. */

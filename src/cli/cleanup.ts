@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.js';
+import { loadPipelineName } from '../config/load.js';
 import { type CleanupInput, WORKFLOWS } from '../model/messages.js';
 import type { ExitCode } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
@@ -27,7 +27,7 @@ export function addCleanup(program: Command, end: (code: ExitCode) => void): voi
       ),
     )
     .action(async (options: { config: string; now: boolean; yes: boolean; json: boolean; wait: boolean }) => {
-      const { pipeline } = loadConfig(options.config);
+      const pipeline = loadPipelineName(options.config);
       if (options.now)
         await confirmAtTerminal(
           `close the rollback window of ${pipeline}, after which no rollback keeps edits`,

@@ -106,7 +106,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
         if (options.settle === undefined && !options.withdraw) {
           const pending = await countPending(session, pipeline);
           if (options.json) printJson({ pipeline, ...found, settlementsPending: pending });
-          else print(listText(pipeline, tables, found, pending));
+          else print(listText(pipeline, tables, filter, found, pending));
           return;
         }
         if (found.count === 0)
@@ -177,15 +177,20 @@ function filterOf(ids: string[], options: Options, tables: TableConfig[]): Confl
 function listText(
   pipeline: string,
   tables: TableConfig[],
+  filter: ConflictFilter,
   found: { count: number; conflicts: Conflict[] },
   pending: number,
 ): string {
-  const lines =
-    found.count === 0 ? [`${pipeline} has no such conflict`] : [conflictsTable(found.conflicts, tables)];
+  const lines = found.count === 0 ? [noneText(pipeline, filter)] : [conflictsTable(found.conflicts, tables)];
   if (found.count > found.conflicts.length)
     lines.push(`${count(found.count - found.conflicts.length)} more: narrow it down, or raise --limit`);
   if (pending > 0) lines.push(`${count(pending)} settlements wait for a run`);
   return lines.join('\n');
+}
+
+function noneText(pipeline: string, { all, ...narrowed }: ConflictFilter): string {
+  if (Object.keys(narrowed).length > 0) return `${pipeline} has no such conflict`;
+  return all ? `${pipeline} has never had a conflict that is kept` : `${pipeline} has no open conflict`;
 }
 
 function conflictsTable(conflicts: Conflict[], tables: TableConfig[]): string {

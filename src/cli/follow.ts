@@ -153,8 +153,11 @@ export async function follow(
         }
       } else {
         waited = 0;
-        view.show(progress, answer?.failing);
-        if (progress.waitingFor && !progress.paused) {
+        const { waitingFor, ...rest } = progress;
+        const isForHuman = waitingFor !== undefined && !progress.paused;
+        // what it waits for is printed once, at the end
+        view.show(isForHuman ? rest : progress, answer?.failing);
+        if (isForHuman) {
           view.done();
           return printWaiting(progress, handle, options);
         }

@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseMysqlAddress } from '../config/address.js';
-import { loadConfig } from '../config/load.js';
+import { loadTarget } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { withSession } from '../mysql/connection.js';
 import { configOption, jsonOption } from './config-option.js';
@@ -19,7 +19,7 @@ export function addHistory(program: Command, end: (code: ExitCode) => void): voi
     .addOption(jsonOption())
     .addHelpText('after', examples('stageswap history --config stageswap.yaml --limit 5'))
     .action(async (options: { config: string; limit: number; json: boolean }) => {
-      const { pipeline, target } = loadConfig(options.config);
+      const { pipeline, target } = loadTarget(options.config);
       const runs = await withSession(parseMysqlAddress(target.url), (session) =>
         readRuns(session, pipeline, options.limit),
       );

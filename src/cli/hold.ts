@@ -1,18 +1,18 @@
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { parseMysqlAddress } from '../config/address.js';
-import { loadConfig } from '../config/load.js';
+import { loadTarget } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { withSession } from '../mysql/connection.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { print, printJson } from './output.js';
-import { hold, release } from './pipeline-store.js';
+import { hold, readHeld, release } from './pipeline-store.js';
 
 export function addHold(program: Command, end: (code: ExitCode) => void): void {
   program
     .command('hold')
-    .description('refuse runs of the pipeline until it is released')
+    .description('refuse runs of the pipeline until it is released; one that works already goes on')
     .addOption(configOption())
     .option('--reason <text>', 'why, for whoever finds it held')
     .addOption(jsonOption())
@@ -21,13 +21,18 @@ export function addHold(program: Command, end: (code: ExitCode) => void): void {
       examples("stageswap hold --config stageswap.yaml --reason 'billing is being corrected'"),
     )
     .action(async (options: { config: string; reason?: string; json: boolean }) => {
-      const config = loadConfig(options.config);
+      const { pipeline, target } = loadTarget(options.config);
       const reason = options.reason ?? `held by ${userInfo().username}`;
-      await withSession(parseMysqlAddress(config.target.url), (session) =>
-        hold(session, config.pipeline, reason),
-      );
-      if (options.json) printJson({ pipeline: config.pipeline, held: true, reason });
-      else print(`${config.pipeline} is held: ${reason}. \`stageswap release\` lets it run again.`);
+      const before = await withSession(parseMysqlAddress(target.url), async (session) => {
+        const held = await readHeld(session, pipeline);
+        await hold(session, pipeline, reason);
+        return held?.reason ?? null;
+      });
+      if (options.json) printJson({ pipeline, held: true, reason, reasonBefore: before });
+      else {
+        print(`${pipeline} is held: ${reason}. \`stageswap release\` lets it run again.`);
+        if (before !== null) print(`it was held already: ${before}`);
+      }
       end(EXIT.done);
     });
   program
@@ -37,12 +42,10 @@ export function addHold(program: Command, end: (code: ExitCode) => void): void {
     .addOption(jsonOption())
     .addHelpText('after', examples('stageswap release --config stageswap.yaml'))
     .action(async (options: { config: string; json: boolean }) => {
-      const config = loadConfig(options.config);
-      const was = await withSession(parseMysqlAddress(config.target.url), (session) =>
-        release(session, config.pipeline),
-      );
-      if (options.json) printJson({ pipeline: config.pipeline, held: false, wasHeld: was });
-      else print(was ? `${config.pipeline} is released` : `${config.pipeline} was not held`);
+      const { pipeline, target } = loadTarget(options.config);
+      const was = await withSession(parseMysqlAddress(target.url), (session) => release(session, pipeline));
+      if (options.json) printJson({ pipeline, held: false, wasHeld: was });
+      else print(was ? `${pipeline} is released` : `${pipeline} was not held`);
       end(EXIT.done);
     });
 }

@@ -93,7 +93,7 @@ function planText(report: Report, plan: Plan, tables: TableConfig[]): string {
 
 function verdictsText(planned: PlannedTable): string {
   const table = new Table({
-    head: ['columns', 'agreed', 'take source', 'keep live', 'conflict', 'settled'],
+    head: ['columns', 'agreed', 'take source', 'keep live', 'conflict', 'of these settled'],
     colAligns: ['left', ...Array<'right'>(5).fill('right')],
     style: { head: [], border: [], compact: true },
   });

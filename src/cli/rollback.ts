@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { parseMysqlAddress } from '../config/address.js';
-import { type Config, loadConfig } from '../config/load.js';
+import { loadTarget, type PipelineTarget } from '../config/load.js';
 import { type RollbackInput, WORKFLOWS } from '../model/messages.js';
 import { EXIT, type ExitCode, exitCodeOf, type Report } from '../model/report.js';
 import type { RollbackFindings } from '../model/rollback.js';
@@ -55,22 +55,22 @@ export function addRollback(program: Command, end: (code: ExitCode) => void): vo
       ),
     )
     .action(async (options: Options) => {
-      const config = loadConfig(options.config);
+      const config = loadTarget(options.config);
       end(options.list ? await list(config, options.json) : await rollback(config, options));
     });
 }
 
-const onTarget = <T>(config: Config, work: (session: Session) => Promise<T>) =>
+const onTarget = <T>(config: PipelineTarget, work: (session: Session) => Promise<T>) =>
   withSession(parseMysqlAddress(config.target.url), work);
 
 /** A pipeline that never ran has no control tables, and no backup. */
-async function backupsOf(config: Config): Promise<Backup[]> {
+async function backupsOf(config: PipelineTarget): Promise<Backup[]> {
   return onTarget(config, async (session) =>
     (await hasConflicts(session)) ? readBackups(session, config.pipeline) : [],
   );
 }
 
-async function list(config: Config, json: boolean): Promise<ExitCode> {
+async function list(config: PipelineTarget, json: boolean): Promise<ExitCode> {
   const backups = await backupsOf(config);
   const { pipeline } = config;
   if (json)
@@ -94,7 +94,7 @@ function backupsText(backups: Backup[]): string {
   return table.toString();
 }
 
-async function rollback(config: Config, options: Options): Promise<ExitCode> {
+async function rollback(config: PipelineTarget, options: Options): Promise<ExitCode> {
   const { pipeline } = config;
   const { toBackup } = options;
   const chosen =
@@ -117,7 +117,7 @@ async function rollback(config: Config, options: Options): Promise<ExitCode> {
 }
 
 /** The report, with the rows that MySQL keeps beside it; a MySQL that does not answer now takes nothing from the rollback. */
-async function show(config: Config, report: Report, json: boolean): Promise<ExitCode> {
+async function show(config: PipelineTarget, report: Report, json: boolean): Promise<ExitCode> {
   const found = await onTarget(config, (session) =>
     readRollback(session, config.pipeline, report.runId),
   ).catch((error: Error) => {

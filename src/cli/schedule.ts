@@ -9,7 +9,7 @@ import {
 } from '@temporalio/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseMysqlAddress } from '../config/address.js';
-import { type Config, loadConfig } from '../config/load.js';
+import { loadPipelineName, loadTarget, type PipelineTarget } from '../config/load.js';
 import {
   type CleanupInput,
   type Scheduled,
@@ -45,8 +45,8 @@ const CLEANUP_EXAMPLE =
   "stageswap schedule create --of cleanup --config stageswap.yaml --cron '0 12 * * *' --time-zone UTC";
 
 const HELP = `
-A run that is still working, or waits for an approval, is not joined by another: the scheduled start is skipped, counted, and
-told to the webhook. Starts that Temporal missed are made up for within 10 minutes, and left out after that.
+A run that is still working, or waits for an approval, is not joined by another: the scheduled start is skipped and
+counted, and told to the webhook where the run is not the schedule's own. Starts that Temporal missed are made up for within 10 minutes, and left out after that.
 ${examples(...Object.values(EXAMPLES))}`;
 
 /** A start that Temporal missed is made up for within this time, then left out: the next one reads the same source. */
@@ -65,7 +65,7 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .addHelpText('after', examples(EXAMPLES.create, CLEANUP_EXAMPLE))
     .action(
       async (options: { config: string; of: Scheduled; cron: string; timeZone: string; json: boolean }) => {
-        const { pipeline } = loadConfig(options.config);
+        const pipeline = loadPipelineName(options.config);
         const created = await create(pipeline, options);
         if (options.json) printJson(created);
         else
@@ -82,7 +82,7 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .addOption(jsonOption())
     .addHelpText('after', examples(EXAMPLES.list))
     .action(async (options: { config: string; json: boolean }) => {
-      const config = loadConfig(options.config);
+      const config = loadTarget(options.config);
       const { pipeline } = config;
       const found = [await describe(pipeline, 'run'), await describe(pipeline, 'cleanup')].filter(
         (schedule) => schedule !== undefined,
@@ -105,7 +105,7 @@ export function addSchedule(program: Command, end: (code: ExitCode) => void): vo
     .addOption(jsonOption())
     .addHelpText('after', examples(EXAMPLES.delete))
     .action(async (options: { config: string; of: Scheduled; json: boolean }) => {
-      const { pipeline } = loadConfig(options.config);
+      const pipeline = loadPipelineName(options.config);
       const scheduleId = scheduleIdOf(pipeline, options.of);
       await withTemporal(async (client) => {
         await client.schedule.getHandle(scheduleId).delete().catch(noSchedule(pipeline));
@@ -160,7 +160,7 @@ function addChange(
     .addOption(jsonOption())
     .addHelpText('after', examples(EXAMPLES[name]))
     .action(async (options: { config: string; of: Scheduled; reason?: string; json: boolean }) => {
-      const { pipeline } = loadConfig(options.config);
+      const pipeline = loadPipelineName(options.config);
       const scheduleId = scheduleIdOf(pipeline, options.of);
       await withTemporal(async (client) => {
         const handle = client.schedule.getHandle(scheduleId);
@@ -285,7 +285,7 @@ async function waitingFor(client: Client, pipeline: string): Promise<string | nu
 }
 
 /** Why every run is refused, where that is to be seen: the schedule is Temporal's, and is listed without MySQL, too. */
-async function whyHeld({ pipeline, target }: Config): Promise<string | null> {
+async function whyHeld({ pipeline, target }: PipelineTarget): Promise<string | null> {
   try {
     return await withSession(
       parseMysqlAddress(target.url),
@@ -301,7 +301,7 @@ function scheduleText(shown: ScheduleShown): string {
   return [
     `${shown.scheduleId}: ${shown.cron}, ${shown.timeZone}${shown.paused ? `, paused: ${shown.pausedBecause ?? 'nobody said why'}` : ''}`,
     `  ${shown.paused ? 'next, once it is resumed' : 'next'}: ${shown.next.join(', ') || 'never'}`,
-    `  latest: ${shown.latest ?? 'none yet'}; skipped because one was running: ${shown.skipped}`,
+    `  latest: ${shown.latest ?? 'none yet'}; skipped because the schedule's own last run had not ended: ${shown.skipped}`,
     ...(shown.waitingFor
       ? [
           colours.yellow(

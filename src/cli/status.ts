@@ -3,9 +3,9 @@ import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@tempor
 import type { Command } from 'commander';
 
 import { parseMysqlAddress } from '../config/address.js';
-import { type Config, loadConfig } from '../config/load.js';
+import { loadTarget, type PipelineTarget } from '../config/load.js';
 import { type Progress, workflowIdOf } from '../model/messages.js';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode, type Outcome, type Report } from '../model/report.js';
 import { withSession } from '../mysql/connection.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
@@ -16,7 +16,7 @@ import { askProgress, askRun } from './follow.js';
 import { note, print, printJson } from './output.js';
 import { type Held, type RunRow, readHeld, readRuns } from './pipeline-store.js';
 import { progressView, screen } from './progress-view.js';
-import { reportText } from './report-text.js';
+import { outcomeText, reportText } from './report-text.js';
 import { reportOfFailure, withTemporal, workflowFailure } from './temporal.js';
 
 interface Status {
@@ -28,6 +28,8 @@ interface Status {
   failing: Failing[];
   /** why the latest workflow failed, as Temporal keeps it: of a run that ended before MySQL had a record of it */
   failure?: { type: string; message: string };
+  /** how the latest workflow ended, by its report; absent: it runs, or left none */
+  outcome?: Outcome;
   held: Held | null;
   lastRun: RunRow | null;
   /** what could not be read */
@@ -54,7 +56,7 @@ export function addStatus(program: Command, end: (code: ExitCode) => void): void
       ),
     )
     .action(async (options: { config: string; watch: boolean; json: boolean }) => {
-      const config = loadConfig(options.config);
+      const config = loadTarget(options.config);
       await withTemporal(async (client) => {
         if (options.watch) await watch(client, config.pipeline, options.json);
         const { status, code } = await readStatus(client, config);
@@ -109,7 +111,10 @@ async function describe(client: Client, pipeline: string): Promise<Described | u
 }
 
 /** MySQL may be down while Temporal answers: what can be said is said, and the exit code tells the rest. */
-async function readStatus(client: Client, config: Config): Promise<{ status: Status; code: ExitCode }> {
+async function readStatus(
+  client: Client,
+  config: PipelineTarget,
+): Promise<{ status: Status; code: ExitCode }> {
   const { pipeline } = config;
   const found = await describe(client, pipeline);
   const workflow = found?.workflow ?? null;
@@ -135,27 +140,29 @@ async function readStatus(client: Client, config: Config): Promise<{ status: Sta
   if (progress?.waitingFor !== undefined && code === EXIT.done) code = EXIT.waiting;
   const { lastRun } = status;
   const isRecorded = lastRun?.report != null && lastRun.runId === found?.firstRunId;
-  const failure = found && !isRecorded ? await readFailure(client, found.workflow) : undefined;
-  return { status: { ...status, ...(failure ? { failure } : {}) }, code };
+  const end = found && (isRecorded ? outcomeOf(lastRun?.report) : await readEnd(client, found.workflow));
+  return { status: { ...status, ...end }, code };
 }
 
-const ENDED_BADLY = new Set(['FAILED', 'TERMINATED', 'CANCELLED', 'TIMED_OUT']);
+type End = Pick<Status, 'outcome' | 'failure'>;
 
-/** Why a workflow failed, as Temporal keeps it; undefined: it did not. */
-async function readFailure(
-  client: Client,
-  { id, runId, status }: Described['workflow'],
-): Promise<Status['failure'] | undefined> {
-  if (!ENDED_BADLY.has(status)) return undefined;
+const outcomeOf = (report: Partial<Report> | null | undefined): End =>
+  report?.outcome ? { outcome: report.outcome } : {};
+
+const ENDED = new Set(['COMPLETED', 'FAILED', 'TERMINATED', 'CANCELLED', 'TIMED_OUT']);
+
+/** How a workflow ended, as Temporal keeps it: its report's outcome, or why it failed. */
+async function readEnd(client: Client, { id, runId, status }: Described['workflow']): Promise<End> {
+  if (!ENDED.has(status)) return {};
   try {
-    await client.workflow.getHandle(id, runId).result();
-    return undefined;
+    return outcomeOf((await client.workflow.getHandle(id, runId).result()) as Partial<Report> | null);
   } catch (error) {
     const report = reportOfFailure(error);
-    if (report) return { type: report.problemType ?? 'Unexpected', message: report.problem ?? '' };
+    if (report)
+      return { failure: { type: report.problemType ?? 'Unexpected', message: report.problem ?? '' } };
     if (!(error instanceof WorkflowFailedError)) throw error;
     const { type, message } = workflowFailure(error);
-    return { type, message };
+    return { failure: { type, message } };
   }
 }
 
@@ -171,7 +178,7 @@ function statusText(status: Status): string {
     );
   } else if (workflow) {
     lines.push(
-      `${colours.bold(status.pipeline)}: nothing is running; ${workflow.type} ended ${workflow.status.toLowerCase()}`,
+      `${colours.bold(status.pipeline)}: nothing is running; ${workflow.type} ended: ${status.outcome ? outcomeText(status.outcome) : workflow.status.toLowerCase()}`,
     );
     if (status.failure) lines.push(colours.red(`${status.failure.type}: ${status.failure.message}`));
   } else {

@@ -1,6 +1,6 @@
 import { type WorkflowHandle, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Command } from 'commander';
-import { loadConfig } from '../config/load.js';
+import { loadPipelineName } from '../config/load.js';
 import { SIGNALS, UPDATES, workflowIdOf } from '../model/messages.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
@@ -56,7 +56,7 @@ export function addSteering(program: Command, end: (code: ExitCode) => void): vo
       .option('--yes', 'without being asked', false)
       .addHelpText('after', examples(`stageswap ${steering.name} --config stageswap.yaml`))
       .action(async (options: { config: string; yes: boolean; json: boolean }) => {
-        const { pipeline } = loadConfig(options.config);
+        const pipeline = loadPipelineName(options.config);
         if (steering.name === 'abort') await confirmAtTerminal(`end the run of ${pipeline}`, options);
         const answer = await withTemporal(async (client) => {
           const handle = client.workflow.getHandle(workflowIdOf(pipeline));

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { hostname } from 'node:os';
 
 /** Where an engine is: parsed from the addresses that INTERFACES fixes. Messages never show a password. */
 
@@ -37,6 +38,9 @@ export class AddressError extends Error {
     this.cure = cure;
   }
 }
+
+/** Whose environment an address was read from: a worker's and an operator's shell may differ. */
+export const thisProcess = () => `process ${process.pid} on ${hostname()}`;
 
 const MSSQL_FORM = 'mssql://user:password@host:1433/database';
 const MYSQL_FORM = 'mysql://user:password@host:3306/schema';

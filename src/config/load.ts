@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { NoticeKind } from '../model/messages.js';
 import { LIVE_NAME_CHARACTERS_MAX, triggerNameOf } from '../model/names.js';
 import type { Assertion, RunSpec } from '../model/spec.js';
@@ -68,6 +68,8 @@ export interface ConfigProblem {
   cure: string;
 }
 
+type Environment = Record<string, string | undefined>;
+
 /** Everything that is wrong with a configuration, at once. */
 export class ConfigError extends Error {
   readonly problems: ConfigProblem[];
@@ -82,13 +84,63 @@ export class ConfigError extends Error {
  * Reads a configuration file.
  *
  * @param file path of a YAML 1.2 file
- * @param env  where `${VAR}` in source.url and target.url is looked up; nowhere else is it resolved
+ * @param env  where `${VAR}` in the addresses is looked up; nowhere else is it resolved
  * @throws {ConfigError} with all problems that were found
  */
-export function loadConfig(file: string, env: Record<string, string | undefined> = process.env): Config {
-  let text: string;
+export function loadConfig(file: string, env: Environment = process.env): Config {
+  return parseConfig(readText(file), file, env);
+}
+
+/** Like `loadConfig`, from text. @param file only named in messages */
+export function parseConfig(text: string, file: string, env: Environment = process.env): Config {
+  const { content, place } = parseDocumentOf(text, file);
+  const raw = checked(configSchema.safeParse(content, { reportInput: true }), place);
+  return deepFreeze(
+    withReporter(place, (report) => {
+      const config = resolve(raw, env, report);
+      checkAcross(config, report);
+      return config;
+    }),
+  );
+}
+
+const nameSchema = z.object({ pipeline: configSchema.shape.pipeline });
+const targetSchema = nameSchema.extend({ target: z.object({ url: configSchema.shape.target.shape.url }) });
+
+/**
+ * The pipeline's name alone, for what must work while the rest of the file is wrong or its variables are not set:
+ * steering a run needs no database.
+ *
+ * @throws {ConfigError} the file cannot be read, is no YAML, or names no pipeline
+ */
+export function loadPipelineName(file: string): string {
+  const { content, place } = parseDocumentOf(readText(file), file);
+  return checked(nameSchema.safeParse(content, { reportInput: true }), place).pipeline;
+}
+
+/** A pipeline's name and where its control tables are. */
+export interface PipelineTarget {
+  pipeline: string;
+  target: { url: string };
+}
+
+/**
+ * Name and target alone, for what asks or changes the control tables only, such as status, hold and rollback.
+ *
+ * @throws {ConfigError} like `loadConfig`, of these two
+ */
+export function loadTarget(file: string, env: Environment = process.env): PipelineTarget {
+  const { content, place } = parseDocumentOf(readText(file), file);
+  const { pipeline, target } = checked(targetSchema.safeParse(content, { reportInput: true }), place);
+  return withReporter(place, (report) => ({
+    pipeline,
+    target: { url: resolveTarget(target.url, env, report) },
+  }));
+}
+
+function readText(file: string): string {
   try {
-    text = readFileSync(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (error) {
     const why =
       (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message;
@@ -100,30 +152,29 @@ export function loadConfig(file: string, env: Record<string, string | undefined>
       },
     ]);
   }
-  return parseConfig(text, file, env);
 }
 
-/** Like `loadConfig`, from text. @param file only named in messages */
-export function parseConfig(
-  text: string,
-  file: string,
-  env: Record<string, string | undefined> = process.env,
-): Config {
+type Place = (path: PropertyKey[]) => string;
+
+function parseDocumentOf(text: string, file: string): { content: unknown; place: Place } {
   const lines = new LineCounter();
   const document = parseDocument(text, { version: '1.2', uniqueKeys: true, lineCounter: lines });
   if (document.errors.length > 0) throw new ConfigError(syntaxProblems(document.errors, file, lines));
-  const place = (path: PropertyKey[]) => placeOf(file, document, lines, path);
-  const content = toPlain(document, file);
-  const parsed = configSchema.safeParse(content, { reportInput: true });
-  if (!parsed.success) {
-    throw new ConfigError(parsed.error.issues.flatMap((issue) => problemsOf(issue, [], place)));
-  }
+  return { content: toPlain(document, file), place: (path) => placeOf(file, document, lines, path) };
+}
+
+/** @throws {ConfigError} with what the schema found */
+function checked<T>(parsed: z.ZodSafeParseResult<T>, place: Place): T {
+  if (parsed.success) return parsed.data;
+  throw new ConfigError(parsed.error.issues.flatMap((issue) => problemsOf(issue, [], place)));
+}
+
+/** @throws {ConfigError} with what the work reported */
+function withReporter<T>(place: Place, work: (report: Reporter) => T): T {
   const problems: ConfigProblem[] = [];
-  const report: Reporter = (path, message, cure) => problems.push({ path: place(path), message, cure });
-  const config = resolve(parsed.data, env, report);
-  checkAcross(config, report);
+  const result = work((path, message, cure) => problems.push({ path: place(path), message, cure }));
   if (problems.length > 0) throw new ConfigError(problems);
-  return deepFreeze(config);
+  return result;
 }
 
 /** One bracket that is missing makes an error of every line after it: the first few are what there is to correct. */
@@ -176,11 +227,7 @@ function pathText(path: PropertyKey[]): string {
 
 type Issue = z.core.$ZodIssue;
 
-function problemsOf(
-  issue: Issue,
-  prefix: PropertyKey[],
-  place: (path: PropertyKey[]) => string,
-): ConfigProblem[] {
+function problemsOf(issue: Issue, prefix: PropertyKey[], place: Place): ConfigProblem[] {
   const path = [...prefix, ...issue.path];
   if (issue.input === undefined && issue.code !== 'unrecognized_keys' && path.length > 0) {
     return [
@@ -283,13 +330,11 @@ function editDistance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-function resolve(raw: RawConfig, env: Record<string, string | undefined>, report: Reporter): Config {
+function resolve(raw: RawConfig, env: Environment, report: Reporter): Config {
   const sourceUrl = resolveReferences(raw.source.url, ['source', 'url'], env, report);
-  const targetUrl = resolveReferences(raw.target.url, ['target', 'url'], env, report);
+  const targetUrl = resolveTarget(raw.target.url, env, report);
   checkNoSecret(raw.source.url, ['source', 'url'], report);
-  checkNoSecret(raw.target.url, ['target', 'url'], report);
   if (sourceUrl !== undefined) checkAddress(() => parseMssqlAddress(sourceUrl), ['source', 'url'], report);
-  if (targetUrl !== undefined) checkAddress(() => parseMysqlAddress(targetUrl), ['target', 'url'], report);
   const webhook = raw.webhook && resolveWebhook(raw.webhook, env, report);
   const { guards } = raw;
   return {
@@ -300,7 +345,7 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
       ...(raw.source.rowsPerSecondMax === undefined ? {} : { rowsPerSecondMax: raw.source.rowsPerSecondMax }),
     },
     target: {
-      url: targetUrl ?? '',
+      url: targetUrl,
       ...(raw.target.threadsRunningMax === undefined
         ? {}
         : { threadsRunningMax: raw.target.threadsRunningMax }),
@@ -339,9 +384,18 @@ function resolve(raw: RawConfig, env: Record<string, string | undefined>, report
   };
 }
 
+/** @returns the target's address; empty if it is reported */
+function resolveTarget(written: string, env: Environment, report: Reporter): string {
+  const path = ['target', 'url'];
+  const url = resolveReferences(written, path, env, report);
+  checkNoSecret(written, path, report);
+  if (url !== undefined) checkAddress(() => parseMysqlAddress(url), path, report);
+  return url ?? '';
+}
+
 function resolveWebhook(
   raw: NonNullable<RawConfig['webhook']>,
-  env: Record<string, string | undefined>,
+  env: Environment,
   report: Reporter,
 ): NonNullable<RawConfig['webhook']> {
   const path = ['webhook', 'url'];
@@ -382,7 +436,7 @@ function reference(variable: string): string {
 function resolveReferences(
   text: string,
   path: string[],
-  env: Record<string, string | undefined>,
+  env: Environment,
   report: Reporter,
 ): string | undefined {
   let complete = true;

@@ -4,6 +4,11 @@
  */
 export const FAILURES = {
   Refused: { retry: false, acts: 'operator', meaning: 'preflight found something that must be cured first' },
+  Mistyped: {
+    retry: false,
+    acts: 'operator',
+    meaning: 'a key, a condition or a name that was given cannot be read',
+  },
   BadValue: {
     retry: false,
     acts: 'operator',

@@ -10,7 +10,7 @@ const MOMENT = /^[-\d][\d :.-]*$/;
  * Refuses a key that an operator mistyped, where MySQL would take it for another: it reads 'abc' as 0.
  *
  * @param key one text a key column, in key order; bytes as hexadecimal
- * @throws {StageswapError} Refused
+ * @throws {StageswapError} Mistyped
  */
 export function refuseBadKey(table: TableSpec, key: string[]): void {
   table.key.forEach((name, index) => {
@@ -18,8 +18,8 @@ export function refuseBadKey(table: TableSpec, key: string[]): void {
     const text = key[index] ?? '';
     if (column && !fits(column, text))
       throw new StageswapError(
-        'Refused',
-        `${text} is no value of ${table.live}.${name}, ${column.columnType}`,
+        'Mistyped',
+        `${text} is no value of ${table.live}.${name}, ${column.columnType}. Write the key as live has it; bytes as hexadecimal.`,
       );
   });
 }

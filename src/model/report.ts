@@ -147,6 +147,8 @@ export function exitCodeOfFailure(type: string | undefined): ExitCode {
     case 'NotConfigured':
     case 'NothingToRollBack':
       return EXIT.refused;
+    case 'Mistyped':
+      return EXIT.usage;
     case 'NotRepaired':
       return EXIT.waiting;
     case 'Unreachable':

@@ -84,7 +84,7 @@ ORDER BY generation DESC LIMIT 1`,
  *
  * @param takenBack why the latest publish has no backup with edits: a rollback took it back, or there was none
  * @param name as `readBackups` says it; undefined: the latest, with edits
- * @throws {StageswapError} NothingToRollBack: there is none, or none of that name
+ * @throws {StageswapError} NothingToRollBack: there is none, or none of that name; Mistyped: none has such a name
  */
 export function chooseBackup(
   pipeline: string,
@@ -97,7 +97,7 @@ export function chooseBackup(
   const names = backups.map((backup) => backup.name).join(', ');
   if (name !== undefined && !NAME.test(name))
     throw new StageswapError(
-      'NothingToRollBack',
+      'Mistyped',
       `${name} is no name of a backup, such as 5-without-edits. There are: ${names || 'none'}.`,
     );
   const rest =

@@ -1,5 +1,5 @@
 import mysql, { type Connection, type ConnectionOptions } from 'mysql2/promise';
-import type { MysqlAddress } from '../config/address.js';
+import { type MysqlAddress, thisProcess } from '../config/address.js';
 import { StageswapError } from '../model/failures.js';
 import { type Fragment, id, join, raw, sql } from '../sql/text.js';
 
@@ -320,7 +320,7 @@ function unreachable(address: MysqlAddress, error: unknown): Error {
   if (number !== undefined && REFUSED_LOGIN.has(number)) {
     return new StageswapError(
       'Refused',
-      `MySQL at ${address.host}:${address.port} refuses the login: ${message}. Check user, password and schema in the target's address.`,
+      `MySQL at ${address.host}:${address.port} refuses the login: ${message}. Check user, password and schema in the target's address, as ${thisProcess()} has it.`,
       { cause: error },
     );
   }

@@ -237,11 +237,9 @@ async function reading<T>(session: Session, where: string | undefined, work: () 
   } catch (error) {
     if (where !== undefined && BAD_CONDITION.has(errorNumber(error) ?? 0))
       throw new StageswapError(
-        'Refused',
-        `MySQL refuses the condition ${where}: ${(error as Error).message}`,
-        {
-          cause: error,
-        },
+        'Mistyped',
+        `MySQL refuses the condition ${where}: ${(error as Error).message}. The command's --help names what a condition may use.`,
+        { cause: error },
       );
     throw error;
   }

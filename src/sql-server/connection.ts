@@ -1,5 +1,5 @@
 import mssql from 'mssql';
-import type { MssqlAddress } from '../config/address.js';
+import { type MssqlAddress, thisProcess } from '../config/address.js';
 import { StageswapError } from '../model/failures.js';
 
 /** What requests are made on: connections to one database of the source. */
@@ -52,7 +52,7 @@ export async function openSource(
     if (REFUSED_LOGIN.has((error as { code?: string }).code ?? '')) {
       throw new StageswapError(
         'Refused',
-        `SQL Server at ${address.host}:${address.port} refuses the login: ${message} Check user, password and database in the source's address.`,
+        `SQL Server at ${address.host}:${address.port} refuses the login: ${message} Check user, password and database in the source's address, as ${thisProcess()} has it.`,
         { cause: error },
       );
     }
@@ -63,9 +63,11 @@ export async function openSource(
         { cause: error },
       );
     }
+    // a server that is asked for TLS and has none hangs up
+    const hungUp = address.encrypt && /socket hang up|ECONNRESET/i.test(message);
     throw new StageswapError(
       'Unreachable',
-      `SQL Server at ${address.host}:${address.port} does not answer: ${message} Start it, or correct the source's address.`,
+      `SQL Server at ${address.host}:${address.port} does not answer: ${message} Start it, or correct the source's address${hungUp ? '; if it speaks no TLS, write encrypt=false into it' : ''}.`,
       { cause: error },
     );
   }
