@@ -83,7 +83,7 @@ test('a run that was refused is told by status, although MySQL has no record of 
     lastRun: { outcome: 'published' },
   });
   const { stdout } = await command('status');
-  expect(stdout).toMatch(/ended failed\nHeld: /);
+  expect(stdout).toMatch(/ended: failed\nHeld: /);
   expect(stdout).toContain('the last run on record:');
   expect((await command('release')).exitCode).toBe(0);
 });
