@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { configDigest } from '../src/config/digest.js';
-import { ConfigError, loadConfig, parseConfig, sourceTableName } from '../src/config/load.js';
+import {
+  ConfigError,
+  loadConfig,
+  loadPipelineName,
+  loadTarget,
+  parseConfig,
+  sourceTableName,
+} from '../src/config/load.js';
 import { jsonSchema } from '../src/config/schema.js';
 
 const ENV = {
@@ -251,6 +258,29 @@ test('a file is loaded from its path', () => {
   }
 });
 
+test('what steers a run needs its name alone, and what asks MySQL the target, whatever else is wrong', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'stageswap-config-'));
+  const file = join(folder, 'stageswap.yaml');
+  const wrong = changed((config) => {
+    config.firstRun = 'neither';
+    config.webhook = { url: 'https://written.example/in-the-file' };
+  });
+  try {
+    writeFileSync(file, wrong);
+    expect(() => loadConfig(file, {})).toThrow(/firstRun/);
+    expect(loadPipelineName(file)).toBe('billing');
+    expect(loadTarget(file, { MYSQL_URL: ENV.MYSQL_URL })).toEqual({
+      pipeline: 'billing',
+      target: { url: ENV.MYSQL_URL },
+    });
+    expect(() => loadTarget(file, {})).toThrow(/variable MYSQL_URL is not set/);
+    writeFileSync(file, 'source: {}');
+    expect(() => loadPipelineName(file)).toThrow(/the key pipeline is missing/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 describe('refused', () => {
   const cases: [string, string, RegExp][] = [
     ['a duplicate key', `${WHOLE}pipeline: other\n`, /unique/],
@@ -309,6 +339,7 @@ describe('refused', () => {
       /differs from a in owner/,
     ],
     ['a live name too long for MySQL', changed((c) => (c.tables[0].live = 'x'.repeat(52))), /longer than 51/],
+    ['a marker’s name', changed((c) => (c.tables[0].live = '_ss_at_3_billing')), /runs make for themselves/],
     ['a name of our own', changed((c) => (c.tables[0].live = '_ss1s_customer')), /runs make for themselves/],
     ['a source of three parts', changed((c) => (c.tables[0].source = 'a.b.c')), /not schema\.table/],
     ['a time zone that is none', changed((c) => (c.timeZone = 'Mars/Olympus')), /not a time zone/],

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { mapping, pipelineName } from '../src/cli/init.js';
 import { parseConfig } from '../src/config/load.js';
 import { InitError, type InitInput, writeConfig } from '../src/init.js';
+import { isReservedColumn, isReservedTable } from '../src/model/names.js';
 import type { LiveColumnFacts, LiveForeignKey, LiveTable } from '../src/mysql/schema.js';
 import type { SourceColumnFacts, SourceTable } from '../src/sql-server/schema.js';
 
@@ -266,6 +267,11 @@ test('nothing to publish is refused with every reason', () => {
   expect(() => init([source('A', ['Id'])], [live('b', ['id'])])).toThrow(InitError);
 });
 
+test.each(['_ssl_cert', '_ss_note', '_ss1_old'])('the application may call a table %s', (table) => {
+  const { text } = init([source(table, ['_ssn'])], [live(table, ['_ssn'])]);
+  expect(parseConfig(text, 'f', ENV).tables.map(({ live, key }) => [live, key])).toEqual([[table, ['_ssn']]]);
+});
+
 test('whatever the names, the file loads and means the names', () => {
   const name = fc
     .string({
@@ -273,7 +279,7 @@ test('whatever the names, the file loads and means the names', () => {
       minLength: 1,
       maxLength: 20,
     })
-    .filter((text) => !/[.[\]]/.test(text) && !text.startsWith('_ss') && !text.startsWith('_stageswap'))
+    .filter((text) => !/[.[\]]/.test(text) && !isReservedTable(text) && !isReservedColumn(text))
     .filter((text) => text.trim() !== '' && !/^(0|[1-9]\d*)$/.test(text));
   const names = fc.uniqueArray(name, {
     minLength: 2,

@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs';
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import type { NoticeKind } from '../model/messages.js';
-import { LIVE_NAME_CHARACTERS_MAX, triggerNameOf } from '../model/names.js';
+import {
+  isReservedColumn,
+  isReservedTable,
+  LIVE_NAME_CHARACTERS_MAX,
+  triggerNameOf,
+} from '../model/names.js';
 import type { Assertion, RunSpec } from '../model/spec.js';
 import { parseWindow } from '../model/window.js';
 import { AddressError, parseMssqlAddress, parseMysqlAddress } from './address.js';
@@ -512,7 +517,7 @@ function checkAcross(config: Config, report: Reporter): void {
         'rename the live table',
       );
     }
-    if (table.live.startsWith('_ss') || table.live.startsWith('_stageswap')) {
+    if (isReservedTable(table.live)) {
       report(
         at('live'),
         `${table.live} is a name that runs make for themselves`,
@@ -569,7 +574,7 @@ function checkColumns(table: TableConfig, at: At, report: Reporter): void {
       report(at('columns', name), `${name} is mapped twice, MySQL ignores case in columns`, 'map it once');
     }
     seen.add(name.toLowerCase());
-    if (name.startsWith('_ss')) {
+    if (isReservedColumn(name)) {
       report(at('columns', name), `${name} is a name that runs make for themselves`, 'rename the column');
     }
   }

@@ -98,6 +98,16 @@ export function isMadeByRun(name: string): boolean {
   return parsePhysicalName(name) !== undefined;
 }
 
+/** Tables that stageswap makes, of this version and others: of runs, markers, rehearsals and control. The rest is the application's. */
+export function isReservedTable(name: string): boolean {
+  return /^_ss\d+[a-z]{1,2}_|^_ss_(at_\d+|rehearsal)_|^_stageswap_/i.test(name);
+}
+
+/** Columns that runs add to tables of their own, beside live's. */
+export function isReservedColumn(name: string): boolean {
+  return /^_ss_/i.test(name);
+}
+
 /** The longest live table name for which every physical name fits MySQL's 64 characters, with seven digits of generation. */
 export const LIVE_NAME_CHARACTERS_MAX = IDENTIFIER_CHARACTERS_MAX - '_ss1234567li_'.length;
 

@@ -1,4 +1,5 @@
 import type { Connection } from 'mysql2/promise';
+import { isReservedTable } from '../model/names.js';
 import { id } from '../sql/text.js';
 import { checkClause, indexParts } from './index-parts.js';
 
@@ -262,7 +263,7 @@ export async function readLiveTableNames(connection: Connection, schema: string)
       WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY table_name`,
     [schema],
   );
-  return rows.map((row) => text(row.name)).filter((name) => !/^_ss(\d|_)|^_stageswap_/.test(name));
+  return rows.map((row) => text(row.name)).filter((name) => !isReservedTable(name));
 }
 
 /** Reads what preflight must know about the server and this login. */

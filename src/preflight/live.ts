@@ -7,6 +7,7 @@ import {
   GENERATION_MAX,
   IDENTIFIER_CHARACTERS_MAX,
   isMadeByRun,
+  isReservedColumn,
   LIVE_NAME_CHARACTERS_MAX,
   originalConstraintName,
   physicalTable,
@@ -172,7 +173,7 @@ function decideNames(table: TableConfig, live: LiveTable, refuse: Report, warn: 
     );
   }
   for (const column of live.columns) {
-    if (column.name.startsWith('_ss_'))
+    if (isReservedColumn(column.name))
       refuse(
         `${table.live}.${column.name}`,
         'is a name that runs use in their own tables',

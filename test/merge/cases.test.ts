@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { CASES, isFirstPublish, rowOf, saidBySource, tableBefore, tableOf } from './cases.js';
+import type { RunSpec, TableSpec } from '../../src/model/spec.js';
+import { fieldVerdict, rowVerdict } from '../../src/model/verdict.js';
+import { CASES, type Case, isFirstPublish, rowOf, saidBySource, tableBefore, tableOf } from './cases.js';
 import { type Group, identityOf, publish, type Row } from './oracle.js';
-import { remappedBase, type Shape, type ShapedTable } from './shape.js';
+import { changesOf, mappedColumns, remappedBase, type Shape, type ShapedTable } from './shape.js';
 
 const shapeOf = (table: ShapedTable): Shape => ({ firstRun: 'source', chunkRows: 5, tables: [table] });
 
@@ -32,3 +34,57 @@ describe('the merge, case by case, in the oracle', () => {
     expect(new Set(CASES.map(({ name }) => name)).size).toBe(CASES.length);
   });
 });
+
+/** `explain` has the rules a second time, in TypeScript: by their words, what the specification says. */
+describe('the merge, case by case, as `explain` tells it', () => {
+  it.each(CASES)('$name', (one) => {
+    const { spec, table } = specOf(one);
+    const rows = {
+      base: saidBySource(rowOf(one.base, 1)),
+      source: saidBySource(rowOf(one.source, 1)),
+      live: rowOf(one.live, 1),
+    };
+    const row = rowVerdict(spec, table, rows);
+    const fields = new Set(table.units.map((unit) => fieldVerdict(spec, table, unit, rows)));
+    if (fields.size > 1) fields.delete('agreed');
+    const told = {
+      merge: [...fields],
+      insert: ['inserted'],
+      delete: ['deleted'],
+      keep: [one.base ? 'kept' : 'own'],
+      staysDeleted: ['staysDeleted'],
+      sameKey: ['heldBack'],
+      deletedAtSource: ['kept'],
+      deletedInLive: ['staysDeleted'],
+      nowhere: ['gone'],
+    }[row];
+    expect(told).toEqual([one.verdict]);
+    if (row === 'insert') return; // a row that is restored may be a conflict, too, which the list of conflicts tells
+    const conflict = row === 'merge' ? (fields.has('conflict') ? 'field' : undefined) : CONFLICT_OF[row];
+    expect(conflict).toBe(one.conflict);
+  });
+});
+
+const CONFLICT_OF: Partial<Record<ReturnType<typeof rowVerdict>, string>> = {
+  sameKey: 'sameKey',
+  deletedAtSource: 'deletedAtSource',
+  deletedInLive: 'deletedInLive',
+};
+
+/** What the two functions read of a specification, of the case's table. */
+function specOf(one: Case): { spec: RunSpec; table: TableSpec } {
+  const shaped = tableOf(one);
+  const changes = changesOf(shaped, tableBefore(one));
+  const columns = mappedColumns(shaped).map((name) => ({
+    live: { name },
+    ...(changes[name] ? { noBase: changes[name] } : {}),
+  }));
+  const { key, units, onSourceDelete, onLiveDelete } = shaped;
+  return {
+    spec: {
+      firstRun: one.policy?.firstRun ?? 'source',
+      baseGeneration: isFirstPublish(one) ? null : 1,
+    } as RunSpec,
+    table: { live: 'doc', key, columns, units, onSourceDelete, onLiveDelete } as unknown as TableSpec,
+  };
+}
