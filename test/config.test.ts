@@ -4,15 +4,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { configDigest } from '../src/config/digest.js';
-import {
-  ConfigError,
-  loadConfig,
-  loadPipelineName,
-  loadTarget,
-  parseConfig,
-  sourceTableName,
-} from '../src/config/load.js';
+import { loadConfig, loadPipelineName, loadTarget, parseConfig } from '../src/config/load.js';
+import { ConfigError } from '../src/config/problems.js';
 import { jsonSchema } from '../src/config/schema.js';
+import { sourceTableName } from '../src/config/source-table.js';
 
 const ENV = {
   MSSQL_URL: 'mssql://sa:pw@db:1433/billing',

@@ -40,25 +40,39 @@ for (const [lane, name] of NAMES.entries()) {
       frozen = worker;
       worker = pipeline.startWorker();
     };
-    /** A worker that is stopped between two steps has nothing that another could take over: it goes on until one is under way. */
+    /**
+     * A worker that is stopped between two steps, or as it tells of one that it has done, may have nothing that another
+     * could take over: it goes on until one is under way.
+     */
     const freezeAtWork = async () => {
       for (;;) {
         await worker.freeze();
         const under = await underWay();
         await sleep(100); // what it sent before it was stopped has arrived
-        if (under && under === (await underWay())) return;
+        if (under && !hasDone(under) && under.activityId === (await underWay())?.activityId) return;
         worker.thaw();
         await sleep(10);
       }
     };
     /** The step that Temporal waits for from the worker. */
     const underWay = async () => {
-      const { raw } = await client.workflow.getHandle(workflowIdOf(name)).describe();
-      return raw.pendingActivities?.find(
+      const { raw, runId } = await client.workflow.getHandle(workflowIdOf(name)).describe();
+      const step = raw.pendingActivities?.find(
         ({ state, lastWorkerIdentity }) =>
           state === STARTED && lastWorkerIdentity?.startsWith(`${worker.pid}@`),
-      )?.activityId;
+      );
+      return step && { activityId: String(step.activityId), runId };
     };
+    /** Whether the worker has logged that it has done a step: Temporal may not have heard of it yet. */
+    const hasDone = ({ activityId, runId }: { activityId: string; runId: string }) =>
+      worker.output
+        .split('\n')
+        .some(
+          (line) =>
+            line.includes(`"activityId":"${activityId}"`) &&
+            line.includes(runId) &&
+            line.includes(' is done"'),
+        );
 
     beforeAll(async () => {
       pipeline = await PipelineUnderTest.create({

@@ -1,5 +1,6 @@
 import { Option } from 'commander';
-import { type Config, ConfigError, loadConfig } from '../config/load.js';
+import { type Config, loadConfig } from '../config/load.js';
+import { ConfigError } from '../config/problems.js';
 
 /** What `init` is told to write in every example: looked for in the working directory. */
 const FILE = 'stageswap.yaml';

@@ -1,5 +1,5 @@
 import { AddressError } from '../config/address.js';
-import { ConfigError } from '../config/load.js';
+import { ConfigError } from '../config/problems.js';
 import { StageswapError } from '../model/failures.js';
 import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/report.js';
 import { CodecKeysError } from '../temporal/codec.js';

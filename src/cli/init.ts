@@ -1,8 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
-import { parseConfig, sourceTableName } from '../config/load.js';
+import { parseConfig } from '../config/load.js';
 import type { Side } from '../config/schema.js';
+import { sourceTableName } from '../config/source-table.js';
 import { InitError, type InitResult, writeConfig } from '../init.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { type Session, withSession } from '../mysql/connection.js';

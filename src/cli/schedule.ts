@@ -21,6 +21,7 @@ import {
   workflowIdOf,
 } from '../model/messages.js';
 import { EXIT, type ExitCode } from '../model/report.js';
+import { isTimeZone } from '../model/time-zone.js';
 import { withSession } from '../mysql/connection.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
@@ -338,10 +339,6 @@ export function cron(text: string): string {
 }
 
 export function timeZone(text: string): string {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: text });
-  } catch {
-    throw new InvalidArgumentError('write an IANA name such as Europe/Berlin or UTC.');
-  }
-  return text;
+  if (isTimeZone(text)) return text;
+  throw new InvalidArgumentError('write an IANA name such as Europe/Berlin or UTC.');
 }

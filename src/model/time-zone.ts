@@ -52,3 +52,13 @@ export function offsetsOf(zone: string): (utcMs: number) => number {
     return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(utcMs / 1000) * 1000;
   };
 }
+
+/** Whether Node knows a zone of that name (IANA); an offset such as +02:00 is none. */
+export function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return /^[A-Za-z]/.test(name);
+  } catch {
+    return false;
+  }
+}

@@ -1,5 +1,6 @@
 import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
-import { type Config, sourceTableName, type TableConfig } from '../config/load.js';
+import type { Config, TableConfig } from '../config/load.js';
+import { sourceTableName } from '../config/source-table.js';
 import { control } from '../model/names.js';
 import type { RunSpec } from '../model/spec.js';
 import { errorNumber as mysqlErrorNumber, type Session, withSession } from '../mysql/connection.js';

@@ -1,4 +1,4 @@
-import { sourceTableName } from '../config/load.js';
+import { sourceTableName } from '../config/source-table.js';
 import type { SourceColumnFacts, SourceTable } from '../sql-server/schema.js';
 
 /**
