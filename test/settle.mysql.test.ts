@@ -307,7 +307,7 @@ describe('a conflict of a field', () => {
 
   it('refuses a condition that MySQL does not understand, and one that writes', async () => {
     await hand.publish(source(changed()));
-    await expect(conflicts({ where: 'nothing = 1' })).rejects.toMatchObject({ type: 'Refused' });
+    await expect(conflicts({ where: 'nothing = 1' })).rejects.toMatchObject({ type: 'Mistyped' });
     await expect(conflicts({ where: '1 = 1) UNION (SELECT 1' })).rejects.toThrow();
   });
 });
@@ -623,7 +623,7 @@ describe('rows of any key', () => {
       await expect(
         resync(keys.session, spec, table, [...key('c').slice(0, 5), 'x'], 'test'),
       ).rejects.toMatchObject({
-        type: 'Refused',
+        type: 'Mistyped',
       });
       await keys.publish(said('1 billing', '2', '3'));
       const [rows] = await keys.application.query('SELECT code, name FROM thing ORDER BY name');

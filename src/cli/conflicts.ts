@@ -2,11 +2,10 @@ import { userInfo } from 'node:os';
 import Table from 'cli-table3';
 import { type Command, Option } from 'commander';
 
-import { parseMysqlAddress } from '../config/address.js';
 import { loadConfig, type TableConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import type { Side } from '../model/spec.js';
-import { withSession } from '../mysql/connection.js';
+import type { Session } from '../mysql/connection.js';
 import {
   type Conflict,
   countPending,
@@ -22,6 +21,7 @@ import { confirm } from './confirm.js';
 import { CommandError } from './failure.js';
 import { positiveInteger } from './history.js';
 import { print, printJson } from './output.js';
+import { onTarget } from './pipeline-store.js';
 import { count, many } from './report-text.js';
 import { columnNamed, keyOf, rowKey, tableNamed } from './row-key.js';
 import { keyText, valuesText } from './values-text.js';
@@ -99,7 +99,7 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
           'name fewer: by number, --key or --where',
         );
       const filter = filterOf(ids, options, tables);
-      await withSession(parseMysqlAddress(target.url), async (session) => {
+      await onTarget({ target }, async (session) => {
         if (filter.table !== undefined && filter.key !== undefined)
           filter.key = await keyOfConflicts(session, pipeline, filter.table, filter.key.values);
         const found = await readConflicts(session, pipeline, filter, options.limit);
@@ -107,43 +107,45 @@ export function addConflicts(program: Command, end: (code: ExitCode) => void): v
           const pending = await countPending(session, pipeline);
           if (options.json) printJson({ pipeline, ...found, settlementsPending: pending });
           else print(listText(pipeline, tables, filter, found, pending));
-          return;
-        }
-        if (found.count === 0)
-          throw new CommandError(
-            EXIT.refused,
-            'no such conflict is open',
-            '`stageswap conflicts` lists them',
-          );
-        const what = options.settle === undefined ? 'withdraw' : `settle as ${options.settle}`;
-        if (found.count > 1) await confirm(`${what}: ${many(found.count, 'conflict')}`, options);
-        const by = userInfo().username;
-        const settled = await settle(session, pipeline, filter, { side: options.settle, by });
-        if (options.settle === undefined) {
-          if (options.json) printJson({ pipeline, found: found.count, withdrawn: settled });
-          else print(`${count(settled)} settlements withdrawn`);
-          return;
-        }
-        const notSettled = await notSettleable(session, pipeline, filter);
-        if (settled === 0 && notSettled.length > 0)
-          throw new CommandError(
-            EXIT.refused,
-            `nothing to settle: ${notSettled.map(({ kind, count: n }) => `${count(n)} of kind ${kind}`).join(', ')}`,
-            notSettled.map(({ instead }) => instead).join('; '),
-          );
-        if (options.json) printJson({ pipeline, found: found.count, settled, notSettled });
-        else
-          print(
-            [
-              `${count(settled)} of ${many(found.count, 'conflict')} settled as ${options.settle}; the next run carries that out, or the one that works now`,
-              ...notSettled.map(
-                ({ kind, count: n, instead }) => `${count(n)} of kind ${kind} not: ${instead}`,
-              ),
-            ].join('\n'),
-          );
+        } else await decide(session, pipeline, filter, found.count, options);
       });
       end(EXIT.done);
     });
+}
+
+/** Settles what fits, or takes back what was said of it. @throws {CommandError} there is nothing that could be */
+async function decide(
+  session: Session,
+  pipeline: string,
+  filter: ConflictFilter,
+  found: number,
+  { settle: side, ...options }: Options,
+): Promise<void> {
+  if (found === 0)
+    throw new CommandError(EXIT.refused, 'no such conflict is open', '`stageswap conflicts` lists them');
+  const what = side === undefined ? 'withdraw' : `settle as ${side}`;
+  if (found > 1) await confirm(`${what}: ${many(found, 'conflict')}`, options);
+  const settled = await settle(session, pipeline, filter, { side, by: userInfo().username });
+  if (side === undefined) {
+    if (options.json) printJson({ pipeline, found, withdrawn: settled });
+    else print(`${many(settled, 'settlement')} withdrawn`);
+    return;
+  }
+  const notSettled = await notSettleable(session, pipeline, filter);
+  if (settled === 0 && notSettled.length > 0)
+    throw new CommandError(
+      EXIT.refused,
+      `nothing to settle: ${notSettled.map(({ kind, count: n }) => `${count(n)} of kind ${kind}`).join(', ')}`,
+      notSettled.map(({ instead }) => instead).join('; '),
+    );
+  if (options.json) printJson({ pipeline, found, settled, notSettled });
+  else
+    print(
+      [
+        `${count(settled)} of ${many(found, 'conflict')} settled as ${side}; the next run carries that out, or the one that works now`,
+        ...notSettled.map(({ kind, count: n, instead }) => `${count(n)} of kind ${kind} not: ${instead}`),
+      ].join('\n'),
+    );
 }
 
 function filterOf(ids: string[], options: Options, tables: TableConfig[]): ConflictFilter {
@@ -160,9 +162,8 @@ function filterOf(ids: string[], options: Options, tables: TableConfig[]): Confl
     filter.table = table;
     if (key !== undefined) {
       const values = rowKey(known, key);
-      filter.key = {
-        values: Object.fromEntries(known.key.map((name, index) => [name, values[index] ?? ''])),
-      };
+      const byColumn = Object.fromEntries(known.key.map((name, index) => [name, values[index] ?? '']));
+      filter.key = { values: byColumn };
     }
   }
   if (column !== undefined) {

@@ -1,12 +1,12 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
-import { parseMssqlAddress, parseMysqlAddress } from '../config/address.js';
+import { parseMssqlAddress } from '../config/address.js';
 import { type Config, loadConfig } from '../config/load.js';
 import { isString } from '../model/live-type.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { type NoBase, type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
 import { fieldVerdict, type RowTexts, type RowVerdict, rowVerdict, stillSays } from '../model/verdict.js';
-import { type Session, withSession } from '../mysql/connection.js';
+import type { Session } from '../mysql/connection.js';
 import {
   areOneKey,
   type KnownRow,
@@ -22,6 +22,7 @@ import { readRowsOfKey } from '../sql-server/read.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';
 import { print, printJson } from './output.js';
+import { onTarget } from './pipeline-store.js';
 import { rowKey, tableNamed } from './row-key.js';
 import { short } from './values-text.js';
 
@@ -103,7 +104,7 @@ async function explain(config: Config, live: string, key: string[]): Promise<Exp
       refusals.map(({ where, what }) => `${where}: ${what}`).join('\n'),
       '`stageswap check` says how to cure each',
     );
-  return withSession(parseMysqlAddress(config.target.url), async (session) => {
+  return onTarget(config, async (session) => {
     const spec = freeze(config, facts, { runId: '', generation: 0, fingerprints: {} });
     const table = tableOf(spec, live);
     const known = await readKnownRow(session, spec, table, key);

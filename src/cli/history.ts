@@ -1,13 +1,11 @@
 import Table from 'cli-table3';
 import { type Command, InvalidArgumentError } from 'commander';
-import { parseMysqlAddress } from '../config/address.js';
 import { loadTarget } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
-import { withSession } from '../mysql/connection.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { print, printJson } from './output.js';
-import { type RunRow, readRuns } from './pipeline-store.js';
+import { onTarget, type RunRow, readRuns } from './pipeline-store.js';
 import { count, duration } from './report-text.js';
 
 export function addHistory(program: Command, end: (code: ExitCode) => void): void {
@@ -20,9 +18,7 @@ export function addHistory(program: Command, end: (code: ExitCode) => void): voi
     .addHelpText('after', examples('stageswap history --config stageswap.yaml --limit 5'))
     .action(async (options: { config: string; limit: number; json: boolean }) => {
       const { pipeline, target } = loadTarget(options.config);
-      const runs = await withSession(parseMysqlAddress(target.url), (session) =>
-        readRuns(session, pipeline, options.limit),
-      );
+      const runs = await onTarget({ target }, (session) => readRuns(session, pipeline, options.limit));
       if (options.json) printJson({ pipeline, runs });
       else print(runs.length === 0 ? `${pipeline} has never run` : runsText(runs));
       end(EXIT.done);

@@ -1,13 +1,11 @@
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
-import { parseMysqlAddress } from '../config/address.js';
 import { loadTarget } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
-import { withSession } from '../mysql/connection.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { print, printJson } from './output.js';
-import { hold, readHeld, release } from './pipeline-store.js';
+import { hold, onTarget, readHeld, release } from './pipeline-store.js';
 
 export function addHold(program: Command, end: (code: ExitCode) => void): void {
   program
@@ -23,7 +21,7 @@ export function addHold(program: Command, end: (code: ExitCode) => void): void {
     .action(async (options: { config: string; reason?: string; json: boolean }) => {
       const { pipeline, target } = loadTarget(options.config);
       const reason = options.reason ?? `held by ${userInfo().username}`;
-      const before = await withSession(parseMysqlAddress(target.url), async (session) => {
+      const before = await onTarget({ target }, async (session) => {
         const held = await readHeld(session, pipeline);
         await hold(session, pipeline, reason);
         return held?.reason ?? null;
@@ -43,7 +41,7 @@ export function addHold(program: Command, end: (code: ExitCode) => void): void {
     .addHelpText('after', examples('stageswap release --config stageswap.yaml'))
     .action(async (options: { config: string; json: boolean }) => {
       const { pipeline, target } = loadTarget(options.config);
-      const was = await withSession(parseMysqlAddress(target.url), (session) => release(session, pipeline));
+      const was = await onTarget({ target }, (session) => release(session, pipeline));
       if (options.json) printJson({ pipeline, held: false, wasHeld: was });
       else print(was ? `${pipeline} is released` : `${pipeline} was not held`);
       end(EXIT.done);

@@ -1,8 +1,10 @@
+import { parseMysqlAddress } from '../config/address.js';
+import type { PipelineTarget } from '../config/load.js';
 import { control } from '../model/names.js';
 import type { Plan } from '../model/plan.js';
 import type { Report } from '../model/report.js';
 import type { RollbackFindings } from '../model/rollback.js';
-import { errorNumber, type Row, type Session } from '../mysql/connection.js';
+import { errorNumber, type Row, type Session, withSession } from '../mysql/connection.js';
 import { createControlTables } from '../sql/control.js';
 import { type Fragment, id, sql } from '../sql/text.js';
 
@@ -24,6 +26,14 @@ export interface RunRow {
   endedAt: string | null;
   outcome: string | null;
   report: Report | null;
+}
+
+/** A session on the pipeline's target, closed when the work ends. */
+export function onTarget<T>(
+  { target }: Pick<PipelineTarget, 'target'>,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  return withSession(parseMysqlAddress(target.url), work);
 }
 
 const NO_SUCH_TABLE = 1146;

@@ -1,19 +1,17 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
 
-import { parseMysqlAddress } from '../config/address.js';
 import { configDigest } from '../config/digest.js';
 import { type Config, loadConfig, type TableConfig } from '../config/load.js';
 import { type PlanInput, WORKFLOWS } from '../model/messages.js';
 import type { Plan, PlannedTable } from '../model/plan.js';
 import { EXIT, type ExitCode, type Report } from '../model/report.js';
-import { withSession } from '../mysql/connection.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';
 import { positiveInteger } from './history.js';
 import { print, printJson } from './output.js';
-import { readPlan } from './pipeline-store.js';
+import { onTarget, readPlan } from './pipeline-store.js';
 import { count, reportText } from './report-text.js';
 import { keyOf } from './row-key.js';
 import { startAndFollow } from './run.js';
@@ -65,9 +63,7 @@ export function addPlan(program: Command, end: (code: ExitCode) => void): void {
 }
 
 async function planOf(config: Config, runId: string): Promise<Plan> {
-  const plan = await withSession(parseMysqlAddress(config.target.url), (session) =>
-    readPlan(session, config.pipeline, runId),
-  );
+  const plan = await onTarget(config, (session) => readPlan(session, config.pipeline, runId));
   if (plan) return plan;
   throw new CommandError(EXIT.failed, `plan ${runId} is not in MySQL`, 'make it again');
 }

@@ -11,6 +11,7 @@ import { addHold } from './hold.js';
 import { addInit } from './init.js';
 import { addPlan } from './plan.js';
 import { addRepair } from './repair.js';
+import { addResync } from './resync.js';
 import { addRollback } from './rollback.js';
 import { addRun } from './run.js';
 import { addSchedule } from './schedule.js';
@@ -49,6 +50,7 @@ export function createProgram(end: (code: ExitCode) => void): Command {
   addConflicts(program, end);
   addExplain(program, end);
   addYield(program, end);
+  addResync(program, end);
   addCodecServer(program);
   return program;
 }

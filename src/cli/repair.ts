@@ -1,15 +1,14 @@
 import type { Command } from 'commander';
-import { parseMysqlAddress } from '../config/address.js';
 import { type Config, loadConfig } from '../config/load.js';
 import { type RepairInput, WORKFLOWS, workflowIdOf } from '../model/messages.js';
 import { EXIT, type ExitCode, type RepairFinding } from '../model/report.js';
-import { withSession } from '../mysql/connection.js';
 import { findingsOf, survey } from '../mysql/survey.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { print, printJson } from './output.js';
+import { onTarget } from './pipeline-store.js';
 import { startAndFollow } from './run.js';
 import { readWorkflow } from './status.js';
 import { withTemporal } from './temporal.js';
@@ -49,9 +48,7 @@ async function repair(config: Config, options: Options): Promise<ExitCode> {
   const { pipeline } = config;
   await refuseWhileRunning(pipeline);
   const lives = config.tables.map((table) => table.live);
-  const seen = await withSession(parseMysqlAddress(config.target.url), (session) =>
-    survey(session, pipeline, lives, config.backups),
-  );
+  const seen = await onTarget(config, (session) => survey(session, pipeline, lives, config.backups));
   const found = seen ? findingsOf(seen) : [];
   const undecided = seen?.undecided ?? [];
   if (undecided.length > 0) {

@@ -1,18 +1,16 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
-import { parseMysqlAddress } from '../config/address.js';
 import { loadTarget, type PipelineTarget } from '../config/load.js';
 import { type RollbackInput, WORKFLOWS } from '../model/messages.js';
 import { EXIT, type ExitCode, exitCodeOf, type Report } from '../model/report.js';
 import type { RollbackFindings } from '../model/rollback.js';
 import { type Backup, chooseBackup, readBackups } from '../mysql/backups.js';
-import { type Session, withSession } from '../mysql/connection.js';
 import { hasConflicts } from '../mysql/settlements.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirm, confirmAtTerminal } from './confirm.js';
 import { examples } from './examples.js';
 import { note, print, printJson } from './output.js';
-import { readRollback } from './pipeline-store.js';
+import { onTarget, readRollback } from './pipeline-store.js';
 import { reportText } from './report-text.js';
 import { startAndFollow } from './run.js';
 
@@ -59,9 +57,6 @@ export function addRollback(program: Command, end: (code: ExitCode) => void): vo
       end(options.list ? await list(config, options.json) : await rollback(config, options));
     });
 }
-
-const onTarget = <T>(config: PipelineTarget, work: (session: Session) => Promise<T>) =>
-  withSession(parseMysqlAddress(config.target.url), work);
 
 /** A pipeline that never ran has no control tables, and no backup. */
 async function backupsOf(config: PipelineTarget): Promise<Backup[]> {

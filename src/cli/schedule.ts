@@ -8,7 +8,6 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseMysqlAddress } from '../config/address.js';
 import { loadPipelineName, loadTarget, type PipelineTarget } from '../config/load.js';
 import {
   type CleanupInput,
@@ -22,14 +21,13 @@ import {
 } from '../model/messages.js';
 import { EXIT, type ExitCode } from '../model/report.js';
 import { isTimeZone } from '../model/time-zone.js';
-import { withSession } from '../mysql/connection.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { askProgress } from './follow.js';
 import { note, print, printJson } from './output.js';
-import { readHeld } from './pipeline-store.js';
+import { onTarget, readHeld } from './pipeline-store.js';
 import { withTemporal } from './temporal.js';
 
 /** By the subcommand. */
@@ -286,14 +284,11 @@ async function waitingFor(client: Client, pipeline: string): Promise<string | nu
 }
 
 /** Why every run is refused, where that is to be seen: the schedule is Temporal's, and is listed without MySQL, too. */
-async function whyHeld({ pipeline, target }: PipelineTarget): Promise<string | null> {
+async function whyHeld(of: PipelineTarget): Promise<string | null> {
   try {
-    return await withSession(
-      parseMysqlAddress(target.url),
-      async (session) => (await readHeld(session, pipeline))?.reason ?? null,
-    );
+    return await onTarget(of, async (session) => (await readHeld(session, of.pipeline))?.reason ?? null);
   } catch (error) {
-    note(`whether ${pipeline} is held is not to be seen: ${(error as Error).message}`);
+    note(`whether ${of.pipeline} is held is not to be seen: ${(error as Error).message}`);
     return null;
   }
 }

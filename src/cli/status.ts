@@ -2,11 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { Command } from 'commander';
 
-import { parseMysqlAddress } from '../config/address.js';
 import { loadTarget, type PipelineTarget } from '../config/load.js';
 import { type Progress, workflowIdOf } from '../model/messages.js';
 import { EXIT, type ExitCode, type Outcome, type Report } from '../model/report.js';
-import { withSession } from '../mysql/connection.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
@@ -14,7 +12,7 @@ import { type Failing, failingOf } from './failing.js';
 import { describeFailure } from './failure.js';
 import { askProgress, askRun } from './follow.js';
 import { note, print, printJson } from './output.js';
-import { type Held, type RunRow, readHeld, readRuns } from './pipeline-store.js';
+import { type Held, onTarget, type RunRow, readHeld, readRuns } from './pipeline-store.js';
 import { progressView, screen } from './progress-view.js';
 import { outcomeText, reportText } from './report-text.js';
 import { reportOfFailure, withTemporal, workflowFailure } from './temporal.js';
@@ -127,7 +125,7 @@ async function readStatus(
   const status: Status = { pipeline, workflow, progress, failing, held: null, lastRun: null };
   let code: ExitCode = EXIT.done;
   try {
-    await withSession(parseMysqlAddress(config.target.url), async (session) => {
+    await onTarget(config, async (session) => {
       status.held = (await readHeld(session, pipeline)) ?? null;
       status.lastRun = (await readRuns(session, pipeline, 1))[0] ?? null;
     });

@@ -1,25 +1,24 @@
 import { userInfo } from 'node:os';
 import Table from 'cli-table3';
 import type { Command } from 'commander';
-import { parseMysqlAddress } from '../config/address.js';
 import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/report.js';
-import type { MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
-import { withSession } from '../mysql/connection.js';
-import { publishedSpec } from '../mysql/published.js';
-import { type Edit, readEdits, resync, yieldTo } from '../mysql/settlements.js';
+import type { MergeUnit } from '../model/spec.js';
+import { type Edit, readEdits, yieldTo } from '../mysql/settlements.js';
 import type { LiveRows } from '../sql/settlements.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';
 import { CommandError } from './failure.js';
 import { print, printJson } from './output.js';
+import { onTarget } from './pipeline-store.js';
+import { published, publishedTable } from './published.js';
 import { count, many } from './report-text.js';
 import { rowKey, tableNamed } from './row-key.js';
 import { keyText, valuesText } from './values-text.js';
 
 const EDITS_SHOWN = 20;
 
-const YIELD_HELP = `
+const HELP = `
 The next run takes billing's value, unless billing or a client changes the field before. Columns of a group go together.
 The key is written as live has it: bytes as hexadecimal, a TIMESTAMP in UTC.
 
@@ -27,16 +26,7 @@ Examples:
   stageswap yield customer 17 email --config stageswap.yaml
   stageswap yield customer --column email --where "email LIKE '%@old.example'" --config stageswap.yaml --yes`;
 
-const RESYNC_HELP = `
-The next run takes every mapped column of the row from billing, whatever live says then, and brings back a row that the
-application deleted or that was held back; one that lacks its parent, or has a value of a unique index that another row has,
-waits until that is over. Columns that are not mapped stay. The key is written as live has it: bytes as hexadecimal, a
-TIMESTAMP in UTC.
-
-Example:
-  stageswap resync customer 17 18 --config stageswap.yaml`;
-
-interface YieldOptions {
+interface Options {
   config: string;
   column?: string;
   where?: string;
@@ -44,7 +34,6 @@ interface YieldOptions {
   json: boolean;
 }
 
-/** yield and resync: a field, or a row, goes back to billing although there need not be a conflict. */
 export function addYield(program: Command, end: (code: ExitCode) => void): void {
   program
     .command('yield')
@@ -57,14 +46,9 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
     .option('--where <condition>', "an SQL condition on live's columns")
     .option('--yes', 'without being asked', false)
     .addOption(jsonOption())
-    .addHelpText('after', YIELD_HELP)
+    .addHelpText('after', HELP)
     .action(
-      async (
-        table: string,
-        key: string | undefined,
-        keyColumn: string | undefined,
-        options: YieldOptions,
-      ) => {
+      async (table: string, key: string | undefined, keyColumn: string | undefined, options: Options) => {
         const config = loadConfig(options.config);
         const known = tableNamed(config.tables, table);
         const { column, rows } = wanted(
@@ -72,7 +56,7 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
           keyColumn,
           options,
         );
-        await withSession(parseMysqlAddress(config.target.url), async (session) => {
+        await onTarget(config, async (session) => {
           const spec = await published(session, config.pipeline);
           const tableSpec = publishedTable(spec, table);
           const unit = unitOf(tableSpec.units, table, column);
@@ -103,51 +87,13 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
         end(EXIT.done);
       },
     );
-  program
-    .command('resync')
-    .description('take single rows from billing again, in the next run')
-    .argument('<table>', "live's name")
-    .argument('<key...>', 'of the rows; an array in JSON where the key has several columns')
-    .addOption(configOption())
-    .option('--yes', 'several without being asked', false)
-    .addOption(jsonOption())
-    .addHelpText('after', RESYNC_HELP)
-    .action(
-      async (table: string, keys: string[], options: { config: string; yes: boolean; json: boolean }) => {
-        const config = loadConfig(options.config);
-        const known = tableNamed(config.tables, table);
-        const wantedKeys = keys.map((text) => rowKey(known, text));
-        const by = userInfo().username;
-        if (keys.length > 1)
-          await confirm(`take ${many(keys.length, 'row')} of ${table} from billing again`, options);
-        await withSession(parseMysqlAddress(config.target.url), async (session) => {
-          const spec = await published(session, config.pipeline);
-          await session.transaction(async () => {
-            for (const [index, key] of wantedKeys.entries()) {
-              if (await resync(session, spec, publishedTable(spec, table), key, by)) continue;
-              throw new CommandError(
-                EXIT.refused,
-                `neither ${table} nor what billing last said has a row ${keys[index]}`,
-                'a row that is new at billing comes with the next run; look at the key',
-              );
-            }
-          });
-        });
-        if (options.json) printJson({ pipeline: config.pipeline, table, keys });
-        else
-          print(
-            `${many(keys.length, 'row')} of ${table} ${keys.length === 1 ? 'is' : 'are'} taken from billing in the next run`,
-          );
-        end(EXIT.done);
-      },
-    );
 }
 
 /** One row's field, or many rows' by a condition; not both. */
 function wanted(
   key: string[] | undefined,
   keyColumn: string | undefined,
-  options: YieldOptions,
+  options: Options,
 ): { column: string; rows: LiveRows } {
   if (key && keyColumn !== undefined && options.where === undefined && options.column === undefined)
     return { column: keyColumn, rows: { key } };
@@ -158,19 +104,6 @@ function wanted(
     'which edits?',
     'give TABLE KEY COLUMN for one, or TABLE --column NAME --where CONDITION for many',
   );
-}
-
-/** The table as it was last published. @throws {CommandError} it is new to the pipeline */
-function publishedTable(spec: RunSpec, live: string): TableSpec {
-  const table = spec.tables.find((candidate) => candidate.live === live);
-  if (table) return table;
-  throw new CommandError(EXIT.refused, `${live} has never been published`, 'run `stageswap run` first');
-}
-
-async function published(session: Parameters<typeof publishedSpec>[0], pipeline: string) {
-  const spec = await publishedSpec(session, pipeline);
-  if (spec) return spec;
-  throw new CommandError(EXIT.refused, `${pipeline} has never published`, 'run `stageswap run` first');
 }
 
 function unitOf(units: MergeUnit[], table: string, column: string): MergeUnit {
