@@ -1,7 +1,7 @@
 import { DEFAULTS, LIMITS, type Side } from './config/schema.js';
 import { keyRefusalOf, refusalOf } from './model/conversion.js';
 import { isMadeByRun, LIVE_NAME_CHARACTERS_MAX } from './model/names.js';
-import type { LiveForeignKey, LiveTable } from './mysql/schema.js';
+import { cascades, type LiveForeignKey, type LiveTable } from './mysql/schema.js';
 import type { SourceTable } from './sql-server/schema.js';
 
 export interface InitInput {
@@ -128,8 +128,6 @@ function pairTables(input: InitInput, leftOut: string[]): Pair[] {
   return pairs;
 }
 
-const CASCADES = /^(CASCADE|SET NULL|SET DEFAULT)$/i;
-
 /** The configuration of one table, or why there cannot be one. */
 function draftTable({ source, live }: Pair): Draft | string {
   const notes: string[] = [];
@@ -142,9 +140,7 @@ function draftTable({ source, live }: Pair): Draft | string {
   if (live.primaryKey.length > LIMITS.keyColumnsMax) return "live's primary key has too many columns";
   if (live.partitioned) return 'live is partitioned';
   if (live.engine !== 'InnoDB') return `live's engine ${live.engine} has no transactions`;
-  const cascading = live.foreignKeys.find(
-    (key) => CASCADES.test(key.onDelete) || CASCADES.test(key.onUpdate),
-  );
+  const cascading = live.foreignKeys.find(cascades);
   if (cascading) return `its foreign key ${cascading.name} cascades, and cascades fire no triggers`;
   const columns: Draft['columns'] = [];
   const taken = new Set<string>();

@@ -1,4 +1,4 @@
-import { BadValueError } from './bad-value.js';
+import { BadValueError, HALF_A_CHARACTER } from './bad-value.js';
 import { doubleText } from './numbers.js';
 
 const DEPTH_MAX = 100; // MySQL's own limit (error 3157)
@@ -106,8 +106,7 @@ class Reader {
     const token = this.#take(STRING);
     if (token === undefined) throw invalid();
     const value = JSON.parse(token) as string;
-    if (!value.isWellFormed())
-      throw new BadValueError('half of a surrogate pair, which no UTF-8 text can hold');
+    if (!value.isWellFormed()) throw new BadValueError(HALF_A_CHARACTER);
     return value;
   }
 

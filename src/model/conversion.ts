@@ -1,4 +1,4 @@
-import { BadValueError } from './bad-value.js';
+import { BadValueError, NULL_REFUSED } from './bad-value.js';
 import { bytesMax, isBytes, isFloating } from './live-type.js';
 import { pair, type Refusal } from './pairs.js';
 import type { LiveColumn, MappedColumn, SourceColumn } from './spec.js';
@@ -94,11 +94,7 @@ export function conversionOf({ source, live, timeZone }: MappedColumn): Conversi
     read,
     convert: (value) => {
       if (value !== null && value !== undefined) return text(value);
-      if (!nullable)
-        throw new BadValueError(
-          'NULL, which live does not allow',
-          "Correct it at the source, or allow NULL in live's column.",
-        );
+      if (!nullable) throw new BadValueError(NULL_REFUSED.reason, NULL_REFUSED.cure);
       return null;
     },
   };

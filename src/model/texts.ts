@@ -1,4 +1,4 @@
-import { BadValueError, type ToText } from './bad-value.js';
+import { BadValueError, HALF_A_CHARACTER, type ToText } from './bad-value.js';
 import { bytesMax, lengthOf, membersOf } from './live-type.js';
 import type { LiveColumn } from './spec.js';
 
@@ -100,10 +100,7 @@ export function reading({ padded, unicode }: Texts): ToText {
   return (value) => {
     const text = padded ? withoutPadding(String(value)) : String(value);
     if (unicode && !text.isWellFormed())
-      throw new BadValueError(
-        'half of a surrogate pair, which no UTF-8 text can hold',
-        'Correct it at the source.',
-      );
+      throw new BadValueError(HALF_A_CHARACTER, 'Correct it at the source.');
     return text;
   };
 }

@@ -1,5 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { crc32 } from 'node:zlib';
+import { NULL_REFUSED } from '../model/bad-value.js';
 import { travelsAsHex } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
 import type { TableSpec } from '../model/spec.js';
@@ -133,14 +134,8 @@ function escapeField(field: string | null): string {
 
 /** What MySQL says of a value that it refuses, by error number. Its own messages quote values, so they are not shown. */
 const VALUE_ERRORS: Record<number, { reason: string; cure: string }> = {
-  1048: {
-    reason: 'NULL, which live does not allow',
-    cure: "Correct it at the source, or allow NULL in live's column.",
-  },
-  1263: {
-    reason: 'NULL, which live does not allow',
-    cure: "Correct it at the source, or allow NULL in live's column.",
-  },
+  1048: NULL_REFUSED,
+  1263: NULL_REFUSED,
   1264: {
     reason: 'a number outside of its range',
     cure: "Correct it at the source, or widen live's column.",

@@ -1,24 +1,13 @@
 import type { Connection } from 'mysql2/promise';
 import { isReservedTable } from '../model/names.js';
+import type { LiveColumn } from '../model/spec.js';
 import { id } from '../sql/text.js';
 import { checkClause, indexParts } from './index-parts.js';
 
 /** A column as information_schema describes it. Lengths as text's characters and octets, both maximal. */
-export interface LiveColumnFacts {
-  name: string;
-  /** DATA_TYPE, such as `varchar` */
-  type: string;
-  /** COLUMN_TYPE, such as `varchar(60)` */
-  columnType: string;
-  nullable: boolean;
-  charset: string | null;
-  collation: string | null;
-  precision: number | null;
-  scale: number | null;
+export interface LiveColumnFacts extends Omit<LiveColumn, 'defaultsToNow'> {
   lengthOctets: number | null;
   lengthCharacters: number | null;
-  /** digits after the second */
-  fractionDigits: number | null;
   extra: string;
   generated: boolean;
   /** of a generated column, as the catalogue prints it */
@@ -38,6 +27,13 @@ export interface LiveForeignKey {
   referencedColumns: string[];
   onDelete: string;
   onUpdate: string;
+}
+
+const CASCADES = new Set(['CASCADE', 'SET NULL', 'SET DEFAULT']);
+
+/** Whether MySQL itself changes rows by the key: no trigger fires for these. */
+export function cascades({ onDelete, onUpdate }: LiveForeignKey): boolean {
+  return [onDelete, onUpdate].some((action) => CASCADES.has(action.toUpperCase()));
 }
 
 export interface LiveTable {

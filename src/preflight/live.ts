@@ -12,7 +12,7 @@ import {
   originalConstraintName,
   physicalTable,
 } from '../model/names.js';
-import type { LiveForeignKey, LiveTable } from '../mysql/schema.js';
+import { cascades, type LiveForeignKey, type LiveTable } from '../mysql/schema.js';
 import type { Report } from './finding.js';
 
 /** What a live table may be: its kind, its key, its names, and what hangs on it. */
@@ -188,8 +188,6 @@ function decideNames(table: TableConfig, live: LiveTable, refuse: Report, warn: 
   }
 }
 
-const CASCADES = new Set(['CASCADE', 'SET NULL', 'SET DEFAULT']);
-
 function decideForeignKey(
   table: TableConfig,
   key: LiveForeignKey,
@@ -202,7 +200,7 @@ function decideForeignKey(
       `foreign key ${key.name} points to ${key.referencedSchema}.${key.referencedTable}, outside of the group`,
       'take that table into the pipeline, or drop the key',
     );
-  if (CASCADES.has(key.onDelete.toUpperCase()) || CASCADES.has(key.onUpdate.toUpperCase()))
+  if (cascades(key))
     refuse(
       table.live,
       `foreign key ${key.name} cascades (${key.onDelete}/${key.onUpdate}), and cascades fire no triggers`,

@@ -1,4 +1,5 @@
 import mssql from 'mssql';
+import { HALF_A_CHARACTER } from '../model/bad-value.js';
 import { StageswapError } from '../model/failures.js';
 import type { SourceKeyValue } from '../model/source-key.js';
 import type { MappedColumn, SourceColumn, TableSpec } from '../model/spec.js';
@@ -180,7 +181,7 @@ export async function nextLimit(
         table,
         limit,
         columns[index]?.name ?? '',
-        'half of a surrogate pair, which no UTF-8 text can hold',
+        HALF_A_CHARACTER,
         'Correct it at the source.',
       );
   });
