@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 
-/** Where an engine is: parsed from the addresses that INTERFACES fixes. Messages never show a password. */
+/** Where an engine is: parsed from an address such as mysql://user:password@host:port/schema. Messages never show a password. */
 
 export interface MssqlAddress {
   host: string;

@@ -7,9 +7,9 @@ import type { LiveColumn, MappedColumn, SourceColumn } from './spec.js';
  * Source values become the text that MySQL itself would print for the stored value: the canonical text. It is what is
  * sent and what is summed, so a value that MySQL stores as something else breaks the chunk's proof.
  *
- * How a source type is read (natively, or converted on the server where the driver is not exact: TRAPS "SQL Server
- * through mssql/tedious") and how it is turned into text is decided in pairs.ts and
- * nowhere else; docs/types.md is the table of it.
+ * How a source type is read (natively, or converted on the server where the driver is not exact: decimals of more
+ * than 15 digits, and money) and how it is turned into text is decided in pairs.ts and nowhere else; docs/types.md is the
+ * table of it.
  */
 
 /** Text of one value for MySQL; null is NULL. @throws {BadValueError} what the column cannot hold unchanged */

@@ -15,7 +15,7 @@ import type { LiveColumn, MappedColumn, NoBase, Owner, SourceColumn, TableSpec }
  * What a mapping that changed between two runs leaves of the base: a pure comparison of the specification that live was last
  * published by with the one of now.
  *
- * @see DESIGN "The merge": no base for a field
+ * @see ARCHITECTURE "Merge and rules": what the base is worth
  */
 
 /**

@@ -12,7 +12,7 @@ import {
  * The verdicts of one row, to explain them: the same rules as the merge has in SQL, over canonical texts, which are equal
  * exactly where the stored values are. The rules across the group are not among them.
  *
- * @see DESIGN "The merge"
+ * @see test/merge/cases.ts, the specification of the merge
  */
 export type FieldVerdict = 'agreed' | 'takeSource' | 'keepLive' | 'conflict';
 export type RowVerdict =

@@ -108,7 +108,7 @@ export class RowStream {
   #flush(): boolean {
     if (this.#failure) throw this.#failure;
     if (this.#pending === '') return true;
-    // A Buffer, never a string: a string in this stream ends the process (TRAPS "LOAD DATA LOCAL").
+    // A Buffer, never a string: a string in this stream ends the process.
     const bytes = Buffer.from(this.#pending, 'utf8');
     this.sent.bytes += bytes.length;
     this.#pending = '';

@@ -143,7 +143,7 @@ export type Locked<T> = {
 
 /**
  * Locks tables in short attempts, with a growing pause between them, until the work under the lock is done. Nobody queues behind an
- * attempt for longer than `attemptMs` (TRAPS "the swap"), nor behind a statement under the lock that waits for somebody else.
+ * attempt for longer than `attemptMs`, nor behind a statement under the lock that waits for somebody else.
  * What that statement's transaction wrote is rolled back, and the locks are given back, whatever comes.
  */
 export async function lockWithBackOff<T>(

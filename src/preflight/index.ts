@@ -50,7 +50,7 @@ export async function check(config: Config, options: { rehearse: boolean }): Pro
 const named = (flags: Record<string, boolean>) =>
   Object.entries(flags).flatMap(([name, flag]) => (flag ? [name] : []));
 
-/** The first way of DESIGN "One moment of the source" that the configuration and the source allow. */
+/** How the source is read as of one moment: by a snapshot where configuration and source allow it, else in one transaction. */
 export function momentToExpect(config: Config, facts: Facts): Check['moment'] {
   const { snapshot, transaction } = facts.moments ?? { snapshot: null, transaction: null };
   const configured = config.source.moment;

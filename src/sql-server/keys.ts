@@ -6,8 +6,8 @@ import type { MappedColumn, SourceColumn, TableSpec } from '../model/spec.js';
 import { quoted } from './connection.js';
 
 /**
- * Key ranges at the source. Limits are read from the source and compared only there, in its own order (TRAPS: Debezium
- * lost rows by comparing on both sides). They travel as text that the source reads back exactly.
+ * Key ranges at the source. Limits are read from the source and compared only there, in its own order: Debezium
+ * lost rows by comparing on both sides. They travel as text that the source reads back exactly.
  */
 
 /** Key values as text, in key order; null is open. */

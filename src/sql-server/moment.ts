@@ -5,7 +5,7 @@ import { errorNumber, quoted } from './connection.js';
 
 /**
  * One moment of the source: a database snapshot that all workers share, or one SNAPSHOT transaction.
- * Which one is decided by trying, not by the catalogue (DESIGN "One moment of the source").
+ * Which one is decided by trying: the catalogue does not say all that a snapshot may fail on.
  */
 
 const DATABASE_EXISTS = 1801;

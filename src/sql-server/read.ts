@@ -49,8 +49,7 @@ export interface Aside {
  * @returns rows received; it equals the row count with which the server ended the statement
  * @throws {BadRow} names table, key, column and reason
  * @throws {BadRows} all that were found, where `aside` is given
- * @throws {StageswapError} ProofFailed: the counts differ
- * @see TRAPS "SQL Server through mssql/tedious": done is not completion after a cut connection
+ * @throws {StageswapError} ProofFailed: the counts differ, as after a cut connection, where the driver says done, too
  */
 export async function readRange(
   reader: Reader,

@@ -46,7 +46,7 @@ export function keyColumns(table: TableSpec): LiveColumn[] {
 /**
  * Are two values the same, exactly: bytes, not collation; NULL equals NULL. Both sides must have one column type.
  * Doubles and JSON are compared as text, since MySQL calls 0 and -0, and 1 and 1.0 in JSON, equal.
- * @see DESIGN "The merge"; MySQL manual, Comparison Operators (<=>)
+ * @see MySQL manual, Comparison Operators (<=>)
  */
 export function same(column: LiveColumn, left: Fragment, right: Fragment): Fragment {
   const bytes = (value: Fragment) => {

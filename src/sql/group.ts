@@ -18,7 +18,7 @@ import { type Fragment, id, join, raw, sql } from './text.js';
  * table's work keys; an action then takes those rows as live has them. Rules look at all of stage after reconcile, and
  * at the replayed keys in a replay.
  *
- * @see DESIGN "The merge", "Across the group"
+ * @see test/merge/group-cases.ts, their specification; ARCHITECTURE "Merge and rules"
  */
 export type Within = 'all' | 'keys';
 

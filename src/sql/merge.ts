@@ -45,7 +45,7 @@ import { type Fragment, id, join, literal, raw, sql } from './text.js';
  * | rollback to an older backup | that backup | none: it takes the backup as it is | live |
  *
  * The merge reads only these and writes stage; it never reads stage, so merging again gives the same answer (I3).
- * INSERT … SELECT reads live without locks in READ COMMITTED (TRAPS "capture and merge"), so clients are not blocked.
+ * INSERT … SELECT reads live without locks in READ COMMITTED, so clients are not blocked.
  */
 
 /** Which rows a merge covers: a half-open key range, or the keys that were collected into the table of replay keys. */

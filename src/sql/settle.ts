@@ -13,7 +13,7 @@ import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
  * all of the merge: keys that have settlements are merged again, and then the rows that these decide are made anew.
  *
  * All statements work on the keys that were collected into the table of replay keys. Live is read by SELECT and
- * INSERT … SELECT only, which take no locks (TRAPS "capture and merge").
+ * INSERT … SELECT only: UPDATE … JOIN would lock its rows.
  */
 
 const ids = (values: string[]) =>

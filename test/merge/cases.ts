@@ -2,7 +2,7 @@ import type { Change, ConflictKind, FieldVerdict, Row, RowVerdict, Side, Unit, V
 import { foldsOf, type ShapedTable, type TypeName } from './shape.js';
 
 /**
- * The specification of the merge, as a table: what DESIGN.md "The merge" decides for one row. Each case is run against
+ * The specification of the merge, as a table: what the merge decides for one row. Each case is run against
  * the oracle and, through the product's own activities, against MySQL.
  */
 

@@ -1,5 +1,5 @@
 /**
- * The merge of DESIGN.md, written down once more as plainly as it can be: maps of rows, no SQL, no code of the product.
+ * The merge, written down once more as plainly as it can be: maps of rows, no SQL, no code of the product.
  * What MySQL holds after a run is compared with what this says, value by value.
  */
 

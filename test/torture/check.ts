@@ -11,7 +11,7 @@ import { type Shape, tablesOf } from './shape.js';
 import { readConflicts, readDefinitions, readLeftovers, readRows } from './state.js';
 
 /**
- * The checker: what must hold after every command (ARCHITECTURE "The proof under fire"). It reads MySQL by plain SQL and the
+ * The checker: what must hold after every command (ARCHITECTURE "The proof of a run"). It reads MySQL by plain SQL and the
  * binary log, and shares no code with what it checks.
  */
 

@@ -2,7 +2,7 @@
 import type { Fault, FaultKind, Plan, Step } from './plan.js';
 
 /**
- * Bugs that others had, and those that TRAPS of the engines invite, planted in a copy of the product one at a time: the
+ * Bugs that others had, and those that the engines invite, planted in a copy of the product one at a time: the
  * torture must find each within a bounded number of runs.
  */
 export interface Mutant {
