@@ -40,7 +40,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'stageswap-cli-'));
   temporal = await startTemporal(() => {});
   bundle = await bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('./cli-double.ts', import.meta.url)),
+    workflowsPath: fileURLToPath(new URL('./support/cli-double.ts', import.meta.url)),
     logger: { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error() {} },
   });
   connection = await NativeConnection.connect({ address: temporal.address });

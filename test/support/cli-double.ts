@@ -8,8 +8,8 @@ import {
   setHandler,
   sleep,
 } from '@temporalio/workflow';
-import type { Progress, SyncInput } from '../src/model/messages.js';
-import type { Outcome, Report } from '../src/model/report.js';
+import type { Progress, SyncInput } from '../../src/model/messages.js';
+import type { Outcome, Report } from '../../src/model/report.js';
 
 function report(pipeline: string, outcome: Outcome): Report {
   return {
