@@ -12,7 +12,7 @@ import { BadRows, type Reader, readRange } from '../src/sql-server/read.js';
 const COLLISIONS_SHOWN = 5;
 
 /** The chunk that failed, and how to read it again: the moment is the same, so the rows are. */
-export interface FailedChunk {
+interface FailedChunk {
   table: TableSpec;
   /** baseNext's name */
   into: string;

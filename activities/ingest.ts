@@ -1,5 +1,4 @@
 import { Context } from '@temporalio/activity';
-import type mssql from 'mssql';
 import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
 import { StageswapError } from '../src/model/failures.js';
 import {
@@ -14,7 +13,7 @@ import { type Moment, type RunSpec, type TableSpec, tableOf } from '../src/model
 import type { Session } from '../src/mysql/connection.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
 import { id, sql } from '../src/sql/text.js';
-import { isPassing, quoted, withSource } from '../src/sql-server/connection.js';
+import { isPassing, quoted, type SourcePool, withSource } from '../src/sql-server/connection.js';
 import { quotedTable } from '../src/sql-server/keys.js';
 import {
   beginSnapshotTransaction,
@@ -131,7 +130,7 @@ export function ingestActivities(dependencies: Dependencies) {
     async (ref: RunRef, live: string): Promise<{ chunks: number }> =>
       onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
-        const plan = async (pool: mssql.ConnectionPool) => ({
+        const plan = async (pool: SourcePool) => ({
           chunks: await planChunks(session, spec, tableOf(spec, live), pool),
         });
         const address = source(dependencies.config(ref.pipeline));
@@ -241,7 +240,7 @@ export function ingestActivities(dependencies: Dependencies) {
 
 /** Drops the pipeline's database snapshots up to a generation; an engine that does not list its databases has none. */
 async function dropSnapshots(
-  pool: mssql.ConnectionPool,
+  pool: SourcePool,
   database: string,
   pipeline: string,
   generation: number,
@@ -401,9 +400,4 @@ async function startAgain(session: Session, ref: RunRef, spec: RunSpec, table: T
     for (const kind of ['baseNext', 'heldBack'] as const)
       await session.run(sql`DELETE FROM ${id(physicalTable(spec.generation, kind, table.live))}`);
   });
-}
-
-/** Asked by preflight for the rows that a run will read. */
-export async function sourceRows(pool: mssql.ConnectionPool, table: TableSpec): Promise<number> {
-  return countRows(pool, table);
 }
