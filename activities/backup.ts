@@ -18,7 +18,7 @@ import {
   stopIfCancelled,
   tableExists,
 } from './context.js';
-import { markerOf } from './tables.js';
+import { markerOf } from './drain-and-swap.js';
 
 const WORK_MS_MAX = 20_000;
 

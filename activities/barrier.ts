@@ -7,7 +7,7 @@ const DUPLICATE_COLUMN = 1060;
 
 /**
  * The barrier: a reader whose snapshot is older than stage's load would see an empty table after the swap, without an
- * error. An instant column, added and dropped, makes such a reader get the retryable 1412 instead (TRAPS "the swap").
+ * error. An instant column, added and dropped, makes such a reader get the retryable 1412 instead (I19).
  *
  * @returns the tables of which stage cannot be changed instantly, and whether the column was left at one of them
  */

@@ -1,71 +1,77 @@
-import { control } from '../src/model/names.js';
-import type { Cleaned } from '../src/model/report.js';
+import { retained } from '../src/model/lineage.js';
+import { isMadeByRun, parsePhysicalName } from '../src/model/names.js';
 import type { Session } from '../src/mysql/connection.js';
+import { pastRunsOf } from '../src/mysql/past-runs.js';
 import { publishedGeneration } from '../src/mysql/published.js';
-import { survey } from '../src/mysql/survey.js';
 import { id, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, onTarget, type RunRef } from './context.js';
-import { livesOf, lockingOf } from './repair.js';
-import { beginning } from './runs.js';
-import { underLock } from './tables.js';
+import { carryBaseOf } from './carry-base.js';
+import {
+  activity,
+  type Dependencies,
+  loadSpec,
+  onTarget,
+  type RunRef,
+  setPhase,
+  triggersOf,
+} from './context.js';
+import { giveUpClaims, hasLeft, livesOf } from './left-tables.js';
+import { forgetOld } from './retention.js';
+import { dropTriggers } from './under-lock.js';
 
-/** The end of the rollback window: what a publish keeps for its rollback goes, the backup stays. */
+/** Cleanup: the end of what a published run has made, but for what base and rollback need. */
 export function cleanupActivities(dependencies: Dependencies) {
   /**
-   * Closes the window of the latest publish where it is older than `retention.rollbackDays`, or at once. Triggers first, each
-   * live table under its lock with the fence: who is stopped in between finds its connection gone.
+   * Takes away what a published run needs no longer: its log and replay keys, the triggers that went with the backup, and
+   * generations of which neither base nor a retained backup is needed. What the rollback needs stays.
    */
-  const closeWindow = activity(
-    async (pipeline: string, now: boolean): Promise<Omit<Cleaned, 'dropped'>> =>
-      onTarget(dependencies, beginning(pipeline), async (session) => {
-        const config = dependencies.config(pipeline);
-        const at = await publishedGeneration(session, pipeline);
-        const found = await survey(session, pipeline, livesOf(config), config.backups);
-        if (!found) return { closed: null, because: 'nothing was ever published' };
-        const { triggers, images } = found.window;
-        if (triggers.length + images.length === 0)
-          return { closed: null, because: 'no rollback window is open' };
-        const days = config.retention.rollbackDays;
-        if (!now && !(await isOlder(session, pipeline, at, days)))
-          return { closed: null, because: `the rollback window of publish ${at} is open for ${days} days` };
-        const locking = lockingOf(dependencies, await ownerOf(session, pipeline));
-        for (const on of new Set(triggers.map((trigger) => trigger.on)))
-          await underLock(dependencies, session, locking, [on], async () => {
-            for (const { name } of triggers.filter((trigger) => trigger.on === on))
-              await session.run(sql`DROP TRIGGER IF EXISTS ${id(name)}`);
-          });
-        for (const name of images) await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
-        return { closed: at, because: now ? 'as asked' : `it is older than ${days} days` };
+  const cleanup = activity(
+    async (ref: RunRef): Promise<{ dropped: string[] }> =>
+      onTarget(dependencies, ref, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'cleanup');
+        const dropped: string[] = [];
+        if (spec.kind === 'publish') await carryBaseOf(session, ref, spec.generation);
+        const at = await publishedGeneration(session, ref.pipeline);
+        const lives = await livesOf(session, spec);
+        const made = await tablesOfRuns(session, lives);
+        const kept = retained(at, await pastRunsOf(session, ref.pipeline, at), spec.backups);
+        // Triggers before the tables they write to: one whose table is gone fails every write.
+        for (const { name, kind } of made) {
+          if (kind !== 'o') continue;
+          for (const trigger of await triggersOf(session, name)) {
+            if (isMadeByRun(trigger)) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
+          }
+        }
+        for (const live of lives)
+          if (hasLeft(spec, live)) await dropTriggers(dependencies, session, spec, live, isMadeByRun);
+        for (const { name, kind, generation, live } of made) {
+          const stays = kept.has(`${generation}${kind}`) && (!hasLeft(spec, live) || 'nh'.includes(kind));
+          if (generation > spec.generation || stays) continue;
+          await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
+          dropped.push(name);
+        }
+        await giveUpClaims(session, spec);
+        await forgetOld(session, spec, dependencies.config(ref.pipeline).retention);
+        return { dropped };
       }),
   );
-
-  /** Drops tables of ended runs that neither the base nor the backups that are kept need. */
-  const dropUnneeded = activity(
-    async (pipeline: string): Promise<Pick<Cleaned, 'dropped'>> =>
-      onTarget(dependencies, beginning(pipeline), async (session) => {
-        const config = dependencies.config(pipeline);
-        const found = await survey(session, pipeline, livesOf(config), config.backups);
-        if (!found || found.undecided.length > 0) return { dropped: [] };
-        await session.run(sql`SET SESSION foreign_key_checks = 0`);
-        for (const name of found.tables) await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
-        return { dropped: found.tables };
-      }),
-  );
-
-  return { closeWindow, dropUnneeded };
+  return { cleanup };
 }
 
-/** Whoever owns the pipeline now: under the lock it must still be the owner. */
-async function ownerOf(session: Session, pipeline: string): Promise<RunRef> {
-  const rows = await session.rows<{ generation: string }>(
-    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline}`,
-  );
-  return { pipeline, generation: Number(rows[0]?.generation ?? 0) };
+interface MadeTable {
+  name: string;
+  generation: number;
+  kind: string;
+  live: string;
 }
 
-async function isOlder(session: Session, pipeline: string, at: number, days: number): Promise<boolean> {
-  const rows = await session.rows(
-    sql`SELECT 1 AS older FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND generation = ${at} AND ended_at < UTC_TIMESTAMP(6) - INTERVAL ${days} DAY`,
+/** Tables that runs have made for live's tables, whatever became of the runs. */
+async function tablesOfRuns(session: Session, lives: Set<string>): Promise<MadeTable[]> {
+  const rows = await session.rows<{ name: string }>(
+    sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${'\\_ss%'}`,
   );
-  return rows.length > 0;
+  return rows.flatMap(({ name }) => {
+    const parsed = parsePhysicalName(name);
+    return parsed && lives.has(parsed.live) ? [{ name, ...parsed }] : [];
+  });
 }

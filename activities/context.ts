@@ -182,6 +182,13 @@ export async function tableExists(session: Session, name: string): Promise<boole
   return rows.length > 0;
 }
 
+export async function triggersOf(session: Session, table: string): Promise<string[]> {
+  const rows = await session.rows<{ name: string }>(
+    sql`SELECT trigger_name AS name FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table = ${table}`,
+  );
+  return rows.map((row) => row.name);
+}
+
 export async function setPhase(session: Session, ref: RunRef, phase: string): Promise<void> {
   await session.run(
     sql`UPDATE ${id(control.run)} SET phase = ${phase} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,

@@ -22,13 +22,19 @@ import {
   type RunRef,
   setPhase,
   target,
+  triggersOf,
 } from './context.js';
-import { type Counters, carryAutoIncrement, drainAndSwap, type UnderLock } from './drain-and-swap.js';
-import { missingIndexes } from './group.js';
+import {
+  type Counters,
+  carryAutoIncrement,
+  drainAndSwap,
+  markerOf,
+  type UnderLock,
+} from './drain-and-swap.js';
+import { hasForeignKeys, missingIndexes } from './group.js';
 import { holdersOf } from './holders.js';
 import { type GivenBack, Readiness, type ReadinessState, UNDER_LOCK_EDITS_MAX } from './readiness.js';
 import { pendingEdits } from './replay.js';
-import { hasForeignKeys, markerOf, triggersOf } from './tables.js';
 
 export interface CutOver extends UnderLock {
   attempts: number;

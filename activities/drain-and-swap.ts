@@ -1,5 +1,5 @@
 import { StageswapError } from '../src/model/failures.js';
-import { control, physicalTable } from '../src/model/names.js';
+import { control, markerTable, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
@@ -11,7 +11,6 @@ import { id, join, raw, sql } from '../src/sql/text.js';
 import { liveChanged } from './context.js';
 import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
 import { pendingEdits, replayGroup } from './replay.js';
-import { markerOf } from './tables.js';
 
 /** Where the milliseconds under the lock went: checks, drain, RENAME. */
 export interface UnderLock {
@@ -123,6 +122,13 @@ function renameOf(spec: RunSpec) {
     sql`${id(physicalTable(spec.generation, 'stage', table.live))} TO ${id(table.live)}`,
   ]);
   return sql`RENAME TABLE ${join([...steps, sql`${id(marker.from)} TO ${id(marker.to)}`])}`;
+}
+
+/** What the marker is called before the swap, and after it. */
+export function markerOf(spec: RunSpec): { from: string; to: string } {
+  const before = spec.kind === 'rollback' ? (spec.undoes ?? 0) : (spec.baseGeneration ?? 0);
+  const after = spec.kind === 'rollback' ? (spec.baseGeneration ?? 0) : spec.generation;
+  return { from: markerTable(spec.pipeline, before), to: markerTable(spec.pipeline, after) };
 }
 
 type Definitions = Awaited<ReturnType<typeof definitionsOf>>;

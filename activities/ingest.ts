@@ -1,26 +1,15 @@
 import { Context } from '@temporalio/activity';
 import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
 import { StageswapError } from '../src/model/failures.js';
-import {
-  control,
-  isSnapshotUpTo,
-  physicalTable,
-  snapshotDatabase,
-  snapshotDatabasePrefix,
-} from '../src/model/names.js';
+import { control, physicalTable } from '../src/model/names.js';
 import type { Pace } from '../src/model/pace.js';
-import { type Moment, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
+import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
 import { id, sql } from '../src/sql/text.js';
-import { isPassing, quoted, type SourcePool, withSource } from '../src/sql-server/connection.js';
+import { quoted, type SourcePool, withSource } from '../src/sql-server/connection.js';
 import { quotedTable } from '../src/sql-server/keys.js';
-import {
-  beginSnapshotTransaction,
-  createDatabaseSnapshot,
-  databasesNamed,
-  dropDatabaseSnapshot,
-} from '../src/sql-server/moment.js';
+import { beginSnapshotTransaction } from '../src/sql-server/moment.js';
 import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
 import { Quarantine, refuseBroken, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
 import { type ChunkRow, pendingChunks, planChunks } from './chunks.js';
@@ -31,12 +20,12 @@ import {
   loadSpec,
   onTarget,
   type RunRef,
-  setPhase,
   source,
   stopIfCancelled,
 } from './context.js';
-import { PacedSink, paceOf, waitForTarget } from './gentle.js';
+import { snapshotOf } from './moment.js';
 import { chunkStored } from './observe.js';
+import { PacedSink, paceOf, waitForTarget } from './stand-back.js';
 
 const WORK_MS_MAX = 20_000;
 
@@ -50,81 +39,6 @@ export interface IngestProgress {
 
 /** Ingest: the source's rows, as of one moment, in chunks along the key, into baseNext; each chunk exactly once. */
 export function ingestActivities(dependencies: Dependencies) {
-  const snapshotOf = (spec: RunSpec) =>
-    snapshotDatabase(source(dependencies.config(spec.pipeline)).database, spec.pipeline, spec.generation);
-
-  /** An engine may take the statement and make an empty database of it: then no table is there to be read. */
-  const tryToRead = (spec: RunSpec) =>
-    withSource(
-      source(dependencies.config(spec.pipeline)),
-      async (pool) => {
-        for (const table of spec.tables)
-          await pool.request().query(`SELECT TOP (1) 1 AS seen FROM ${quotedTable(table)}`);
-      },
-      { database: snapshotOf(spec), connectionsMax: 1 },
-    );
-
-  /** Opens one moment of the source: a database snapshot, or, where none can be had, the word that it must be a transaction. */
-  const openMoment = activity(
-    async (ref: RunRef): Promise<{ moment: Moment; because?: string }> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'ingest');
-        if (spec.moment === 'fuzzy')
-          throw new StageswapError(
-            'Refused',
-            'moment: fuzzy is not built yet. Use auto, snapshot or transaction.',
-          );
-        if (spec.moment === 'transaction') return { moment: 'transaction' };
-        const address = source(dependencies.config(ref.pipeline));
-        try {
-          await withSource(address, async (pool) => {
-            // One that a worker which hangs still reads cannot go yet, and is no reason to read otherwise.
-            await dropSnapshots(pool, address.database, ref.pipeline, ref.generation - 1).catch(
-              (error: unknown) => {
-                if (isPassing(error)) throw error;
-                Context.current().log.warn('a database snapshot of an earlier run could not be dropped', {
-                  error: error instanceof Error ? error.message : String(error),
-                });
-              },
-            );
-            await createDatabaseSnapshot(pool, address.database, snapshotOf(spec));
-          });
-          await tryToRead(spec);
-          return { moment: 'snapshot' };
-        } catch (error) {
-          if (isPassing(error) || (error instanceof StageswapError && error.type === 'Unreachable'))
-            throw error;
-          const because = error instanceof Error ? error.message : String(error);
-          if (spec.moment === 'snapshot')
-            throw new StageswapError(
-              'Refused',
-              `The source makes no database snapshot: ${because} Grant the right, or set moment: auto.`,
-              { cause: error },
-            );
-          return { moment: 'transaction', because };
-        }
-      }),
-  );
-
-  /** Drops the database snapshots of the pipeline, this run's and those that a terminated one has left. */
-  const closeMoment = activity(
-    async (ref: RunRef): Promise<void> =>
-      onTarget(
-        dependencies,
-        ref,
-        async (session) => {
-          const spec = await loadSpec(session, ref);
-          if (spec.moment === 'transaction') return;
-          const address = source(dependencies.config(ref.pipeline));
-          await withSource(address, (pool) =>
-            dropSnapshots(pool, address.database, ref.pipeline, ref.generation),
-          );
-        },
-        { ofEnded: true },
-      ),
-  );
-
   /** Divides a table into chunks by walking along its key in the snapshot; first and last are open. */
   const planIngest = activity(
     async (ref: RunRef, live: string): Promise<{ chunks: number }> =>
@@ -134,7 +48,9 @@ export function ingestActivities(dependencies: Dependencies) {
           chunks: await planChunks(session, spec, tableOf(spec, live), pool),
         });
         const address = source(dependencies.config(ref.pipeline));
-        return session.keptAlive(() => withSource(address, plan, { database: snapshotOf(spec) }));
+        return session.keptAlive(() =>
+          withSource(address, plan, { database: snapshotOf(dependencies, spec) }),
+        );
       }),
   );
 
@@ -176,7 +92,7 @@ export function ingestActivities(dependencies: Dependencies) {
                   await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
                 }
               },
-              { database: snapshotOf(spec) },
+              { database: snapshotOf(dependencies, spec) },
             );
           await session.keptAlive(load);
           return { ...(await ingestProgress(session, spec, live)), finished, cost };
@@ -235,24 +151,7 @@ export function ingestActivities(dependencies: Dependencies) {
       ),
   );
 
-  return { openMoment, closeMoment, planIngest, ingestChunks, ingestTransaction };
-}
-
-/** Drops the pipeline's database snapshots up to a generation; an engine that does not list its databases has none. */
-async function dropSnapshots(
-  pool: SourcePool,
-  database: string,
-  pipeline: string,
-  generation: number,
-): Promise<void> {
-  const prefix = snapshotDatabasePrefix(database, pipeline);
-  const names = await databasesNamed(pool, prefix).catch((error: unknown) => {
-    if (isPassing(error)) throw error;
-    return [];
-  });
-  for (const name of names) {
-    if (isSnapshotUpTo(name, prefix, generation)) await dropDatabaseSnapshot(pool, name);
-  }
+  return { planIngest, ingestChunks, ingestTransaction };
 }
 
 /**

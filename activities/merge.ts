@@ -17,11 +17,11 @@ import {
   setPhase,
   stopIfCancelled,
 } from './context.js';
-import { waitForTarget } from './gentle.js';
 import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
 import { mergeChunk, planMerge } from './merge-chunk.js';
 import { type MergeChunk, mergeChunks } from './merge-ledger.js';
 import { replaySettlements } from './replay.js';
+import { waitForTarget } from './stand-back.js';
 
 const WORK_MS_MAX = 20_000;
 

@@ -18,11 +18,13 @@ import { createKeyTables } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
 import { withSource } from '../src/sql-server/connection.js';
 import { databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
+import { carryBaseOf } from './carry-base.js';
 import { activity, type Dependencies, onTarget, type RunRef, source } from './context.js';
 import { pendingEdits } from './replay.js';
 import { type Begun, beginning, evictOthers, nextGeneration, shutOutOlder } from './runs.js';
 import { closeOver } from './settlements.js';
-import { carryBaseOf, takeBackTables, underLock } from './tables.js';
+import { underLock } from './under-lock.js';
+import { takeBackTables } from './undo.js';
 
 /** What a step of repair did, and what it could not do; a sentence each. */
 export interface Repaired {

@@ -27,6 +27,7 @@ import {
   onTarget,
   type RunRef,
   tableExists,
+  triggersOf,
 } from './context.js';
 import {
   type Begun,
@@ -38,7 +39,6 @@ import {
   shutOutOlder,
   specOfRun,
 } from './runs.js';
-import { triggersOf } from './tables.js';
 
 const ROWS_SHOWN_MAX = 200;
 

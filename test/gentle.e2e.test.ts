@@ -1,7 +1,7 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import mysql from 'mysql2/promise';
 import { afterAll, expect, inject, test } from 'vitest';
-import { waitForTarget } from '../activities/gentle.js';
+import { waitForTarget } from '../activities/stand-back.js';
 import { startTemporal } from '../demo/engines/temporal.js';
 import { parseMysqlAddress } from '../src/config/address.js';
 import type { RunSpec } from '../src/model/spec.js';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { PacedSink } from '../activities/gentle.js';
+import { PacedSink } from '../activities/stand-back.js';
 import { stoodBackText } from '../src/cli/report-text.js';
 import { parseMssqlAddress } from '../src/config/address.js';
 import { noCost, sumOfCosts } from '../src/model/cost.js';

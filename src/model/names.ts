@@ -12,7 +12,7 @@ export const IDENTIFIER_CHARACTERS_MAX = 64;
 export const GENERATION_MAX = 9_999_999;
 
 /** A letter or two each, part of the physical name. */
-const TABLE_KINDS = {
+export const TABLE_KINDS = {
   /** what the source says in this run; once published it is the base of the next */
   baseNext: 'n',
   /** this run's next version of live */

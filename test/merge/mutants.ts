@@ -160,7 +160,7 @@ export const MUTANTS: Mutant[] = [
   },
   {
     name: 'after a rollback the base of the run that was undone stays valid',
-    file: 'activities/tables.ts',
+    file: 'activities/drain-and-swap.ts',
     find: "const after = spec.kind === 'rollback' ? (spec.baseGeneration ?? 0) :",
     replace: "const after = spec.kind === 'rollback' ? spec.generation :",
   },

@@ -31,7 +31,7 @@ const [BY_CHUNKS, IN_TRANSACTION] = [10, 30];
 /** A worker that is stopped sleeps until the command is over. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
-const TABLES = 'activities/tables.ts';
+const UNDO = 'activities/undo.ts';
 const CUT_OVER = 'activities/drain-and-swap.ts';
 const SYNC = 'workflows/sync.ts';
 const CAPTURE = 'src/sql/capture.ts';
@@ -106,7 +106,7 @@ export const MUTANTS: Mutant[] = [
   },
   {
     name: 'a failed swap that was none: what takes back does not ask the tables, and drops what was published',
-    edits: [{ file: TABLES, find: '    if (await isSwapped(session, spec)) return false;\n', replace: '' }],
+    edits: [{ file: UNDO, find: '    if (await isSwapped(session, spec)) return false;\n', replace: '' }],
     // an aborted activity that comes to its end looks at the tables itself: here its worker dies between swap and unlock
     plans: [
       publish(
@@ -149,7 +149,7 @@ export const MUTANTS: Mutant[] = [
     name: 'an abort drops the log, and leaves the triggers that write to it',
     edits: [
       {
-        file: TABLES,
+        file: UNDO,
         find: '    await dropTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));\n',
         replace: '',
       },

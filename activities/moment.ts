@@ -1,0 +1,112 @@
+import { Context } from '@temporalio/activity';
+import { StageswapError } from '../src/model/failures.js';
+import { isSnapshotUpTo, snapshotDatabase, snapshotDatabasePrefix } from '../src/model/names.js';
+import type { Moment, RunSpec } from '../src/model/spec.js';
+import { isPassing, type SourcePool, withSource } from '../src/sql-server/connection.js';
+import { quotedTable } from '../src/sql-server/keys.js';
+import { createDatabaseSnapshot, databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
+import { activity, type Dependencies, loadSpec, onTarget, type RunRef, setPhase, source } from './context.js';
+
+/** The moment as of which every table of the source is read. */
+export function momentActivities(dependencies: Dependencies) {
+  /** Opens one moment of the source: a database snapshot, or, where none can be had, the word that it must be a transaction. */
+  const openMoment = activity(
+    async (ref: RunRef): Promise<{ moment: Moment; because?: string }> =>
+      onTarget(dependencies, ref, async (session) => {
+        const spec = await loadSpec(session, ref);
+        await setPhase(session, ref, 'ingest');
+        if (spec.moment === 'fuzzy')
+          throw new StageswapError(
+            'Refused',
+            'moment: fuzzy is not built yet. Use auto, snapshot or transaction.',
+          );
+        if (spec.moment === 'transaction') return { moment: 'transaction' };
+        const address = source(dependencies.config(ref.pipeline));
+        try {
+          await withSource(address, async (pool) => {
+            // One that a worker which hangs still reads cannot go yet, and is no reason to read otherwise.
+            await dropSnapshots(pool, address.database, ref.pipeline, ref.generation - 1).catch(
+              (error: unknown) => {
+                if (isPassing(error)) throw error;
+                Context.current().log.warn('a database snapshot of an earlier run could not be dropped', {
+                  error: error instanceof Error ? error.message : String(error),
+                });
+              },
+            );
+            await createDatabaseSnapshot(pool, address.database, snapshotOf(dependencies, spec));
+          });
+          await tryToRead(dependencies, spec);
+          return { moment: 'snapshot' };
+        } catch (error) {
+          if (isPassing(error) || (error instanceof StageswapError && error.type === 'Unreachable'))
+            throw error;
+          const because = error instanceof Error ? error.message : String(error);
+          if (spec.moment === 'snapshot')
+            throw new StageswapError(
+              'Refused',
+              `The source makes no database snapshot: ${because} Grant the right, or set moment: auto.`,
+              { cause: error },
+            );
+          return { moment: 'transaction', because };
+        }
+      }),
+  );
+
+  /** Drops the database snapshots of the pipeline, this run's and those that a terminated one has left. */
+  const closeMoment = activity(
+    async (ref: RunRef): Promise<void> =>
+      onTarget(
+        dependencies,
+        ref,
+        async (session) => {
+          const spec = await loadSpec(session, ref);
+          if (spec.moment === 'transaction') return;
+          const address = source(dependencies.config(ref.pipeline));
+          await withSource(address, (pool) =>
+            dropSnapshots(pool, address.database, ref.pipeline, ref.generation),
+          );
+        },
+        { ofEnded: true },
+      ),
+  );
+
+  return { openMoment, closeMoment };
+}
+
+/** The name of a run's database snapshot. */
+export function snapshotOf(dependencies: Dependencies, spec: RunSpec): string {
+  return snapshotDatabase(
+    source(dependencies.config(spec.pipeline)).database,
+    spec.pipeline,
+    spec.generation,
+  );
+}
+
+/** An engine may take the statement and make an empty database of it: then no table is there to be read. */
+async function tryToRead(dependencies: Dependencies, spec: RunSpec): Promise<void> {
+  await withSource(
+    source(dependencies.config(spec.pipeline)),
+    async (pool) => {
+      for (const table of spec.tables)
+        await pool.request().query(`SELECT TOP (1) 1 AS seen FROM ${quotedTable(table)}`);
+    },
+    { database: snapshotOf(dependencies, spec), connectionsMax: 1 },
+  );
+}
+
+/** Drops the pipeline's database snapshots up to a generation; an engine that does not list its databases has none. */
+async function dropSnapshots(
+  pool: SourcePool,
+  database: string,
+  pipeline: string,
+  generation: number,
+): Promise<void> {
+  const prefix = snapshotDatabasePrefix(database, pipeline);
+  const names = await databasesNamed(pool, prefix).catch((error: unknown) => {
+    if (isPassing(error)) throw error;
+    return [];
+  });
+  for (const name of names) {
+    if (isSnapshotUpTo(name, prefix, generation)) await dropDatabaseSnapshot(pool, name);
+  }
+}

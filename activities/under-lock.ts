@@ -1,0 +1,76 @@
+import { Context } from '@temporalio/activity';
+import { blockersText } from '../src/model/blockers.js';
+import { StageswapError } from '../src/model/failures.js';
+import { control } from '../src/model/names.js';
+import type { RunSpec } from '../src/model/spec.js';
+import { blockersOf, isHeldForBackup } from '../src/mysql/blockers.js';
+import { Session } from '../src/mysql/connection.js';
+import { lockWithBackOff } from '../src/mysql/lock.js';
+import { fence } from '../src/sql/control.js';
+import { id, sql } from '../src/sql/text.js';
+import { type Dependencies, target, triggersOf } from './context.js';
+
+/** DDL on live: only with live locked, the fence held, and the generation checked; the lock is asked for in short attempts. */
+export async function underLock(
+  dependencies: Dependencies,
+  session: Session,
+  spec: Pick<RunSpec, 'pipeline' | 'generation' | 'cutOver'>,
+  tables: string[],
+  work: () => Promise<void>,
+  { owned } = { owned: true },
+): Promise<void> {
+  const watchdog = await Session.open(target(dependencies.config(spec.pipeline)));
+  const { lockAttemptMsMax, attemptsMax } = spec.cutOver;
+  const { cancellationSignal: signal } = Context.current();
+  try {
+    await session.run(sql`SET SESSION lock_wait_timeout = 1`); // should the watchdog be gone
+    const locks = await lockWithBackOff(
+      session,
+      watchdog,
+      [
+        ...tables.map((name) => ({ name, mode: 'WRITE' as const })),
+        { name: control.pipeline, mode: 'READ' as const },
+      ],
+      { attemptMs: lockAttemptMsMax, attemptsMax },
+      {
+        before: async () => {
+          signal.throwIfAborted();
+          return (await isHeldForBackup(watchdog)) ? false : undefined;
+        },
+        locked: async () => {
+          const { text, values } = fence(spec.pipeline, spec.generation);
+          const [owner] = await session.connection.query(text.replace(' FOR SHARE', ''), values);
+          if (owned && (owner as unknown[]).length === 0)
+            throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns ${tables[0]}`);
+          await work();
+        },
+      },
+    );
+    if (locks.granted) return;
+    const ours = [session.threadId, watchdog.threadId];
+    const blockers = await blockersOf(watchdog, tables, ours, locks.awaited);
+    throw new StageswapError(
+      'LockNotGranted',
+      `no lock on ${tables[0]} within ${attemptsMax} attempts: ${blockersText(blockers)}. End such transactions, or run again later.`,
+    );
+  } finally {
+    await session.run(sql`SET SESSION lock_wait_timeout = 60`).catch(() => {});
+    await watchdog.close();
+  }
+}
+
+/** Drops triggers of a live table, under its lock. They are this pipeline's own, whichever run owns it by now. */
+export async function dropTriggers(
+  dependencies: Dependencies,
+  session: Session,
+  spec: RunSpec,
+  live: string,
+  isOurs: (trigger: string) => boolean,
+): Promise<void> {
+  const ours = (await triggersOf(session, live)).filter(isOurs);
+  if (ours.length === 0) return;
+  const drop = async () => {
+    for (const trigger of ours) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
+  };
+  await underLock(dependencies, session, spec, [live], drop, { owned: false });
+}
