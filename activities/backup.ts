@@ -3,6 +3,7 @@ import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { uniqueIndexesOf } from '../src/mysql/fingerprint.js';
+import { jsonOf } from '../src/mysql/json.js';
 import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import { copyRange, createCopy } from '../src/sql/stage.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
@@ -93,7 +94,7 @@ async function whereToGoOn(
   if (last.range_to === null) return 'finished';
   return {
     seq: Number(last.seq) + 1,
-    from: typeof last.range_to === 'string' ? (JSON.parse(last.range_to) as string[]) : last.range_to,
+    from: jsonOf<string[]>(last.range_to),
   };
 }
 

@@ -2,10 +2,11 @@ import { Context } from '@temporalio/activity';
 import { control } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
+import { jsonOf } from '../src/mysql/json.js';
 import { id, join, sql } from '../src/sql/text.js';
 import { type KeyText, nextLimit } from '../src/sql-server/keys.js';
 import { type Reader, requestOn } from '../src/sql-server/read.js';
-import { holdFence } from './context.js';
+import { holdFence, onlyOneAtATime } from './context.js';
 
 /** A chunk of the source in the ledger: a half-open key range, the first and the last one open. */
 export interface ChunkRow {
@@ -54,9 +55,7 @@ async function writePlanned(
   chunks: ChunkRow[],
 ): Promise<void> {
   await holdFence(session, spec);
-  await session.rows(
-    sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} FOR UPDATE`,
-  );
+  await onlyOneAtATime(session, spec);
   if ((await lastPlanned(session, spec, table))?.seq !== behind?.seq) return;
   const text = (key: KeyText) => key && JSON.stringify(key);
   const rows = chunks.map(
@@ -86,7 +85,4 @@ export async function pendingChunks(session: Session, spec: RunSpec, live: strin
 export function chunkOf(row: { seq: number; range_from: unknown; range_to: unknown }): ChunkRow {
   return { seq: Number(row.seq), range_from: keyOf(row.range_from), range_to: keyOf(row.range_to) };
 }
-function keyOf(value: unknown): KeyText {
-  if (value === null || value === undefined) return null;
-  return typeof value === 'string' ? (JSON.parse(value) as string[]) : (value as string[]);
-}
+const keyOf = (value: unknown): KeyText => jsonOf<KeyText>((value ?? null) as string | KeyText);

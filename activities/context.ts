@@ -10,6 +10,8 @@ import type { RunSpec } from '../src/model/spec.js';
 import { type Attempt, enter } from '../src/mysql/attempts.js';
 import { errorNumber, isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
+import { fenced } from '../src/mysql/owner.js';
+import { specOf } from '../src/mysql/run-row.js';
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js';
@@ -149,23 +151,26 @@ export const liveChanged = (live: string, cause?: unknown): StageswapError =>
 
 /** The specification that the run was started with. */
 export async function loadSpec(session: Session, ref: RunRef): Promise<RunSpec> {
-  const rows = await session.rows<{ spec: string | RunSpec }>(
-    sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
-  );
-  const spec = rows[0]?.spec;
+  const spec = await specOf(session, ref.pipeline, { generation: ref.generation });
   if (!spec)
     throw new StageswapError('Fenced', `run ${ref.generation} of ${ref.pipeline} is not known in MySQL`);
-  return typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
+  return spec;
 }
 
 /** The first statement of every writing transaction. @throws {StageswapError} Fenced: a newer run owns the pipeline */
 export async function holdFence(session: Session, ref: RunRef): Promise<void> {
   const rows = await session.rows(fence(ref.pipeline, ref.generation));
-  if (rows.length === 0)
-    throw new StageswapError(
-      'Fenced',
-      `a newer run of ${ref.pipeline} owns its tables; run ${ref.generation} changes nothing more`,
-    );
+  if (rows.length === 0) throw fenced(ref);
+}
+
+/**
+ * For what no two transactions of a run may do at once: a second attempt waits until the first has committed or died. Two merges
+ * of one key must never overlap.
+ */
+export async function onlyOneAtATime(session: Session, ref: RunRef): Promise<void> {
+  await session.rows(
+    sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} FOR UPDATE`,
+  );
 }
 
 /** Was this run's RENAME executed? The tables decide: the backup of its generation is made by it alone. */

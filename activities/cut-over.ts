@@ -6,6 +6,7 @@ import type { RunSpec } from '../src/model/spec.js';
 import { applicationTriggers } from '../src/mysql/application-triggers.js';
 import { Session } from '../src/mysql/connection.js';
 import { definitionsOf } from '../src/mysql/fingerprint.js';
+import { jsonOf } from '../src/mysql/json.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
 import { touchTriggers } from '../src/sql/capture.js';
 import { holdForRollback } from '../src/sql/control.js';
@@ -303,5 +304,5 @@ async function rememberedCutOver(session: Session, ref: RunRef): Promise<CutOver
       replayedUnderLock: 0,
       incomplete: true,
     };
-  return typeof found === 'string' ? (JSON.parse(found) as CutOver) : found;
+  return jsonOf<CutOver>(found);
 }

@@ -1,9 +1,10 @@
 import { StageswapError } from '../src/model/failures.js';
-import { control, markerTable, physicalTable } from '../src/model/names.js';
+import { markerTable, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionsOf, pointingFromOutside } from '../src/mysql/fingerprint.js';
 import type { GIVE_BACK } from '../src/mysql/lock.js';
+import { refuseNewer } from '../src/mysql/owner.js';
 import { mayLive, olderSnapshots } from '../src/mysql/snapshots.js';
 import { logTriggers } from '../src/sql/capture.js';
 import { orphansOfReplay } from '../src/sql/cut-over.js';
@@ -41,7 +42,7 @@ export async function drainAndSwap(
   const granted = performance.now();
   if ((await pendingEdits(session, spec, UNDER_LOCK_EDITS_MAX + 1)) > UNDER_LOCK_EDITS_MAX)
     return readiness.giveBack('tooManyEdits');
-  await refuseIfNotOurs(session, spec);
+  await refuseNewer(session, spec);
   const [checked, drained] = await Promise.allSettled([
     refuseIfChanged(beside, spec),
     drain(session, spec, readiness),
@@ -77,18 +78,6 @@ async function drain(
   }
   await session.connection.query('COMMIT');
   return { drainMs: performance.now() - begun, replayedUnderLock };
-}
-
-/** The fence, read under its lock: a newer run would have raised the generation. */
-async function refuseIfNotOurs(session: Session, spec: RunSpec): Promise<void> {
-  const owner = await session.rows<{ generation: number }>(
-    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${spec.pipeline}`,
-  );
-  if (Number(owner[0]?.generation) === spec.generation) return;
-  throw new StageswapError(
-    'Fenced',
-    `a newer run of ${spec.pipeline} owns its tables; run ${spec.generation} changes nothing more`,
-  );
 }
 
 /** A migration of live would be lost by the swap. @returns live's definitions, which are those of the run's beginning */

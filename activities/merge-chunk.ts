@@ -21,9 +21,8 @@ import {
 } from '../src/sql/merge.js';
 import { incomingOf } from '../src/sql/shape.js';
 import { id, raw, sql } from '../src/sql/text.js';
-import { holdFence, type RunRef } from './context.js';
+import { holdFence, onlyOneAtATime, type RunRef } from './context.js';
 import { isMergePlanned, type MergeChunk, ofMerge, takeMergeChunk, writeMergePlan } from './merge-ledger.js';
-import { onlyOneAtATime } from './replay.js';
 
 /** Reconcile, chunk by chunk: ranges of the target's key order are merged into stage, several at a time. */
 

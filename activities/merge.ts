@@ -3,6 +3,7 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
+import { jsonOf } from '../src/mysql/json.js';
 import { analyze } from '../src/mysql/statistics.js';
 import { anySettled, countStaged } from '../src/sql/settle.js';
 import { orphans, proofOfBaseNext } from '../src/sql/stage.js';
@@ -181,10 +182,7 @@ export async function mergeCounts(session: Session, ref: RunRef, live: string): 
     chunksDone: rows.length,
   };
   for (const row of rows) {
-    const counts =
-      typeof row.counts === 'string'
-        ? (JSON.parse(row.counts) as Record<string, number>)
-        : (row.counts ?? {});
+    const counts = jsonOf<Record<string, number> | null>(row.counts) ?? {};
     total.inserted += counts.inserted ?? 0;
     total.updated += counts.updated ?? 0;
     total.deleted += counts.deleted ?? 0;

@@ -3,9 +3,10 @@ import { control } from '../src/model/names.js';
 import type { RunSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
+import { specOf } from '../src/mysql/run-row.js';
 import { id, sql } from '../src/sql/text.js';
 import { activity, type Dependencies, loadSpec, onTarget, type RunRef } from './context.js';
-import { type Begun, beginning, begun, nextGeneration, shutOutOlder, specOfRun } from './runs.js';
+import { type Begun, beginning, begun, nextGeneration, shutOutOlder } from './runs.js';
 
 /** A run begins again, since what it has read from the source became too old while it waited. */
 export function renewActivities(dependencies: Dependencies) {
@@ -19,7 +20,7 @@ export function renewActivities(dependencies: Dependencies) {
   const renew = activity(
     async (ref: RunRef, runId: string): Promise<Begun> =>
       onTarget(dependencies, beginning(ref.pipeline), async (session) => {
-        const known = await specOfRun(session, ref.pipeline, runId);
+        const known = await specOf(session, ref.pipeline, { runId });
         const spec =
           known && known.generation !== ref.generation
             ? known

@@ -11,6 +11,7 @@ import type { RepairFinding, Report } from '../src/model/report.js';
 import type { RunSpec } from '../src/model/spec.js';
 import { forgetAttempts } from '../src/mysql/attempts.js';
 import type { Session } from '../src/mysql/connection.js';
+import { endRun, insertRun } from '../src/mysql/run-row.js';
 import { findingsOf, type Survey, standing, survey, type Unfinished } from '../src/mysql/survey.js';
 import { createControlTables } from '../src/sql/control.js';
 import { takeBackSince } from '../src/sql/settle.js';
@@ -72,9 +73,7 @@ export function repairActivities(dependencies: Dependencies) {
           );
           if (known[0]) return Number(known[0].generation);
           const next = await nextGeneration(session, pipeline);
-          await session.run(
-            sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES (${pipeline}, ${next}, ${runId}, 'repair', 'repair', UTC_TIMESTAMP(6), ${JSON.stringify({ pipeline, runId, generation: next, tables: [] })})`,
-          );
+          await insertRun(session, { pipeline, runId, generation: next, tables: [] }, 'repair');
           return next;
         });
         await shutOutOlder(session, { pipeline, generation });
@@ -230,7 +229,7 @@ async function closeRun(
   outcome: Report['outcome'],
   problem: string,
 ): Promise<void> {
-  const { pipeline, generation, runId } = run.spec;
+  const { pipeline, runId } = run.spec;
   const report: Report = {
     pipeline,
     runId,
@@ -243,7 +242,5 @@ async function closeRun(
     phases: [],
     problem,
   };
-  await session.run(
-    sql`UPDATE ${id(control.run)} SET report = ${JSON.stringify(report)}, outcome = ${outcome}, phase = 'ended', ended_at = UTC_TIMESTAMP(6) WHERE pipeline = ${pipeline} AND generation = ${generation} AND outcome IS NULL`,
-  );
+  await endRun(session, run.spec, report, 'open');
 }

@@ -1,4 +1,4 @@
-import { control, physicalTable } from '../src/model/names.js';
+import { physicalTable } from '../src/model/names.js';
 import { hasChecks, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
@@ -28,6 +28,7 @@ import {
   type Dependencies,
   holdFence,
   loadSpec,
+  onlyOneAtATime,
   onTarget,
   type RunRef,
   setPhase,
@@ -121,13 +122,6 @@ export async function replaySettlements(session: Session, ref: RunRef, spec: Run
 
 const forgetKeys = (spec: RunSpec): Fragment[] =>
   spec.tables.map(({ live }) => sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', live))}`);
-
-/** A second attempt of a replay waits until the first has committed or died: two merges of one key must never overlap. */
-export async function onlyOneAtATime(session: Session, ref: RunRef): Promise<void> {
-  await session.rows(
-    sql`SELECT generation FROM ${id(control.run)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation} FOR UPDATE`,
-  );
-}
 
 /**
  * Merges pending keys of the whole group again, with the rows that hang on them by foreign keys and unique indexes, as

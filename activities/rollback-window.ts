@@ -1,10 +1,11 @@
 import { control } from '../src/model/names.js';
 import type { Cleaned } from '../src/model/report.js';
 import type { Session } from '../src/mysql/connection.js';
+import { ownerOf } from '../src/mysql/owner.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { survey } from '../src/mysql/survey.js';
 import { id, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, onTarget, type RunRef } from './context.js';
+import { activity, type Dependencies, onTarget } from './context.js';
 import { livesOf, lockingOf } from './repair.js';
 import { beginning } from './runs.js';
 import { underLock } from './under-lock.js';
@@ -28,7 +29,9 @@ export function rollbackWindowActivities(dependencies: Dependencies) {
         const days = config.retention.rollbackDays;
         if (!now && !(await isOlder(session, pipeline, at, days)))
           return { closed: null, because: `the rollback window of publish ${at} is open for ${days} days` };
-        const locking = lockingOf(dependencies, await ownerOf(session, pipeline));
+        // Whoever owns the pipeline now: under the lock it must still be the owner.
+        const generation = await ownerOf(session, pipeline);
+        const locking = lockingOf(dependencies, { pipeline, generation });
         for (const on of new Set(triggers.map((trigger) => trigger.on)))
           await underLock(dependencies, session, locking, [on], async () => {
             for (const { name } of triggers.filter((trigger) => trigger.on === on))
@@ -53,14 +56,6 @@ export function rollbackWindowActivities(dependencies: Dependencies) {
   );
 
   return { closeWindow, dropUnneeded };
-}
-
-/** Whoever owns the pipeline now: under the lock it must still be the owner. */
-async function ownerOf(session: Session, pipeline: string): Promise<RunRef> {
-  const rows = await session.rows<{ generation: string }>(
-    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline}`,
-  );
-  return { pipeline, generation: Number(rows[0]?.generation ?? 0) };
 }
 
 async function isOlder(session: Session, pipeline: string, at: number, days: number): Promise<boolean> {

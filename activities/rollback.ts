@@ -8,6 +8,7 @@ import { type Backup, chooseBackup, readBackups, readTakenBack } from '../src/my
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf, shapeLines } from '../src/mysql/fingerprint.js';
 import { publishedGeneration } from '../src/mysql/published.js';
+import { insertRun, specOf } from '../src/mysql/run-row.js';
 import { touchTriggers } from '../src/sql/capture.js';
 import { createControlTables } from '../src/sql/control.js';
 import {
@@ -29,16 +30,7 @@ import {
   tableExists,
   triggersOf,
 } from './context.js';
-import {
-  type Begun,
-  beginning,
-  begun,
-  evictOthers,
-  insertRun,
-  nextGeneration,
-  shutOutOlder,
-  specOfRun,
-} from './runs.js';
+import { type Begun, beginning, begun, evictOthers, nextGeneration, shutOutOlder } from './runs.js';
 
 const ROWS_SHOWN_MAX = 200;
 
@@ -53,7 +45,7 @@ export function rollbackActivities(dependencies: Dependencies) {
     async (pipeline: string, runId: string, backup?: string): Promise<Begun> =>
       onTarget(dependencies, beginning(pipeline), async (session) => {
         for (const statement of createControlTables()) await session.run(statement);
-        const known = await specOfRun(session, pipeline, runId);
+        const known = await specOf(session, pipeline, { runId });
         if (known) return begun(known, dependencies);
         await evictOthers(session, pipeline);
         const at = await publishedGeneration(session, pipeline);

@@ -9,7 +9,9 @@ import { baseGenerationOf, type RunSpec, withoutBase } from '../src/model/spec.j
 import { evictUpTo, forgetAttempts } from '../src/mysql/attempts.js';
 import type { Session } from '../src/mysql/connection.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
+import { ownerOf } from '../src/mysql/owner.js';
 import { publishedGeneration, publishedSpec } from '../src/mysql/published.js';
+import { endRun, insertRun, specOf } from '../src/mysql/run-row.js';
 import { readLiveTables } from '../src/mysql/schema.js';
 import { type Claim, claimedByOthers } from '../src/preflight/claims.js';
 import { decide } from '../src/preflight/decide.js';
@@ -79,7 +81,7 @@ export function runActivities(dependencies: Dependencies) {
       refuseIfDecided(config, facts);
       return onTarget(dependencies, beginning(pipeline), async (session) => {
         for (const statement of createControlTables()) await session.run(statement);
-        const known = await specOfRun(session, pipeline, runId);
+        const known = await specOf(session, pipeline, { runId });
         if (known) return begun(known, dependencies);
         await evictOthers(session, pipeline);
         if ((await publishedGeneration(session, pipeline)) === 0) await session.run(createMarker(pipeline));
@@ -123,11 +125,7 @@ export function runActivities(dependencies: Dependencies) {
 
   /** Ends a run: its report stays in MySQL. */
   const end = activity(async (ref: RunRef, report: Report): Promise<void> => {
-    const keepReport = async (session: Session) =>
-      session.run(
-        sql`UPDATE ${id(control.run)} SET report = ${JSON.stringify(report)}, outcome = ${report.outcome}, phase = 'ended', ended_at = UTC_TIMESTAMP(6) WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
-      );
-    await onTarget(dependencies, ref, keepReport, { ofEnded: true });
+    await onTarget(dependencies, ref, (session) => endRun(session, ref, report), { ofEnded: true });
     runEnded(ref.pipeline, report.outcome, report.ms);
   });
 
@@ -218,32 +216,7 @@ export async function nextGeneration(session: Session, pipeline: string): Promis
   await session.run(
     sql`INSERT INTO ${id(control.pipeline)} (pipeline, generation) VALUES (${pipeline}, 1) ON DUPLICATE KEY UPDATE generation = generation + 1`,
   );
-  const rows = await session.rows<{ generation: number }>(
-    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline}`,
-  );
-  return Number(rows[0]?.generation);
-}
-
-export async function specOfRun(
-  session: Session,
-  pipeline: string,
-  runId: string,
-): Promise<RunSpec | undefined> {
-  const rows = await session.rows<{ spec: string | RunSpec }>(
-    sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND run_id = ${runId}`,
-  );
-  const spec = rows[0]?.spec;
-  return typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
-}
-
-export async function insertRun(
-  session: Session,
-  spec: RunSpec,
-  kind: RunSpec['kind'] | 'plan',
-): Promise<void> {
-  await session.run(
-    sql`INSERT INTO ${id(control.run)} (pipeline, generation, run_id, kind, phase, started_at, spec) VALUES (${spec.pipeline}, ${spec.generation}, ${spec.runId}, ${kind}, 'preflight', UTC_TIMESTAMP(6), ${JSON.stringify(spec)})`,
-  );
+  return ownerOf(session, pipeline);
 }
 
 /** A base that is gone would make every edit since look like the application's own row: conflicts without an end. */

@@ -6,7 +6,7 @@ import type { RunSpec } from '../src/model/spec.js';
 import { blockersOf, isHeldForBackup } from '../src/mysql/blockers.js';
 import { Session } from '../src/mysql/connection.js';
 import { lockWithBackOff } from '../src/mysql/lock.js';
-import { fence } from '../src/sql/control.js';
+import { owner } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
 import { type Dependencies, target, triggersOf } from './context.js';
 
@@ -38,9 +38,8 @@ export async function underLock(
           return (await isHeldForBackup(watchdog)) ? false : undefined;
         },
         locked: async () => {
-          const { text, values } = fence(spec.pipeline, spec.generation);
-          const [owner] = await session.connection.query(text.replace(' FOR SHARE', ''), values);
-          if (owned && (owner as unknown[]).length === 0)
+          const owners = await session.rows(owner(spec.pipeline, spec.generation));
+          if (owned && owners.length === 0)
             throw new StageswapError('Fenced', `a newer run of ${spec.pipeline} owns ${tables[0]}`);
           await work();
         },

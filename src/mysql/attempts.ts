@@ -4,6 +4,7 @@ import { control } from '../model/names.js';
 import { createControlTables } from '../sql/control.js';
 import { type Fragment, id, sql } from '../sql/text.js';
 import { errorNumber, type Session } from './connection.js';
+import { refuseNewer } from './owner.js';
 
 /**
  * Attempts, fenced: an attempt of an activity has one session, which says whose it is, and which a later one can find and
@@ -60,18 +61,7 @@ export async function enter(session: Session, attempt: Attempt): Promise<void> {
     throw new StageswapError('Fenced', `a later attempt of ${type} has begun; this one changes nothing more`);
   const rivals = attempt.shared ? sql`${same} AND activity = ${activity}` : sql`${same} AND type = ${type}`;
   await evict(session, rivals);
-  if (generation > 0 && !attempt.ofEnded) await refuseNewer(session, pipeline, generation);
-}
-
-async function refuseNewer(session: Session, pipeline: string, generation: number): Promise<void> {
-  const owner = await session.rows<{ generation: number }>(
-    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline}`,
-  );
-  if (Number(owner[0]?.generation) === generation) return;
-  throw new StageswapError(
-    'Fenced',
-    `a newer run of ${pipeline} owns its tables; run ${generation} changes nothing more`,
-  );
+  if (generation > 0 && !attempt.ofEnded) await refuseNewer(session, attempt);
 }
 
 /** Ends the sessions of every attempt of runs up to a generation, the caller's own aside. */

@@ -1,8 +1,9 @@
 import { StageswapError } from '../model/failures.js';
 import { control, generationOfMarker } from '../model/names.js';
 import { asPublished, type RunSpec } from '../model/spec.js';
-import { id, sql } from '../sql/text.js';
+import { sql } from '../sql/text.js';
 import type { Session } from './connection.js';
+import { specOf } from './run-row.js';
 
 /** Which generation's base is valid: the marker's name says it. 0: never published. */
 export async function publishedGeneration(session: Session, pipeline: string): Promise<number> {
@@ -28,15 +29,11 @@ export async function publishedGeneration(session: Session, pipeline: string): P
 export async function publishedSpec(session: Session, pipeline: string): Promise<RunSpec | null> {
   const generation = await publishedGeneration(session, pipeline);
   if (generation === 0) return null;
-  const rows = await session.rows<{ spec: string | RunSpec }>(
-    sql`SELECT spec FROM ${id(control.run)} WHERE pipeline = ${pipeline} AND generation = ${generation}`,
-  );
-  const spec = rows[0]?.spec;
-  if (!spec)
+  const published = await specOf(session, pipeline, { generation });
+  if (!published)
     throw new StageswapError(
       'Refused',
       `run ${generation} of ${pipeline} published live, but ${control.run} has no row of it: what its base means is not known. Restore the row from a backup of MySQL.`,
     );
-  const published = typeof spec === 'string' ? (JSON.parse(spec) as RunSpec) : spec;
   return { ...published, tables: published.tables.map(asPublished) };
 }

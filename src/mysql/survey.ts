@@ -1,16 +1,10 @@
 import { type PastRun, retained } from '../model/lineage.js';
-import {
-  control,
-  generationOfMarker,
-  markerTable,
-  parsePhysicalName,
-  physicalTable,
-} from '../model/names.js';
+import { generationOfMarker, markerTable, parsePhysicalName, physicalTable } from '../model/names.js';
 import type { RepairFinding } from '../model/report.js';
 import type { RunSpec } from '../model/spec.js';
 import { countSince } from '../sql/settle.js';
-import { id, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
+import { ownerOf } from './owner.js';
 import { namesOf, pastRuns, runRowsOf } from './past-runs.js';
 import { hasConflicts } from './settlements.js';
 
@@ -83,7 +77,7 @@ export async function survey(
   const needed = new Set(touchTriggers.map(({ name }) => name));
   const found: Survey = {
     at,
-    generation: await generationOf(session, pipeline),
+    generation: await ownerOf(session, pipeline),
     runs,
     unfinished,
     triggers: names.triggers.filter(({ name }) => {
@@ -111,13 +105,6 @@ export async function survey(
 /** Triggers and tables of a run that is still to be taken back, or finished, go with it. */
 function isOfUnfinished(parsed: { generation: number }, unfinished: Unfinished[]): boolean {
   return unfinished.some((run) => run.generation === parsed.generation && !run.swapped);
-}
-
-async function generationOf(session: Session, pipeline: string): Promise<number> {
-  const rows = await session.rows<{ generation: string }>(
-    sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline}`,
-  );
-  return Number(rows[0]?.generation ?? 0);
 }
 
 async function statesSince(session: Session, pipeline: string, found: Survey): Promise<number> {

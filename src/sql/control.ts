@@ -111,12 +111,17 @@ export function createMarker(pipeline: string): Fragment {
   return sql`CREATE TABLE IF NOT EXISTS ${id(markerTable(pipeline, 0))} (nothing TINYINT PRIMARY KEY) ENGINE=InnoDB`;
 }
 
+/** The pipeline's row, where a generation owns it: no row back means that it does not. For sessions that hold the table locked. */
+export function owner(pipeline: string, generation: number): Fragment {
+  return sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline} AND generation = ${generation}`;
+}
+
 /**
  * The fence: the first read of every writing transaction. It takes a shared lock on the pipeline's row, so that a
  * newer run, which raises the generation, waits for us; no row back means that we are not the owner any more.
  */
 export function fence(pipeline: string, generation: number): Fragment {
-  return sql`SELECT generation FROM ${id(control.pipeline)} WHERE pipeline = ${pipeline} AND generation = ${generation} FOR SHARE`;
+  return sql`${owner(pipeline, generation)} FOR SHARE`;
 }
 
 const rolledBackBy = (spec: RunSpec) => `rolled back by ${spec.runId}`;
