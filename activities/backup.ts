@@ -4,6 +4,7 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { uniqueIndexesOf } from '../src/mysql/fingerprint.js';
 import { jsonOf } from '../src/mysql/json.js';
+import { tableExists } from '../src/mysql/tables.js';
 import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import { copyRange, createCopy } from '../src/sql/stage.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
@@ -17,11 +18,9 @@ import {
   type RunRef,
   setPhase,
   stopIfCancelled,
-  tableExists,
+  WORK_MS_MAX,
 } from './context.js';
 import { markerOf } from './drain-and-swap.js';
-
-const WORK_MS_MAX = 20_000;
 
 /** Backup: what must be there before the swap, so that there is a way back. */
 export function backupActivities(dependencies: Dependencies) {

@@ -1,5 +1,6 @@
 import { physicalTable } from '../src/model/names.js';
 import { createRunTriggers } from '../src/mysql/run-triggers.js';
+import { triggersOf } from '../src/mysql/tables.js';
 import { logTriggers } from '../src/sql/capture.js';
 import {
   activity,
@@ -9,7 +10,6 @@ import {
   onTarget,
   type RunRef,
   setPhase,
-  triggersOf,
 } from './context.js';
 import { underLock } from './under-lock.js';
 

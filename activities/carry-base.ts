@@ -1,9 +1,10 @@
 import { physicalTable } from '../src/model/names.js';
 import { baseGenerationOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
+import { tableExists } from '../src/mysql/tables.js';
 import { carryBase } from '../src/sql/base.js';
 import { id, sql } from '../src/sql/text.js';
-import { holdFence, loadSpec, type RunRef, tableExists } from './context.js';
+import { holdFence, loadSpec, type RunRef } from './context.js';
 
 /** Gives the rows that a published run held back the base that they have from then on; a crash before it is mended by the next run. */
 export async function carryBaseOf(session: Session, ref: RunRef, generation: number): Promise<void> {

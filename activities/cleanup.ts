@@ -3,20 +3,13 @@ import { isMadeByRun, parsePhysicalName } from '../src/model/names.js';
 import type { Session } from '../src/mysql/connection.js';
 import { pastRunsOf } from '../src/mysql/past-runs.js';
 import { publishedGeneration } from '../src/mysql/published.js';
+import { dropTables, triggersOf } from '../src/mysql/tables.js';
 import { id, sql } from '../src/sql/text.js';
 import { carryBaseOf } from './carry-base.js';
-import {
-  activity,
-  type Dependencies,
-  loadSpec,
-  onTarget,
-  type RunRef,
-  setPhase,
-  triggersOf,
-} from './context.js';
+import { activity, type Dependencies, loadSpec, onTarget, type RunRef, setPhase } from './context.js';
 import { giveUpClaims, hasLeft, livesOf } from './left-tables.js';
 import { forgetOld } from './retention.js';
-import { dropTriggers } from './under-lock.js';
+import { dropOwnTriggers } from './under-lock.js';
 
 /** Cleanup: the end of what a published run has made, but for what base and rollback need. */
 export function cleanupActivities(dependencies: Dependencies) {
@@ -29,7 +22,6 @@ export function cleanupActivities(dependencies: Dependencies) {
       onTarget(dependencies, ref, async (session) => {
         const spec = await loadSpec(session, ref);
         await setPhase(session, ref, 'cleanup');
-        const dropped: string[] = [];
         if (spec.kind === 'publish') await carryBaseOf(session, ref, spec.generation);
         const at = await publishedGeneration(session, ref.pipeline);
         const lives = await livesOf(session, spec);
@@ -43,13 +35,13 @@ export function cleanupActivities(dependencies: Dependencies) {
           }
         }
         for (const live of lives)
-          if (hasLeft(spec, live)) await dropTriggers(dependencies, session, spec, live, isMadeByRun);
-        for (const { name, kind, generation, live } of made) {
+          if (hasLeft(spec, live)) await dropOwnTriggers(dependencies, session, spec, live, isMadeByRun);
+        const unneeded = made.filter(({ kind, generation, live }) => {
           const stays = kept.has(`${generation}${kind}`) && (!hasLeft(spec, live) || 'nh'.includes(kind));
-          if (generation > spec.generation || stays) continue;
-          await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
-          dropped.push(name);
-        }
+          return generation <= spec.generation && !stays;
+        });
+        const dropped = unneeded.map(({ name }) => name);
+        await dropTables(session, dropped);
         await giveUpClaims(session, spec);
         await forgetOld(session, spec, dependencies.config(ref.pipeline).retention);
         return { dropped };

@@ -12,6 +12,7 @@ import { errorNumber, isPassing as isPassingAtTarget, Session } from '../src/mys
 import { definitionOf } from '../src/mysql/fingerprint.js';
 import { fenced } from '../src/mysql/owner.js';
 import { specOf } from '../src/mysql/run-row.js';
+import { tableExists } from '../src/mysql/tables.js';
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
 import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js';
@@ -180,25 +181,14 @@ export async function isSwapped(session: Session, spec: RunSpec): Promise<boolea
   return tableExists(session, physicalTable(spec.generation, 'backup', first.live));
 }
 
-export async function tableExists(session: Session, name: string): Promise<boolean> {
-  const rows = await session.rows(
-    sql`SELECT 1 AS found FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ${name}`,
-  );
-  return rows.length > 0;
-}
-
-export async function triggersOf(session: Session, table: string): Promise<string[]> {
-  const rows = await session.rows<{ name: string }>(
-    sql`SELECT trigger_name AS name FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table = ${table}`,
-  );
-  return rows.map((row) => row.name);
-}
-
 export async function setPhase(session: Session, ref: RunRef, phase: string): Promise<void> {
   await session.run(
     sql`UPDATE ${id(control.run)} SET phase = ${phase} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
   );
 }
+
+/** An activity that works chunk by chunk does so for so long, then reports and is called again: pause and abort are quick. */
+export const WORK_MS_MAX = 20_000;
 
 /** What is neither of the list nor passing trouble of an engine is tried again a few times; then a person must look. */
 const UNEXPECTED_ATTEMPTS_MAX = 5;

@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { type Blocker, blockersText } from '../src/model/blockers.js';
+import { NOTHING_TRIED, type Tried } from '../src/model/cut-over.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec } from '../src/model/spec.js';
@@ -8,6 +9,7 @@ import { Session } from '../src/mysql/connection.js';
 import { definitionsOf } from '../src/mysql/fingerprint.js';
 import { jsonOf } from '../src/mysql/json.js';
 import { type LockRequest, lockWithBackOff } from '../src/mysql/lock.js';
+import { hasForeignKeys, triggersOf } from '../src/mysql/tables.js';
 import { touchTriggers } from '../src/sql/capture.js';
 import { holdForRollback } from '../src/sql/control.js';
 import { tablesOfReplay } from '../src/sql/group.js';
@@ -23,7 +25,6 @@ import {
   type RunRef,
   setPhase,
   target,
-  triggersOf,
 } from './context.js';
 import {
   type Counters,
@@ -32,9 +33,9 @@ import {
   markerOf,
   type UnderLock,
 } from './drain-and-swap.js';
-import { hasForeignKeys, missingIndexes } from './group.js';
+import { missingIndexes } from './group.js';
 import { holdersOf } from './holders.js';
-import { type GivenBack, Readiness, type ReadinessState, UNDER_LOCK_EDITS_MAX } from './readiness.js';
+import { type GivenBack, Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
 import { pendingEdits } from './replay.js';
 
 export interface CutOver extends UnderLock {
@@ -45,13 +46,6 @@ export interface CutOver extends UnderLock {
   /** the worker died at the RENAME: heldMs is what was measured before it, so the least */
   incomplete?: true;
 }
-
-/** What a call of the cut-over hands on to the next, where the lock was not granted within one. */
-export interface Tried extends ReadinessState {
-  attempts: number;
-  queuedMs: number;
-}
-export const NOTHING_TRIED: Tried = { attempts: 0, queuedMs: 0, barriers: 0, isStale: true };
 
 /** The lock was not granted, so that the run can say who holds the tables, or think again: nothing was swapped. */
 export interface NotYet {

@@ -5,6 +5,7 @@ import { carryTriggers } from '../src/mysql/application-triggers.js';
 import { errorNumber, type Session } from '../src/mysql/connection.js';
 import { type IndexDefinition, indexesOf } from '../src/mysql/fingerprint.js';
 import { createRunTriggers } from '../src/mysql/run-triggers.js';
+import { dropIndexes, hasForeignKeys, triggersOf } from '../src/mysql/tables.js';
 import { touchTriggers } from '../src/sql/capture.js';
 import {
   type Children,
@@ -31,7 +32,7 @@ import {
   keysToLookUp,
   lookUpInStage,
 } from '../src/sql/unique.js';
-import { holdFence, triggersOf } from './context.js';
+import { holdFence } from './context.js';
 
 const DUPLICATE_ENTRY = 1062;
 
@@ -260,21 +261,6 @@ async function buildIndexes(session: Session, spec: RunSpec): Promise<boolean> {
     }
   }
   return true;
-}
-
-export async function dropIndexes(session: Session, table: string): Promise<void> {
-  const indexes = await indexesOf(session, table);
-  if (indexes.length > 0)
-    await session.run(
-      sql`ALTER TABLE ${id(table)} ${join(indexes.map(({ name }) => sql`DROP INDEX ${id(name)}`))}`,
-    );
-}
-
-export async function hasForeignKeys(session: Session, table: string): Promise<boolean> {
-  const rows = await session.rows(
-    sql`SELECT 1 AS found FROM information_schema.table_constraints WHERE table_schema = DATABASE() AND table_name = ${table} AND constraint_type = 'FOREIGN KEY' LIMIT 1`,
-  );
-  return rows.length > 0;
 }
 
 /** What the rules across the group take out of the merge's counts. */

@@ -22,12 +22,11 @@ import {
   type RunRef,
   source,
   stopIfCancelled,
+  WORK_MS_MAX,
 } from './context.js';
 import { snapshotOf } from './moment.js';
 import { chunkStored } from './observe.js';
 import { PacedSink, paceOf, waitForTarget } from './stand-back.js';
-
-const WORK_MS_MAX = 20_000;
 
 export interface IngestProgress {
   rows: number;

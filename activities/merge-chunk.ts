@@ -19,8 +19,8 @@ import {
   recordConflicts,
   recordHeldBack,
 } from '../src/sql/merge.js';
-import { incomingOf } from '../src/sql/shape.js';
-import { id, raw, sql } from '../src/sql/text.js';
+import { as, incomingOf } from '../src/sql/shape.js';
+import { id, sql } from '../src/sql/text.js';
 import { holdFence, onlyOneAtATime, type RunRef } from './context.js';
 import { isMergePlanned, type MergeChunk, ofMerge, takeMergeChunk, writeMergePlan } from './merge-ledger.js';
 
@@ -108,7 +108,7 @@ async function mergeChunkOnce(
 
 async function liveHasRows(session: Session, table: TableSpec, { from, to }: Range): Promise<boolean> {
   const rows = await session.rows(
-    sql`SELECT 1 AS found FROM ${id(table.live)} AS ${raw(`l${table.ordinal}`)} WHERE ${inRange(table, 'l', from, to)} LIMIT 1`,
+    sql`SELECT 1 AS found FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${inRange(table, 'l', from, to)} LIMIT 1`,
   );
   return rows.length > 0;
 }

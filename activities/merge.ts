@@ -17,14 +17,13 @@ import {
   type RunRef,
   setPhase,
   stopIfCancelled,
+  WORK_MS_MAX,
 } from './context.js';
 import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
 import { mergeChunk, planMerge } from './merge-chunk.js';
 import { type MergeChunk, mergeChunks } from './merge-ledger.js';
 import { replaySettlements } from './replay.js';
 import { waitForTarget } from './stand-back.js';
-
-const WORK_MS_MAX = 20_000;
 
 /** Rows that the merge has inserted, updated, deleted, or of which it has kept a field as live had it. */
 export interface RowCounts {

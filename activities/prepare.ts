@@ -2,6 +2,7 @@ import { constraintName, IDENTIFIER_CHARACTERS_MAX, physicalTable } from '../src
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { checksOf, type IndexDefinition } from '../src/mysql/fingerprint.js';
+import { dropIndexes } from '../src/mysql/tables.js';
 import { withinWidth } from '../src/mysql/width.js';
 import { waitsInMerged } from '../src/sql/group.js';
 import {
@@ -24,7 +25,7 @@ import {
   type RunRef,
   setPhase,
 } from './context.js';
-import { dropIndexes } from './group.js';
+
 import { takeBack } from './settlements.js';
 
 /** Prepare: a run's tables, beside live. */

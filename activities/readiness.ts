@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Tried } from '../src/model/cut-over.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { isHeldForBackup } from '../src/mysql/blockers.js';
 import { errorNumber, LOCK_WAIT_TIMEOUT, type Session } from '../src/mysql/connection.js';
@@ -31,12 +32,8 @@ const BARRIERS_MAX = 24;
 /** Why a lock that was granted was given back. */
 export type GivenBack = 'tooManyEdits' | 'oldSnapshots';
 
-/** What calls of the cut-over hand on: MySQL keeps a limited number of barriers, over all calls. */
-export interface ReadinessState {
-  barriers: number;
-  /** stage was written since the last barrier */
-  isStale: boolean;
-}
+/** What calls of the cut-over hand on of it. */
+type ReadinessState = Pick<Tried, 'barriers' | 'isStale'>;
 
 /**
  * What must be so before each attempt to lock: the tail of the log is short, no reader has a snapshot older than what stage says, and

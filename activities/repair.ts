@@ -13,6 +13,7 @@ import { forgetAttempts } from '../src/mysql/attempts.js';
 import type { Session } from '../src/mysql/connection.js';
 import { endRun, insertRun } from '../src/mysql/run-row.js';
 import { findingsOf, type Survey, standing, survey, type Unfinished } from '../src/mysql/survey.js';
+import { dropTables } from '../src/mysql/tables.js';
 import { createControlTables } from '../src/sql/control.js';
 import { takeBackSince } from '../src/sql/settle.js';
 import { createKeyTables } from '../src/sql/stage.js';
@@ -24,7 +25,7 @@ import { activity, type Dependencies, onTarget, type RunRef, source } from './co
 import { pendingEdits } from './replay.js';
 import { type Begun, beginning, evictOthers, nextGeneration, shutOutOlder } from './runs.js';
 import { closeOver } from './settlements.js';
-import { underLock } from './under-lock.js';
+import { dropTriggers } from './under-lock.js';
 import { takeBackTables } from './undo.js';
 
 /** What a step of repair did, and what it could not do; a sentence each. */
@@ -98,17 +99,12 @@ export function repairActivities(dependencies: Dependencies) {
   const repairTriggers = step(async (session, ref, found, { done }) => {
     const { window } = found;
     const doomed = found.brokenWindow ? [...found.triggers, ...window.triggers] : found.triggers;
-    for (const on of new Set(doomed.map((trigger) => trigger.on))) {
-      const names = new Set(doomed.flatMap((trigger) => (trigger.on === on ? trigger.name : [])));
-      const drop = async () => {
-        for (const name of names) await session.run(sql`DROP TRIGGER IF EXISTS ${id(name)}`);
-      };
-      // Also where the table has left the configuration: clients read it, and would queue behind a pending DROP TRIGGER.
-      await underLock(dependencies, session, lockingOf(dependencies, ref), [on], drop);
-      done.push(`dropped ${names.size} triggers on ${on}: ${[...names].join(', ')}`);
-    }
+    // Also where the table has left the configuration: clients read it, and would queue behind a pending DROP TRIGGER.
+    const dropped = await dropTriggers(dependencies, session, lockingOf(dependencies, ref), doomed);
+    for (const [on, names] of dropped)
+      done.push(`dropped ${names.length} triggers on ${on}: ${names.join(', ')}`);
     if (!found.brokenWindow) return;
-    for (const name of window.images) await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
+    await dropTables(session, window.images);
     done.push(`closed the rollback window of generation ${found.at}`);
   });
 
@@ -142,7 +138,7 @@ export function repairActivities(dependencies: Dependencies) {
   const repairTables = step(async (session, ref, found, { done }) => {
     if (found.tables.length > 0) {
       await session.run(sql`SET SESSION foreign_key_checks = 0`);
-      for (const name of found.tables) await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
+      await dropTables(session, found.tables);
       done.push(`dropped ${found.tables.length} tables`);
     }
     if (found.states > 0) {
@@ -153,7 +149,7 @@ export function repairActivities(dependencies: Dependencies) {
       done.push(`put ${found.states} conflicts and settlements back`);
     }
     if (found.strayMarker) {
-      await session.run(sql`DROP TABLE IF EXISTS ${id(markerTable(ref.pipeline, 0))}`);
+      await dropTables(session, [markerTable(ref.pipeline, 0)]);
       done.push('dropped the marker of nothing published');
     }
     await forgetAttempts(session, ref.pipeline, ref.generation);

@@ -33,11 +33,11 @@ import {
   type RunRef,
   setPhase,
   stopIfCancelled,
+  WORK_MS_MAX,
 } from './context.js';
 import { foreignKeyRules, separateReplayed, takeAsLive } from './group.js';
 import { collectUntried, settleKeys } from './settlements.js';
 
-const WORK_MS_MAX = 20_000;
 const EDITS_A_ROUND_MAX = 5_000;
 const TAIL_EDITS_MAX = 100;
 

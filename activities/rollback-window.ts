@@ -4,11 +4,12 @@ import type { Session } from '../src/mysql/connection.js';
 import { ownerOf } from '../src/mysql/owner.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { survey } from '../src/mysql/survey.js';
+import { dropTables } from '../src/mysql/tables.js';
 import { id, sql } from '../src/sql/text.js';
 import { activity, type Dependencies, onTarget } from './context.js';
 import { livesOf, lockingOf } from './repair.js';
 import { beginning } from './runs.js';
-import { underLock } from './under-lock.js';
+import { dropTriggers } from './under-lock.js';
 
 /** The end of the rollback window: what a publish keeps for its rollback goes, the backup stays. */
 export function rollbackWindowActivities(dependencies: Dependencies) {
@@ -32,12 +33,8 @@ export function rollbackWindowActivities(dependencies: Dependencies) {
         // Whoever owns the pipeline now: under the lock it must still be the owner.
         const generation = await ownerOf(session, pipeline);
         const locking = lockingOf(dependencies, { pipeline, generation });
-        for (const on of new Set(triggers.map((trigger) => trigger.on)))
-          await underLock(dependencies, session, locking, [on], async () => {
-            for (const { name } of triggers.filter((trigger) => trigger.on === on))
-              await session.run(sql`DROP TRIGGER IF EXISTS ${id(name)}`);
-          });
-        for (const name of images) await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
+        await dropTriggers(dependencies, session, locking, triggers);
+        await dropTables(session, images);
         return { closed: at, because: now ? 'as asked' : `it is older than ${days} days` };
       }),
   );
@@ -50,7 +47,7 @@ export function rollbackWindowActivities(dependencies: Dependencies) {
         const found = await survey(session, pipeline, livesOf(config), config.backups);
         if (!found || found.undecided.length > 0) return { dropped: [] };
         await session.run(sql`SET SESSION foreign_key_checks = 0`);
-        for (const name of found.tables) await session.run(sql`DROP TABLE IF EXISTS ${id(name)}`);
+        await dropTables(session, found.tables);
         return { dropped: found.tables };
       }),
   );

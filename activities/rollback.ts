@@ -9,6 +9,7 @@ import type { Session } from '../src/mysql/connection.js';
 import { definitionOf, shapeLines } from '../src/mysql/fingerprint.js';
 import { publishedGeneration } from '../src/mysql/published.js';
 import { insertRun, specOf } from '../src/mysql/run-row.js';
+import { tableExists, triggersOf } from '../src/mysql/tables.js';
 import { touchTriggers } from '../src/sql/capture.js';
 import { createControlTables } from '../src/sql/control.js';
 import {
@@ -27,8 +28,6 @@ import {
   loadSpec,
   onTarget,
   type RunRef,
-  tableExists,
-  triggersOf,
 } from './context.js';
 import { type Begun, beginning, begun, evictOthers, nextGeneration, shutOutOlder } from './runs.js';
 

@@ -6,15 +6,19 @@ import type { RunSpec } from '../src/model/spec.js';
 import { blockersOf, isHeldForBackup } from '../src/mysql/blockers.js';
 import { Session } from '../src/mysql/connection.js';
 import { lockWithBackOff } from '../src/mysql/lock.js';
+import { triggersOf } from '../src/mysql/tables.js';
 import { owner } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
-import { type Dependencies, target, triggersOf } from './context.js';
+import { type Dependencies, target } from './context.js';
+
+/** Whose lock it is, and what asking for it goes by. */
+type Locking = Pick<RunSpec, 'pipeline' | 'generation' | 'cutOver'>;
 
 /** DDL on live: only with live locked, the fence held, and the generation checked; the lock is asked for in short attempts. */
 export async function underLock(
   dependencies: Dependencies,
   session: Session,
-  spec: Pick<RunSpec, 'pipeline' | 'generation' | 'cutOver'>,
+  spec: Locking,
   tables: string[],
   work: () => Promise<void>,
   { owned } = { owned: true },
@@ -58,18 +62,35 @@ export async function underLock(
   }
 }
 
-/** Drops triggers of a live table, under its lock. They are this pipeline's own, whichever run owns it by now. */
+/** Drops triggers of live tables, each table's under its lock. @returns their names, by table */
 export async function dropTriggers(
   dependencies: Dependencies,
   session: Session,
-  spec: RunSpec,
+  spec: Locking,
+  triggers: { name: string; on: string }[],
+  options?: { owned: boolean },
+): Promise<Map<string, string[]>> {
+  const dropped = new Map<string, string[]>();
+  for (const on of new Set(triggers.map((trigger) => trigger.on))) {
+    const names = new Set(triggers.flatMap((trigger) => (trigger.on === on ? trigger.name : [])));
+    const drop = async () => {
+      for (const name of names) await session.run(sql`DROP TRIGGER IF EXISTS ${id(name)}`);
+    };
+    await underLock(dependencies, session, spec, [on], drop, options);
+    dropped.set(on, [...names]);
+  }
+  return dropped;
+}
+
+/** Drops those of a live table that are this pipeline's own, whichever run owns it by now. */
+export async function dropOwnTriggers(
+  dependencies: Dependencies,
+  session: Session,
+  spec: Locking,
   live: string,
-  isOurs: (trigger: string) => boolean,
+  isOwn: (trigger: string) => boolean,
 ): Promise<void> {
-  const ours = (await triggersOf(session, live)).filter(isOurs);
-  if (ours.length === 0) return;
-  const drop = async () => {
-    for (const trigger of ours) await session.run(sql`DROP TRIGGER IF EXISTS ${id(trigger)}`);
-  };
-  await underLock(dependencies, session, spec, [live], drop, { owned: false });
+  const own = (await triggersOf(session, live)).filter(isOwn);
+  const triggers = own.map((name) => ({ name, on: live }));
+  await dropTriggers(dependencies, session, spec, triggers, { owned: false });
 }

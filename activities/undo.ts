@@ -3,12 +3,13 @@ import type { RunSpec } from '../src/model/spec.js';
 import { evictUpTo } from '../src/mysql/attempts.js';
 import { belongingsOf } from '../src/mysql/belongings.js';
 import type { Session } from '../src/mysql/connection.js';
+import { dropTables } from '../src/mysql/tables.js';
 import { logTriggers } from '../src/sql/capture.js';
 import { releaseFromRollback } from '../src/sql/control.js';
 import { takeBackRun } from '../src/sql/settle.js';
 import { id, sql } from '../src/sql/text.js';
 import { activity, type Dependencies, isSwapped, loadSpec, onTarget, type RunRef } from './context.js';
-import { dropTriggers } from './under-lock.js';
+import { dropOwnTriggers } from './under-lock.js';
 
 /** What a run makes for each table, live's predecessor aside. */
 const RUN_TABLES = (Object.keys(TABLE_KINDS) as TableKind[]).filter((kind) => kind !== 'backup');
@@ -48,12 +49,13 @@ export async function takeBackTables(
   const ours = spec.tables.filter(({ live }) => belongs({ generation, live }));
   for (const table of ours) {
     const names = logTriggers(spec, table).map(({ name }) => name);
-    await dropTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));
+    await dropOwnTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));
   }
   await session.run(sql`SET SESSION foreign_key_checks = 0`);
-  for (const table of [...ours].reverse())
-    for (const kind of RUN_TABLES)
-      await session.run(sql`DROP TABLE IF EXISTS ${id(physicalTable(generation, kind, table.live))}`);
+  const made = [...ours]
+    .reverse()
+    .flatMap(({ live }) => RUN_TABLES.map((kind) => physicalTable(generation, kind, live)));
+  await dropTables(session, made);
   for (const written of [control.chunk, control.conflict])
     await session.run(
       sql`DELETE FROM ${id(written)} WHERE pipeline = ${pipeline} AND generation = ${generation}`,

@@ -11,11 +11,11 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Tried } from '../activities/cut-over.js';
 import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
 import type { Reason } from '../src/model/approval.js';
 import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
+import { NOTHING_TRIED, type Tried } from '../src/model/cut-over.js';
 import { type Notice, type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
 import type { Cleaned, PhaseReport, Repair, Report, RolledBack, TableReport } from '../src/model/report.js';
 import { tell } from './notices.js';
@@ -93,8 +93,6 @@ interface Figures {
   /** the shortest tail of edits that replay has reached, and its rounds since then that came no closer */
   tail?: { least: number; inVain: number } | undefined;
 }
-
-const NOTHING_TRIED: Tried = { attempts: 0, queuedMs: 0, barriers: 0, isStale: true };
 
 /**
  * A step that would have been tried again, had nobody asked it to give up: its engine was lost, or its worker hung, before

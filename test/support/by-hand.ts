@@ -1,11 +1,12 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
 import type { RunRef } from '../../activities/context.js';
-import { type CutOver, NOTHING_TRIED, type NotYet, type Tried } from '../../activities/cut-over.js';
+import type { CutOver, NotYet } from '../../activities/cut-over.js';
 import { type Activities, createActivities } from '../../activities/index.js';
 import { parseMysqlAddress } from '../../src/config/address.js';
 import { type Config, parseConfig } from '../../src/config/load.js';
 import type { Reason } from '../../src/model/approval.js';
+import { NOTHING_TRIED, type Tried } from '../../src/model/cut-over.js';
 import { control, physicalTable } from '../../src/model/names.js';
 import type { Cleaned } from '../../src/model/report.js';
 import type { RollbackFindings } from '../../src/model/rollback.js';

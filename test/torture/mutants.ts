@@ -150,7 +150,7 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: UNDO,
-        find: '    await dropTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));\n',
+        find: '    await dropOwnTriggers(dependencies, session, spec, table.live, (name) => names.includes(name));\n',
         replace: '',
       },
     ],
