@@ -9,14 +9,11 @@ import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import { copyRange, createCopy } from '../src/sql/stage.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import {
-  activity,
   type Dependencies,
   holdFence,
   isSwapped,
-  loadSpec,
-  onTarget,
+  onRun,
   type RunRef,
-  setPhase,
   stopIfCancelled,
   WORK_MS_MAX,
 } from './context.js';
@@ -25,42 +22,37 @@ import { markerOf } from './drain-and-swap.js';
 /** Backup: what must be there before the swap, so that there is a way back. */
 export function backupActivities(dependencies: Dependencies) {
   /** Backup: the RENAME makes it, for nothing. Here: its names are free, so that the RENAME cannot fail on them. */
-  const backup = activity(
-    async (ref: RunRef): Promise<{ backups: string[] }> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'backup');
-        const backups = spec.tables.map((table) => physicalTable(spec.generation, 'backup', table.live));
-        if (await isSwapped(session, spec)) return { backups };
-        for (const name of [...backups, markerOf(spec).to]) {
-          if (await tableExists(session, name))
-            throw new StageswapError(
-              'Refused',
-              `a table ${name} is in the way of the swap. Run stageswap repair.`,
-            );
-        }
-        return { backups };
-      }),
-  );
+  const backup = onRun(dependencies, 'backup', async (session, spec): Promise<{ backups: string[] }> => {
+    const backups = spec.tables.map((table) => physicalTable(spec.generation, 'backup', table.live));
+    if (await isSwapped(session, spec)) return { backups };
+    for (const name of [...backups, markerOf(spec).to]) {
+      if (await tableExists(session, name))
+        throw new StageswapError(
+          'Refused',
+          `a table ${name} is in the way of the swap. Run stageswap repair.`,
+        );
+    }
+    return { backups };
+  });
 
   /**
    * Copies live where the configuration wants that, for some seconds: chunk after chunk, each in a transaction with its ledger
    * row. Clients write meanwhile, so it is no exact image of one moment: that is the backup which the swap makes.
    */
-  const copyLive = activity(
-    async (ref: RunRef, live: string): Promise<{ finished: boolean; chunksDone: number }> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        const table = tableOf(spec, live);
-        if (await isSwapped(session, spec)) return { finished: true, chunksDone: 0 };
-        await createLooseCopy(session, spec, table);
-        const until = Date.now() + WORK_MS_MAX;
-        for (;;) {
-          stopIfCancelled();
-          const { finished, seq } = await session.transaction(() => copyNextChunk(session, ref, spec, table));
-          if (finished || Date.now() > until) return { finished, chunksDone: seq };
-        }
-      }),
+  const copyLive = onRun(
+    dependencies,
+    null,
+    async (session, spec, live: string): Promise<{ finished: boolean; chunksDone: number }> => {
+      const table = tableOf(spec, live);
+      if (await isSwapped(session, spec)) return { finished: true, chunksDone: 0 };
+      await createLooseCopy(session, spec, table);
+      const until = Date.now() + WORK_MS_MAX;
+      for (;;) {
+        stopIfCancelled();
+        const { finished, seq } = await session.transaction(() => copyNextChunk(session, spec, table));
+        if (finished || Date.now() > until) return { finished, chunksDone: seq };
+      }
+    },
   );
   return { backup, copyLive };
 }
@@ -99,12 +91,11 @@ async function whereToGoOn(
 
 async function copyNextChunk(
   session: Session,
-  ref: RunRef,
   spec: RunSpec,
   table: TableSpec,
 ): Promise<{ finished: boolean; seq: number }> {
-  await holdFence(session, ref);
-  const next = await whereToGoOn(session, ref, table.live);
+  await holdFence(session, spec);
+  const next = await whereToGoOn(session, spec, table.live);
   if (next === 'finished') return { finished: true, seq: 0 };
   const boundary = await session.rows<Record<string, string>>(
     nextBoundary(table, table.live, next.from, spec.chunkRows),
@@ -113,7 +104,7 @@ async function copyNextChunk(
   const to = first ? keyColumns(table).map((column) => String(first[column.name])) : null;
   const rows = await session.run(copyRange(spec, table, next.from, to));
   await session.run(
-    sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to, done, row_count) VALUES (${ref.pipeline}, ${ref.generation}, ${table.live}, 'copy', ${next.seq}, ${next.from && JSON.stringify(next.from)}, ${to && JSON.stringify(to)}, 1, ${rows})`,
+    sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to, done, row_count) VALUES (${spec.pipeline}, ${spec.generation}, ${table.live}, 'copy', ${next.seq}, ${next.from && JSON.stringify(next.from)}, ${to && JSON.stringify(to)}, 1, ${rows})`,
   );
   return { finished: to === null, seq: next.seq + 1 };
 }

@@ -273,6 +273,31 @@ export function activity<A extends unknown[], R>(
   };
 }
 
+/**
+ * An activity of a run: it works on a session of its own, with the specification that the run was started with.
+ *
+ * @param phase written down before the work begins; null: the run stays in the one that it is in
+ */
+export function onRun<A extends unknown[], R>(
+  dependencies: Dependencies,
+  phase: string | null,
+  work: (session: Session, spec: RunSpec, ...input: A) => Promise<R>,
+  options: TargetOptions = {},
+): (ref: RunRef, ...input: A) => Promise<R> {
+  return activity((ref: RunRef, ...input: A) =>
+    onTarget(
+      dependencies,
+      ref,
+      async (session) => {
+        const spec = await loadSpec(session, ref);
+        if (phase !== null) await setPhase(session, ref, phase);
+        return work(session, spec, ...input);
+      },
+      options,
+    ),
+  );
+}
+
 const DUPLICATE_ENTRY = 1062;
 const RACES_MAX = 20;
 

@@ -16,16 +16,7 @@ import { tablesOfReplay } from '../src/sql/group.js';
 import { locksOfSettling } from '../src/sql/settle.js';
 import { id, sql } from '../src/sql/text.js';
 import { dropLeftBarriers } from './barrier.js';
-import {
-  activity,
-  type Dependencies,
-  isSwapped,
-  loadSpec,
-  onTarget,
-  type RunRef,
-  setPhase,
-  target,
-} from './context.js';
+import { type Dependencies, isSwapped, onRun, type RunRef, setPhase, target } from './context.js';
 import {
   type Counters,
   carryAutoIncrement,
@@ -72,72 +63,67 @@ export function cutOverActivities(dependencies: Dependencies) {
    * @param untilMs milliseconds since 1970 at which the run may not swap any more
    * @throws {StageswapError} LockNotGranted, with those who hold the tables by name
    */
-  const cutOver = activity(
-    async (ref: RunRef, tried?: Tried, untilMs?: number): Promise<CutOver | NotYet> =>
-      onTarget(
-        dependencies,
-        ref,
-        async (session) => {
-          const spec = await loadSpec(session, ref);
-          if (await isSwapped(session, spec)) return rememberedCutOver(session, ref);
-          await setPhase(session, ref, 'cutOver');
-          const address = target(dependencies.config(ref.pipeline));
-          const watchdog = await Session.open(address);
-          // a third one, for what is done beside the drain and beside the RENAME: the watchdog must be free to look
-          const beside = await Session.open(address);
-          try {
-            await refuseIncompleteStage(session, spec);
-            await dropLeftBarriers(session, spec);
-            const counters = await carryAutoIncrement(session, spec);
-            if (spec.kind === 'rollback') await session.run(holdForRollback(spec));
-            const result = await swapUnderLock(session, { watchdog, beside }, spec, counters, {
-              tried,
-              untilMs,
-            });
-            if (!('notYet' in result)) await rememberCutOver(beside, ref, result);
-            return result;
-          } catch (error) {
-            // The connection may have died around the RENAME: a fresh one looks at the tables and decides.
-            if (error instanceof StageswapError) throw error;
-            session.destroy();
-            const looked = await Session.open(address);
-            try {
-              if (await isSwapped(looked, spec)) return await rememberedCutOver(looked, ref);
-            } finally {
-              await looked.close();
-            }
-            throw error;
-          } finally {
-            await watchdog.close();
-            await beside.close();
-          }
-        },
-        { waitTimeoutSeconds: CUT_OVER_WAIT_TIMEOUT_SECONDS, batches: true },
-      ),
+  const cutOver = onRun(
+    dependencies,
+    null,
+    async (session, spec, tried?: Tried, untilMs?: number): Promise<CutOver | NotYet> => {
+      if (await isSwapped(session, spec)) return rememberedCutOver(session, spec);
+      await setPhase(session, spec, 'cutOver');
+      const address = target(dependencies.config(spec.pipeline));
+      const watchdog = await Session.open(address);
+      // a third one, for what is done beside the drain and beside the RENAME: the watchdog must be free to look
+      const beside = await Session.open(address);
+      try {
+        await refuseIncompleteStage(session, spec);
+        await dropLeftBarriers(session, spec);
+        const counters = await carryAutoIncrement(session, spec);
+        if (spec.kind === 'rollback') await session.run(holdForRollback(spec));
+        const result = await swapUnderLock(session, { watchdog, beside }, spec, counters, {
+          tried,
+          untilMs,
+        });
+        if (!('notYet' in result)) await rememberCutOver(beside, spec, result);
+        return result;
+      } catch (error) {
+        // The connection may have died around the RENAME: a fresh one looks at the tables and decides.
+        if (error instanceof StageswapError) throw error;
+        session.destroy();
+        const looked = await Session.open(address);
+        try {
+          if (await isSwapped(looked, spec)) return await rememberedCutOver(looked, spec);
+        } finally {
+          await looked.close();
+        }
+        throw error;
+      } finally {
+        await watchdog.close();
+        await beside.close();
+      }
+    },
+    { waitTimeoutSeconds: CUT_OVER_WAIT_TIMEOUT_SECONDS, batches: true },
   );
 
   /** Final sync: proves that no edit from before the swap is left in the log. */
-  const finalSync = activity(
-    async (ref: RunRef): Promise<{ captured: number; left: number }> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'finalSync');
-        let captured = 0;
-        for (const table of spec.tables) {
-          const rows = await session.rows<{ n: string }>(
-            sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))}`,
-          );
-          captured += Number(rows[0]?.n ?? 0);
-        }
-        const left = await pendingEdits(session, spec);
-        if (left > 0) {
-          throw new StageswapError(
-            'ProofFailed',
-            `${left} edits from before the swap are in the log and not in live. Nothing was cleaned up: compare the log tables _ss${spec.generation}l_* with live, and roll back if in doubt.`,
-          );
-        }
-        return { captured, left };
-      }),
+  const finalSync = onRun(
+    dependencies,
+    'finalSync',
+    async (session, spec): Promise<{ captured: number; left: number }> => {
+      let captured = 0;
+      for (const table of spec.tables) {
+        const rows = await session.rows<{ n: string }>(
+          sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'log', table.live))}`,
+        );
+        captured += Number(rows[0]?.n ?? 0);
+      }
+      const left = await pendingEdits(session, spec);
+      if (left > 0) {
+        throw new StageswapError(
+          'ProofFailed',
+          `${left} edits from before the swap are in the log and not in live. Nothing was cleaned up: compare the log tables _ss${spec.generation}l_* with live, and roll back if in doubt.`,
+        );
+      }
+      return { captured, left };
+    },
   );
 
   return { cutOver, finalSync };

@@ -4,28 +4,24 @@ import { baseGenerationOf, mappedNames, type RunSpec, type TableSpec } from '../
 import type { Session } from '../src/mysql/connection.js';
 import { breaches, countChanges } from '../src/sql/guards.js';
 import { id, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, loadSpec, onTarget, type RunRef } from './context.js';
+import { type Dependencies, onRun } from './context.js';
 import { heldBackCounts } from './group.js';
 import { mergeCounts } from './merge.js';
 
 /** Guards: what a run may not do without being asked. */
 export function guardActivities(dependencies: Dependencies) {
   /** Looks at every guard. @returns those that tripped, each with its counts: the run asks before its cut-over */
-  const guard = activity(
-    async (ref: RunRef): Promise<Reason[]> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        if (spec.kind === 'rollback') return [];
-        const tripped: Reason[] = [];
-        for (const table of spec.tables) {
-          tripped.push(...(await emptySource(session, spec, table)));
-          tripped.push(...(await deletes(session, spec, table)));
-          tripped.push(...(await changes(session, spec, table)));
-        }
-        tripped.push(...(await assertions(session, spec)));
-        return tripped;
-      }),
-  );
+  const guard = onRun(dependencies, null, async (session, spec): Promise<Reason[]> => {
+    if (spec.kind === 'rollback') return [];
+    const tripped: Reason[] = [];
+    for (const table of spec.tables) {
+      tripped.push(...(await emptySource(session, spec, table)));
+      tripped.push(...(await deletes(session, spec, table)));
+      tripped.push(...(await changes(session, spec, table)));
+    }
+    tripped.push(...(await assertions(session, spec)));
+    return tripped;
+  });
   return { guard };
 }
 

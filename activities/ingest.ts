@@ -13,17 +13,7 @@ import { beginSnapshotTransaction } from '../src/sql-server/moment.js';
 import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
 import { Quarantine, refuseBroken, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
 import { type ChunkRow, pendingChunks, planChunks } from './chunks.js';
-import {
-  activity,
-  type Dependencies,
-  holdFence,
-  loadSpec,
-  onTarget,
-  type RunRef,
-  source,
-  stopIfCancelled,
-  WORK_MS_MAX,
-} from './context.js';
+import { type Dependencies, holdFence, onRun, source, stopIfCancelled, WORK_MS_MAX } from './context.js';
 import { snapshotOf } from './moment.js';
 import { chunkStored } from './observe.js';
 import { PacedSink, paceOf, waitForTarget } from './stand-back.js';
@@ -39,115 +29,101 @@ export interface IngestProgress {
 /** Ingest: the source's rows, as of one moment, in chunks along the key, into baseNext; each chunk exactly once. */
 export function ingestActivities(dependencies: Dependencies) {
   /** Divides a table into chunks by walking along its key in the snapshot; first and last are open. */
-  const planIngest = activity(
-    async (ref: RunRef, live: string): Promise<{ chunks: number }> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        const plan = async (pool: SourcePool) => ({
-          chunks: await planChunks(session, spec, tableOf(spec, live), pool),
-        });
-        const address = source(dependencies.config(ref.pipeline));
-        return session.keptAlive(() =>
-          withSource(address, plan, { database: snapshotOf(dependencies, spec) }),
-        );
-      }),
+  const planIngest = onRun(
+    dependencies,
+    null,
+    async (session, spec, live: string): Promise<{ chunks: number }> => {
+      const plan = async (pool: SourcePool) => ({
+        chunks: await planChunks(session, spec, tableOf(spec, live), pool),
+      });
+      const address = source(dependencies.config(spec.pipeline));
+      return session.keptAlive(() => withSource(address, plan, { database: snapshotOf(dependencies, spec) }));
+    },
   );
 
   /** Loads the chunks of one slot that are not yet done, for at most some seconds, so that pause and abort are quick. */
-  const ingestChunks = activity(
+  const ingestChunks = onRun(
+    dependencies,
+    null,
     async (
-      ref: RunRef,
+      session,
+      spec,
       live: string,
       slot: number,
       slots: number,
-    ): Promise<IngestProgress & { finished: boolean }> =>
-      onTarget(
-        dependencies,
-        ref,
-        async (session) => {
-          const spec = await loadSpec(session, ref);
-          const table = tableOf(spec, live);
-          const until = Date.now() + WORK_MS_MAX;
-          const open = (await pendingChunks(session, spec, live)).filter(
-            (chunk) => chunk.seq % slots === slot,
-          );
-          let finished = true;
-          let cost = noCost();
-          const pace = paceOf(spec, slots);
-          const load = () =>
-            withSource(
-              source(dependencies.config(ref.pipeline)),
-              async (pool) => {
-                for (const chunk of open) {
-                  if (Date.now() > until) {
-                    finished = false;
-                    return;
-                  }
-                  cost = sumOfCosts(cost, await loadChunk(session, pool, spec, table, chunk, pace));
-                }
-                const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
-                if (chunksDone === chunks) {
-                  await refuseKeysOfAside(session, spec, table);
-                  await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
-                }
-              },
-              { database: snapshotOf(dependencies, spec) },
-            );
-          await session.keptAlive(load);
-          return { ...(await ingestProgress(session, spec, live)), finished, cost };
-        },
-        { localInfile: true, shared: true },
-      ),
+    ): Promise<IngestProgress & { finished: boolean }> => {
+      const table = tableOf(spec, live);
+      const until = Date.now() + WORK_MS_MAX;
+      const open = (await pendingChunks(session, spec, live)).filter((chunk) => chunk.seq % slots === slot);
+      let finished = true;
+      let cost = noCost();
+      const pace = paceOf(spec, slots);
+      const load = () =>
+        withSource(
+          source(dependencies.config(spec.pipeline)),
+          async (pool) => {
+            for (const chunk of open) {
+              if (Date.now() > until) {
+                finished = false;
+                return;
+              }
+              cost = sumOfCosts(cost, await loadChunk(session, pool, spec, table, chunk, pace));
+            }
+            const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
+            if (chunksDone === chunks) {
+              await refuseKeysOfAside(session, spec, table);
+              await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
+            }
+          },
+          { database: snapshotOf(dependencies, spec) },
+        );
+      await session.keptAlive(load);
+      return { ...(await ingestProgress(session, spec, live)), finished, cost };
+    },
+    { localInfile: true, shared: true },
   );
 
   /** Reads the whole group in one SNAPSHOT transaction on one connection. A retry starts the ingest again. */
-  const ingestTransaction = activity(
-    async (ref: RunRef): Promise<Record<string, IngestProgress>> =>
-      onTarget(
-        dependencies,
-        ref,
-        async (session) => {
-          const spec = await loadSpec(session, ref);
-          const first = spec.tables[0];
-          if (!first) throw new Error('a run without tables');
-          for (const table of spec.tables) await startAgain(session, ref, spec, table);
-          const progress: Record<string, IngestProgress> = {};
-          const load = () =>
-            withSource(
-              source(dependencies.config(ref.pipeline)),
-              async (pool) => {
-                const key = quoted(first.columns[0]?.source.name ?? '');
-                const transaction = await beginSnapshotTransaction(
-                  pool,
-                  `SELECT TOP (1) ${key} FROM ${quotedTable(first)}`,
-                );
-                const pace = paceOf(spec, 1);
-                try {
-                  for (const table of spec.tables) {
-                    let cost = noCost();
-                    await planChunks(session, spec, table, transaction);
-                    for (const chunk of await pendingChunks(session, spec, table.live)) {
-                      cost = sumOfCosts(
-                        cost,
-                        await loadChunk(session, transaction, spec, table, chunk, pace),
-                      );
-                    }
-                    const done = await ingestProgress(session, spec, table.live);
-                    await refuseKeysOfAside(session, spec, table);
-                    await proveWhole(transaction, table, done.rows + (await badRowsOf(session, spec, table)));
-                    progress[table.live] = { ...done, cost };
-                  }
-                } finally {
-                  await transaction.rollback().catch(() => {});
-                }
-              },
-              { connectionsMax: 1 },
+  const ingestTransaction = onRun(
+    dependencies,
+    null,
+    async (session, spec): Promise<Record<string, IngestProgress>> => {
+      const first = spec.tables[0];
+      if (!first) throw new Error('a run without tables');
+      for (const table of spec.tables) await startAgain(session, spec, table);
+      const progress: Record<string, IngestProgress> = {};
+      const load = () =>
+        withSource(
+          source(dependencies.config(spec.pipeline)),
+          async (pool) => {
+            const key = quoted(first.columns[0]?.source.name ?? '');
+            const transaction = await beginSnapshotTransaction(
+              pool,
+              `SELECT TOP (1) ${key} FROM ${quotedTable(first)}`,
             );
-          await session.keptAlive(load);
-          return progress;
-        },
-        { localInfile: true },
-      ),
+            const pace = paceOf(spec, 1);
+            try {
+              for (const table of spec.tables) {
+                let cost = noCost();
+                await planChunks(session, spec, table, transaction);
+                for (const chunk of await pendingChunks(session, spec, table.live)) {
+                  cost = sumOfCosts(cost, await loadChunk(session, transaction, spec, table, chunk, pace));
+                }
+                const done = await ingestProgress(session, spec, table.live);
+                await refuseKeysOfAside(session, spec, table);
+                await proveWhole(transaction, table, done.rows + (await badRowsOf(session, spec, table)));
+                progress[table.live] = { ...done, cost };
+              }
+            } finally {
+              await transaction.rollback().catch(() => {});
+            }
+          },
+          { connectionsMax: 1 },
+        );
+      await session.keptAlive(load);
+      return progress;
+    },
+    { localInfile: true },
   );
 
   return { planIngest, ingestChunks, ingestTransaction };
@@ -289,9 +265,9 @@ async function ingestProgress(session: Session, spec: RunSpec, live: string): Pr
   };
 }
 
-async function startAgain(session: Session, ref: RunRef, spec: RunSpec, table: TableSpec): Promise<void> {
+async function startAgain(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
   await session.transaction(async () => {
-    await holdFence(session, ref);
+    await holdFence(session, spec);
     await session.run(
       sql`DELETE FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
     );

@@ -21,7 +21,7 @@ import {
 } from '../src/sql/merge.js';
 import { as, incomingOf } from '../src/sql/shape.js';
 import { id, sql } from '../src/sql/text.js';
-import { holdFence, onlyOneAtATime, type RunRef } from './context.js';
+import { holdFence, onlyOneAtATime } from './context.js';
 import { isMergePlanned, type MergeChunk, ofMerge, takeMergeChunk, writeMergePlan } from './merge-ledger.js';
 
 /** Reconcile, chunk by chunk: ranges of the target's key order are merged into stage, several at a time. */
@@ -40,16 +40,11 @@ interface ChunkCounts {
 }
 
 /** Divides a table into ranges along the target's key order, once a run; the first and the last are open. */
-export async function planMerge(
-  session: Session,
-  ref: RunRef,
-  spec: RunSpec,
-  table: TableSpec,
-): Promise<void> {
+export async function planMerge(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
   if (await isMergePlanned(session, spec, table.live)) return;
   await session.transaction(async () => {
-    await holdFence(session, ref);
-    await onlyOneAtATime(session, ref);
+    await holdFence(session, spec);
+    await onlyOneAtATime(session, spec);
     if (await isMergePlanned(session, spec, table.live)) return; // by an activity beside this one
     const chunks: MergeChunk[] = [];
     let from: KeyText = null;
@@ -72,12 +67,11 @@ export async function planMerge(
  */
 export async function mergeChunk(
   session: Session,
-  ref: RunRef,
   spec: RunSpec,
   table: TableSpec,
   chunk: MergeChunk,
 ): Promise<void> {
-  const merge = (rows: 'all' | 'unbroken') => mergeChunkOnce(session, ref, spec, table, chunk, rows);
+  const merge = (rows: 'all' | 'unbroken') => mergeChunkOnce(session, spec, table, chunk, rows);
   await merge('all').catch((error: unknown) => {
     if (errorNumber(error) !== CHECK_VIOLATED || !hasChecks(table)) throw error;
     return merge('unbroken');
@@ -86,14 +80,13 @@ export async function mergeChunk(
 
 async function mergeChunkOnce(
   session: Session,
-  ref: RunRef,
   spec: RunSpec,
   table: TableSpec,
   chunk: MergeChunk,
   rows: 'all' | 'unbroken',
 ): Promise<void> {
   await session.transaction(async () => {
-    await holdFence(session, ref);
+    await holdFence(session, spec);
     if (!(await takeMergeChunk(session, spec, table.live, chunk))) return;
     const range: Range = { kind: 'range', from: chunk.from, to: chunk.to };
     const { incoming, ...counts } =

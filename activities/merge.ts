@@ -9,13 +9,11 @@ import { anySettled, countStaged } from '../src/sql/settle.js';
 import { orphans, proofOfBaseNext } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
 import {
-  activity,
   againAfterRace,
   type Dependencies,
-  loadSpec,
+  onRun,
   onTarget,
   type RunRef,
-  setPhase,
   stopIfCancelled,
   WORK_MS_MAX,
 } from './context.js';
@@ -45,38 +43,34 @@ export function mergeActivities(dependencies: Dependencies) {
    * Merges the chunks of one slot that are not yet done, along the target's own key order, for at most some seconds. Ranges are
    * disjoint, so that slots work side by side and no two merges of one key overlap.
    */
-  const reconcile = activity(
+  const reconcile = onRun(
+    dependencies,
+    'reconcile',
     async (
-      ref: RunRef,
+      session,
+      spec,
       live: string,
       slot?: number,
       slots?: number,
-    ): Promise<MergeCounts & { finished: boolean; cost?: Cost }> =>
-      onTarget(
-        dependencies,
-        ref,
-        async (session) => {
-          const spec = await loadSpec(session, ref);
-          const table = tableOf(spec, live);
-          await setPhase(session, ref, 'reconcile');
-          await planMerge(session, ref, spec, table);
-          const until = Date.now() + WORK_MS_MAX;
-          let finished = true;
-          const cost = noCost();
-          for (const chunk of await mergeChunks(session, spec, live, 'pending')) {
-            if (chunk.seq % (slots ?? 1) !== (slot ?? 0)) continue;
-            stopIfCancelled();
-            finished = Date.now() < until;
-            if (!finished) break;
-            cost.target.waitedMs += await waitForTarget(session, spec);
-            const startedAt = performance.now();
-            await againAfterRace(() => mergeChunk(session, ref, spec, table, chunk));
-            cost.target.mergeMs += performance.now() - startedAt;
-          }
-          return { ...(await mergeCounts(session, ref, live)), finished, cost };
-        },
-        { shared: true },
-      ),
+    ): Promise<MergeCounts & { finished: boolean; cost?: Cost }> => {
+      const table = tableOf(spec, live);
+      await planMerge(session, spec, table);
+      const until = Date.now() + WORK_MS_MAX;
+      let finished = true;
+      const cost = noCost();
+      for (const chunk of await mergeChunks(session, spec, live, 'pending')) {
+        if (chunk.seq % (slots ?? 1) !== (slot ?? 0)) continue;
+        stopIfCancelled();
+        finished = Date.now() < until;
+        if (!finished) break;
+        cost.target.waitedMs += await waitForTarget(session, spec);
+        const startedAt = performance.now();
+        await againAfterRace(() => mergeChunk(session, spec, table, chunk));
+        cost.target.mergeMs += performance.now() - startedAt;
+      }
+      return { ...(await mergeCounts(session, spec, live)), finished, cost };
+    },
+    { shared: true },
   );
 
   /**
@@ -84,73 +78,65 @@ export function mergeActivities(dependencies: Dependencies) {
    *
    * @returns the merge's counts by table, where settlements have changed them
    */
-  const settle = activity(
-    async (ref: RunRef): Promise<Record<string, RowCounts>> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await settleGroup(session, spec);
-        await replaySettlements(session, ref, spec);
-        const counts: Record<string, RowCounts> = {};
-        if ((await session.rows(anySettled(spec))).length === 0) return counts;
-        for (const table of spec.tables) counts[table.live] = await countsWithSettled(session, spec, table);
-        return counts;
-      }),
-  );
+  const settle = onRun(dependencies, null, async (session, spec): Promise<Record<string, RowCounts>> => {
+    await settleGroup(session, spec);
+    await replaySettlements(session, spec);
+    const counts: Record<string, RowCounts> = {};
+    if ((await session.rows(anySettled(spec))).length === 0) return counts;
+    for (const table of spec.tables) counts[table.live] = await countsWithSettled(session, spec, table);
+    return counts;
+  });
 
   /** By live table: what the rules across the group have taken out of the merge's counts; asked before the swap. */
-  const countHeldBack = activity(
-    async (ref: RunRef): Promise<Record<string, HeldBackCounts>> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        const counts: Record<string, HeldBackCounts> = {};
-        for (const table of spec.tables) counts[table.live] = await heldBackCounts(session, spec, table);
-        return counts;
-      }),
+  const countHeldBack = onRun(
+    dependencies,
+    null,
+    async (session, spec): Promise<Record<string, HeldBackCounts>> => {
+      const counts: Record<string, HeldBackCounts> = {};
+      for (const table of spec.tables) counts[table.live] = await heldBackCounts(session, spec, table);
+      return counts;
+    },
   );
 
   /** Proof: per chunk, rows and checksum that were sent are what MySQL stored. Then statistics, which plans would miss after the swap. */
-  const verify = activity(
+  const verify = onRun(
+    dependencies,
+    'verify',
     async (
-      ref: RunRef,
-    ): Promise<Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }>> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'verify');
-        const verified: Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }> = {};
-        for (const table of spec.tables) {
-          const proof =
-            spec.kind === 'publish'
-              ? await proveTable(dependencies, session, spec, table)
-              : { chunks: 0, chunksVerified: 0 };
-          const staged = await session.rows<{ n: string }>(
-            sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'stage', table.live))}`,
-          );
-          verified[table.live] = { ...proof, rowsStaged: Number(staged[0]?.n ?? 0) };
-          await analyze(session, table.live, physicalTable(spec.generation, 'stage', table.live));
-        }
-        return verified;
-      }),
+      session,
+      spec,
+    ): Promise<Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }>> => {
+      const verified: Record<string, { rowsStaged: number; chunks: number; chunksVerified: number }> = {};
+      for (const table of spec.tables) {
+        const proof =
+          spec.kind === 'publish'
+            ? await proveTable(dependencies, session, spec, table)
+            : { chunks: 0, chunksVerified: 0 };
+        const staged = await session.rows<{ n: string }>(
+          sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'stage', table.live))}`,
+        );
+        verified[table.live] = { ...proof, rowsStaged: Number(staged[0]?.n ?? 0) };
+        await analyze(session, table.live, physicalTable(spec.generation, 'stage', table.live));
+      }
+      return verified;
+    },
   );
 
   /**
    * Looks for rows of stage without their parent. While clients write this may see a child whose parent waits in the log,
    * so it only tells; the caller replays and looks again before it refuses.
    */
-  const findOrphans = activity(
-    async (ref: RunRef): Promise<string | null> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        for (const table of spec.tables) {
-          for (const { parent, statement } of orphans(spec, table, 5)) {
-            const rows = await session.rows(statement);
-            if (rows.length === 0) continue;
-            const count = rows.length === 5 ? 'at least 5' : rows.length;
-            return `${count} rows of ${table.live} would have no parent in ${parent}, such as ${JSON.stringify(rows[0])}. Live is untouched. Correct the source, or keep the parent.`;
-          }
-        }
-        return null;
-      }),
-  );
+  const findOrphans = onRun(dependencies, null, async (session, spec): Promise<string | null> => {
+    for (const table of spec.tables) {
+      for (const { parent, statement } of orphans(spec, table, 5)) {
+        const rows = await session.rows(statement);
+        if (rows.length === 0) continue;
+        const count = rows.length === 5 ? 'at least 5' : rows.length;
+        return `${count} rows of ${table.live} would have no parent in ${parent}, such as ${JSON.stringify(rows[0])}. Live is untouched. Correct the source, or keep the parent.`;
+      }
+    }
+    return null;
+  });
 
   return { reconcile, settle, countHeldBack, verify, findOrphans };
 }

@@ -5,69 +5,64 @@ import type { Moment, RunSpec } from '../src/model/spec.js';
 import { isPassing, type SourcePool, withSource } from '../src/sql-server/connection.js';
 import { quotedTable } from '../src/sql-server/keys.js';
 import { createDatabaseSnapshot, databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
-import { activity, type Dependencies, loadSpec, onTarget, type RunRef, setPhase, source } from './context.js';
+import { type Dependencies, onRun, source } from './context.js';
 
 /** The moment as of which every table of the source is read. */
 export function momentActivities(dependencies: Dependencies) {
   /** Opens one moment of the source: a database snapshot, or, where none can be had, the word that it must be a transaction. */
-  const openMoment = activity(
-    async (ref: RunRef): Promise<{ moment: Moment; because?: string }> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'ingest');
-        if (spec.moment === 'fuzzy')
+  const openMoment = onRun(
+    dependencies,
+    'ingest',
+    async (_, spec): Promise<{ moment: Moment; because?: string }> => {
+      if (spec.moment === 'fuzzy')
+        throw new StageswapError(
+          'Refused',
+          'moment: fuzzy is not built yet. Use auto, snapshot or transaction.',
+        );
+      if (spec.moment === 'transaction') return { moment: 'transaction' };
+      const address = source(dependencies.config(spec.pipeline));
+      try {
+        await withSource(address, async (pool) => {
+          // One that a worker which hangs still reads cannot go yet, and is no reason to read otherwise.
+          await dropSnapshots(pool, address.database, spec.pipeline, spec.generation - 1).catch(
+            (error: unknown) => {
+              if (isPassing(error)) throw error;
+              Context.current().log.warn('a database snapshot of an earlier run could not be dropped', {
+                error: error instanceof Error ? error.message : String(error),
+              });
+            },
+          );
+          await createDatabaseSnapshot(pool, address.database, snapshotOf(dependencies, spec));
+        });
+        await tryToRead(dependencies, spec);
+        return { moment: 'snapshot' };
+      } catch (error) {
+        if (isPassing(error) || (error instanceof StageswapError && error.type === 'Unreachable'))
+          throw error;
+        const because = error instanceof Error ? error.message : String(error);
+        if (spec.moment === 'snapshot')
           throw new StageswapError(
             'Refused',
-            'moment: fuzzy is not built yet. Use auto, snapshot or transaction.',
+            `The source makes no database snapshot: ${because} Grant the right, or set moment: auto.`,
+            { cause: error },
           );
-        if (spec.moment === 'transaction') return { moment: 'transaction' };
-        const address = source(dependencies.config(ref.pipeline));
-        try {
-          await withSource(address, async (pool) => {
-            // One that a worker which hangs still reads cannot go yet, and is no reason to read otherwise.
-            await dropSnapshots(pool, address.database, ref.pipeline, ref.generation - 1).catch(
-              (error: unknown) => {
-                if (isPassing(error)) throw error;
-                Context.current().log.warn('a database snapshot of an earlier run could not be dropped', {
-                  error: error instanceof Error ? error.message : String(error),
-                });
-              },
-            );
-            await createDatabaseSnapshot(pool, address.database, snapshotOf(dependencies, spec));
-          });
-          await tryToRead(dependencies, spec);
-          return { moment: 'snapshot' };
-        } catch (error) {
-          if (isPassing(error) || (error instanceof StageswapError && error.type === 'Unreachable'))
-            throw error;
-          const because = error instanceof Error ? error.message : String(error);
-          if (spec.moment === 'snapshot')
-            throw new StageswapError(
-              'Refused',
-              `The source makes no database snapshot: ${because} Grant the right, or set moment: auto.`,
-              { cause: error },
-            );
-          return { moment: 'transaction', because };
-        }
-      }),
+        return { moment: 'transaction', because };
+      }
+    },
   );
 
   /** Drops the database snapshots of the pipeline, this run's and those that a terminated one has left. */
-  const closeMoment = activity(
-    async (ref: RunRef): Promise<void> =>
-      onTarget(
-        dependencies,
-        ref,
-        async (session) => {
-          const spec = await loadSpec(session, ref);
-          if (spec.moment === 'transaction') return;
-          const address = source(dependencies.config(ref.pipeline));
-          await withSource(address, (pool) =>
-            dropSnapshots(pool, address.database, ref.pipeline, ref.generation),
-          );
-        },
-        { ofEnded: true },
-      ),
+  const closeMoment = onRun(
+    dependencies,
+    null,
+    async (_, spec): Promise<void> => {
+      if (spec.moment === 'transaction') return;
+      const address = source(dependencies.config(spec.pipeline));
+      await withSource(address, (pool) =>
+        dropSnapshots(pool, address.database, spec.pipeline, spec.generation),
+      );
+    },
+    { ofEnded: true },
   );
 
   return { openMoment, closeMoment };

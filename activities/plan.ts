@@ -6,40 +6,40 @@ import type { Session } from '../src/mysql/connection.js';
 import { readConflicts } from '../src/mysql/settlements.js';
 import { countSettled, countVerdicts, rowsToCome, rowsToGo } from '../src/sql/plan.js';
 import { type Fragment, id, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, loadSpec, onTarget, type RunRef } from './context.js';
+import { type Dependencies, onRun } from './context.js';
 
 /** The dry run's last step. */
 export function planActivities(dependencies: Dependencies) {
   /** Writes down what stage would make of live, before it is dropped. @param counts what the run counted, by table */
-  const describePlan = activity(
-    async (ref: RunRef, counts: TableReport[], stops: string[], rowsMax: number): Promise<void> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        const tables: PlannedTable[] = [];
-        for (const table of spec.tables) {
-          const counted = counts.find((row) => row.table === table.live);
-          if (!counted) throw new Error(`${table.live} was not counted`);
-          const { inserted, updated, deleted, keptLive, conflicts } = counted;
-          tables.push({
-            table: table.live,
-            ...{ inserted, updated, deleted, keptLive, conflicts },
-            verdicts: await verdictsOf(session, spec, table),
-            insert: await keysOf(session, rowsToCome(spec, table, rowsMax)),
-            delete: await keysOf(session, rowsToGo(spec, table, rowsMax)),
-          });
-        }
-        const found = await readConflicts(session, ref.pipeline, { generation: ref.generation }, rowsMax);
-        const plan: Plan = {
-          tables,
-          conflicts: found.conflicts.map(({ table, key, kind, columns, base, source, live }) => ({
-            ...{ table, key, kind, columns, base, source, live },
-          })),
-          stops,
-        };
-        await session.run(
-          sql`UPDATE ${id(control.run)} SET plan = ${JSON.stringify(plan)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
-        );
-      }),
+  const describePlan = onRun(
+    dependencies,
+    null,
+    async (session, spec, counts: TableReport[], stops: string[], rowsMax: number): Promise<void> => {
+      const tables: PlannedTable[] = [];
+      for (const table of spec.tables) {
+        const counted = counts.find((row) => row.table === table.live);
+        if (!counted) throw new Error(`${table.live} was not counted`);
+        const { inserted, updated, deleted, keptLive, conflicts } = counted;
+        tables.push({
+          table: table.live,
+          ...{ inserted, updated, deleted, keptLive, conflicts },
+          verdicts: await verdictsOf(session, spec, table),
+          insert: await keysOf(session, rowsToCome(spec, table, rowsMax)),
+          delete: await keysOf(session, rowsToGo(spec, table, rowsMax)),
+        });
+      }
+      const found = await readConflicts(session, spec.pipeline, { generation: spec.generation }, rowsMax);
+      const plan: Plan = {
+        tables,
+        conflicts: found.conflicts.map(({ table, key, kind, columns, base, source, live }) => ({
+          ...{ table, key, kind, columns, base, source, live },
+        })),
+        stops,
+      };
+      await session.run(
+        sql`UPDATE ${id(control.run)} SET plan = ${JSON.stringify(plan)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation}`,
+      );
+    },
   );
   return { describePlan };
 }

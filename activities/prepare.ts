@@ -16,35 +16,21 @@ import {
 } from '../src/sql/stage.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import { carryBaseOf } from './carry-base.js';
-import {
-  activity,
-  type Dependencies,
-  holdFence,
-  loadSpec,
-  onTarget,
-  type RunRef,
-  setPhase,
-} from './context.js';
-
+import { type Dependencies, holdFence, onRun } from './context.js';
 import { takeBack } from './settlements.js';
 
 /** Prepare: a run's tables, beside live. */
 export function prepareActivities(dependencies: Dependencies) {
   /** Makes the run's tables; live is only read. */
-  const prepare = activity(
-    async (ref: RunRef): Promise<void> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'prepare');
-        await takeBack(session, spec, (spec.kind === 'rollback' ? spec.undoes : spec.baseGeneration) ?? 0);
-        for (const table of spec.tables) {
-          await holdFence(session, ref); // of a run that was taken back nothing is made again
-          await withinWidth(table.live, () => makeTables(session, spec, table));
-        }
-        if (spec.kind === 'publish' && spec.baseGeneration !== null)
-          await carryBaseOf(session, ref, spec.baseGeneration);
-      }),
-  );
+  const prepare = onRun(dependencies, 'prepare', async (session, spec): Promise<void> => {
+    await takeBack(session, spec, (spec.kind === 'rollback' ? spec.undoes : spec.baseGeneration) ?? 0);
+    for (const table of spec.tables) {
+      await holdFence(session, spec); // of a run that was taken back nothing is made again
+      await withinWidth(table.live, () => makeTables(session, spec, table));
+    }
+    if (spec.kind === 'publish' && spec.baseGeneration !== null)
+      await carryBaseOf(session, spec, spec.baseGeneration);
+  });
   return { prepare };
 }
 

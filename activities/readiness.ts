@@ -117,7 +117,7 @@ export class Readiness {
 
   async #shortenTail(): Promise<void> {
     const limits = { pendingMax: DRAIN_EDITS_MAX, workMsMax: TAIL_MS_MAX };
-    const { replayed } = await replayRounds(this.session, this.spec, this.spec, limits);
+    const { replayed } = await replayRounds(this.session, this.spec, limits);
     this.replayed += replayed;
     if (replayed > 0) this.isStale = true;
   }

@@ -1,6 +1,6 @@
 import { physicalTable } from '../src/model/names.js';
 import { type RehearsalNames, rehearseOn } from '../src/preflight/rehearse.js';
-import { activity, type Dependencies, holdFence, loadSpec, onTarget, type RunRef } from './context.js';
+import { type Dependencies, holdFence, onRun } from './context.js';
 
 /** How long live will be locked, before anybody has to wait for it. */
 export function rehearsalActivities(dependencies: Dependencies) {
@@ -10,29 +10,25 @@ export function rehearsalActivities(dependencies: Dependencies) {
    *
    * @returns milliseconds from LOCK granted to UNLOCK
    */
-  const rehearseCutOver = activity(
-    async (ref: RunRef): Promise<{ heldMs: number }> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        const lives = spec.tables.map((table) => table.live);
-        const of = (kind: Parameters<typeof physicalTable>[1], live = '') =>
-          physicalTable(spec.generation, kind, live);
-        const names: RehearsalNames = {
-          table: (live) => ({
-            live: of('rehearsedLive', live),
-            stage: of('rehearsedStage', live),
-            backup: of('rehearsedBackup', live),
-          }),
-          marker: { from: of('rehearsedMarker', lives[0]), to: of('rehearsedMarkerNext', lives[0]) },
-        };
-        const once = async () => {
-          await holdFence(session, ref);
-          return rehearseOn(session, lives, names);
-        };
-        const first = await once();
-        if (first.heldMs <= spec.cutOver.heldMsMax) return { heldMs: first.heldMs };
-        return { heldMs: Math.min(first.heldMsMin, (await once()).heldMsMin) };
+  const rehearseCutOver = onRun(dependencies, null, async (session, spec): Promise<{ heldMs: number }> => {
+    const lives = spec.tables.map((table) => table.live);
+    const of = (kind: Parameters<typeof physicalTable>[1], live = '') =>
+      physicalTable(spec.generation, kind, live);
+    const names: RehearsalNames = {
+      table: (live) => ({
+        live: of('rehearsedLive', live),
+        stage: of('rehearsedStage', live),
+        backup: of('rehearsedBackup', live),
       }),
-  );
+      marker: { from: of('rehearsedMarker', lives[0]), to: of('rehearsedMarkerNext', lives[0]) },
+    };
+    const once = async () => {
+      await holdFence(session, spec);
+      return rehearseOn(session, lives, names);
+    };
+    const first = await once();
+    if (first.heldMs <= spec.cutOver.heldMsMax) return { heldMs: first.heldMs };
+    return { heldMs: Math.min(first.heldMsMin, (await once()).heldMsMin) };
+  });
   return { rehearseCutOver };
 }

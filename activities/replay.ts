@@ -23,15 +23,11 @@ import {
 import { markTried } from '../src/sql/settle.js';
 import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
 import {
-  activity,
   againAfterRace,
   type Dependencies,
   holdFence,
-  loadSpec,
   onlyOneAtATime,
-  onTarget,
-  type RunRef,
-  setPhase,
+  onRun,
   stopIfCancelled,
   WORK_MS_MAX,
 } from './context.js';
@@ -51,22 +47,16 @@ export interface Replayed {
 /** Replay: merges the keys of logged edits again, by state, through the same merge. */
 export function replayActivities(dependencies: Dependencies) {
   /** Replays in rounds until few edits wait. */
-  const replay = activity(
-    async (ref: RunRef): Promise<Replayed> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        await setPhase(session, ref, 'replay');
-        await replaySettlements(session, ref, spec);
-        return replayRounds(session, ref, spec, { pendingMax: TAIL_EDITS_MAX, workMsMax: WORK_MS_MAX });
-      }),
-  );
+  const replay = onRun(dependencies, 'replay', async (session, spec): Promise<Replayed> => {
+    await replaySettlements(session, spec);
+    return replayRounds(session, spec, { pendingMax: TAIL_EDITS_MAX, workMsMax: WORK_MS_MAX });
+  });
   return { replay };
 }
 
 /** Replays round after round, each a transaction, until at most `pendingMax` edits wait or the time is over. */
 export async function replayRounds(
   session: Session,
-  ref: RunRef,
   spec: RunSpec,
   limits: { pendingMax: number; workMsMax: number },
 ): Promise<Replayed> {
@@ -75,8 +65,8 @@ export async function replayRounds(
   for (;;) {
     stopIfCancelled();
     const round = async () => {
-      await holdFence(session, ref);
-      await onlyOneAtATime(session, ref);
+      await holdFence(session, spec);
+      await onlyOneAtATime(session, spec);
       const pending = new Map<string, string[]>();
       for (const table of spec.tables) {
         const rows = await session.rows<{ id: string }>(pendingIds(spec, table, EDITS_A_ROUND_MAX));
@@ -97,12 +87,12 @@ export async function replayRounds(
  * Merges what an operator has settled since this run looked last, by key, like logged edits. May be repeated until the
  * cut-over: conflicts are settled while the run waits for approval.
  */
-export async function replaySettlements(session: Session, ref: RunRef, spec: RunSpec): Promise<void> {
+export async function replaySettlements(session: Session, spec: RunSpec): Promise<void> {
   if (spec.kind === 'rollback') return;
   for (let more = true; more; ) {
     const batch = async () => {
-      await holdFence(session, ref);
-      await onlyOneAtATime(session, ref);
+      await holdFence(session, spec);
+      await onlyOneAtATime(session, spec);
       await session.runAll(forgetKeys(spec));
       const settled: TableSpec[] = [];
       const tried: string[] = [];

@@ -21,14 +21,7 @@ import {
   listStaying,
 } from '../src/sql/rollback.js';
 import { type Fragment, id, sql } from '../src/sql/text.js';
-import {
-  activity,
-  BEGIN_ATTEMPTS_MAX,
-  type Dependencies,
-  loadSpec,
-  onTarget,
-  type RunRef,
-} from './context.js';
+import { activity, BEGIN_ATTEMPTS_MAX, type Dependencies, onRun, onTarget } from './context.js';
 import { type Begun, beginning, begun, evictOthers, nextGeneration, shutOutOlder } from './runs.js';
 
 const ROWS_SHOWN_MAX = 200;
@@ -76,25 +69,20 @@ export function rollbackActivities(dependencies: Dependencies) {
   );
 
   /** Writes down what becomes of edits since the swap, as it is before the cut-over. @returns the counts */
-  const describeRollback = activity(
-    async (ref: RunRef): Promise<RolledBack> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        if (spec.restores === undefined) await refuseGoneUnlogged(session, spec);
-        const found =
-          spec.restores === undefined ? await findingsOf(session, spec) : await lossOf(session, spec);
-        await session.run(
-          sql`UPDATE ${id(control.run)} SET plan = ${JSON.stringify(found)} WHERE pipeline = ${ref.pipeline} AND generation = ${ref.generation}`,
-        );
-        const { stale, staying, editsLost } = found;
-        return {
-          undid: spec.undoes ?? 0,
-          backup: spec.restores ?? spec.undoes ?? 0,
-          editsKept: spec.restores === undefined,
-          ...{ stale: stale.count, staying: staying.count, editsLost },
-        };
-      }),
-  );
+  const describeRollback = onRun(dependencies, null, async (session, spec): Promise<RolledBack> => {
+    if (spec.restores === undefined) await refuseGoneUnlogged(session, spec);
+    const found = spec.restores === undefined ? await findingsOf(session, spec) : await lossOf(session, spec);
+    await session.run(
+      sql`UPDATE ${id(control.run)} SET plan = ${JSON.stringify(found)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation}`,
+    );
+    const { stale, staying, editsLost } = found;
+    return {
+      undid: spec.undoes ?? 0,
+      backup: spec.restores ?? spec.undoes ?? 0,
+      editsKept: spec.restores === undefined,
+      ...{ stale: stale.count, staying: staying.count, editsLost },
+    };
+  });
 
   return { beginRollback, describeRollback };
 }

@@ -22,7 +22,7 @@ import {
   withoutParent,
 } from '../src/sql/settle.js';
 import type { Fragment } from '../src/sql/text.js';
-import { activity, type Dependencies, loadSpec, onTarget, type RunRef } from './context.js';
+import { type Dependencies, onRun } from './context.js';
 
 const KEYS_A_TRANSACTION = 2_000;
 
@@ -32,14 +32,10 @@ export function settlementActivities(dependencies: Dependencies) {
    * After the swap: conflicts that are over are closed, settlements that were carried out or are void as well. After a
    * rollback: what the run that was taken back had closed is open again.
    */
-  const closeConflicts = activity(
-    async (ref: RunRef): Promise<void> =>
-      onTarget(dependencies, ref, async (session) => {
-        const spec = await loadSpec(session, ref);
-        if (spec.kind === 'rollback') await takeBack(session, spec, spec.baseGeneration ?? 0);
-        else await closeOver(session, spec);
-      }),
-  );
+  const closeConflicts = onRun(dependencies, null, async (session, spec): Promise<void> => {
+    if (spec.kind === 'rollback') await takeBack(session, spec, spec.baseGeneration ?? 0);
+    else await closeOver(session, spec);
+  });
   return { closeConflicts };
 }
 

@@ -8,7 +8,7 @@ import { logTriggers } from '../src/sql/capture.js';
 import { releaseFromRollback } from '../src/sql/control.js';
 import { takeBackRun } from '../src/sql/settle.js';
 import { id, sql } from '../src/sql/text.js';
-import { activity, type Dependencies, isSwapped, loadSpec, onTarget, type RunRef } from './context.js';
+import { type Dependencies, isSwapped, onRun } from './context.js';
 import { dropOwnTriggers } from './under-lock.js';
 
 /** What a run makes for each table, live's predecessor aside. */
@@ -17,21 +17,17 @@ const RUN_TABLES = (Object.keys(TABLE_KINDS) as TableKind[]).filter((kind) => ki
 /** Compensation: a run that does not come to its swap takes back what it has made. */
 export function undoActivities(dependencies: Dependencies) {
   /** Compensation: everything that the run made goes, live stays as it is. After the swap it does nothing: the tables decide. */
-  const undo = activity(
-    async (ref: RunRef): Promise<{ undone: boolean }> =>
-      onTarget(
-        dependencies,
-        ref,
-        async (session) => {
-          const spec = await loadSpec(session, ref);
-          // The steps before have ended: one of them that is still there has slept, and may hold the fence.
-          await evictUpTo(session, ref.pipeline, ref.generation);
-          if (!(await shutOut(session, spec))) return { undone: false };
-          await takeBackTables(dependencies, session, spec);
-          return { undone: true };
-        },
-        { ofEnded: true },
-      ),
+  const undo = onRun(
+    dependencies,
+    null,
+    async (session, spec): Promise<{ undone: boolean }> => {
+      // The steps before have ended: one of them that is still there has slept, and may hold the fence.
+      await evictUpTo(session, spec.pipeline, spec.generation);
+      if (!(await shutOut(session, spec))) return { undone: false };
+      await takeBackTables(dependencies, session, spec);
+      return { undone: true };
+    },
+    { ofEnded: true },
   );
   return { undo };
 }
