@@ -1,6 +1,7 @@
 import { physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
-import { errorNumber, type Session } from '../src/mysql/connection.js';
+import type { Session } from '../src/mysql/connection.js';
+import { errorNumber } from '../src/mysql/errors.js';
 import { id, join, sql } from '../src/sql/text.js';
 
 const DUPLICATE_COLUMN = 1060;

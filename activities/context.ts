@@ -8,7 +8,8 @@ import { control, physicalTable } from '../src/model/names.js';
 import { scrubSecrets, scrubValues } from '../src/model/scrub.js';
 import type { RunSpec } from '../src/model/spec.js';
 import { type Attempt, enter } from '../src/mysql/attempts.js';
-import { errorNumber, isPassing as isPassingAtTarget, Session } from '../src/mysql/connection.js';
+import { Session } from '../src/mysql/connection.js';
+import { DUPLICATE_ENTRY, errorNumber, isPassing as isPassingAtTarget } from '../src/mysql/errors.js';
 import { definitionOf } from '../src/mysql/fingerprint.js';
 import { fenced } from '../src/mysql/owner.js';
 import { specOf } from '../src/mysql/run-row.js';
@@ -298,7 +299,6 @@ export function onRun<A extends unknown[], R>(
   );
 }
 
-const DUPLICATE_ENTRY = 1062;
 const RACES_MAX = 20;
 
 /**

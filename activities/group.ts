@@ -2,7 +2,8 @@ import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import { carryTriggers } from '../src/mysql/application-triggers.js';
-import { errorNumber, type Session } from '../src/mysql/connection.js';
+import type { Session } from '../src/mysql/connection.js';
+import { DUPLICATE_ENTRY, errorNumber } from '../src/mysql/errors.js';
 import { type IndexDefinition, indexesOf } from '../src/mysql/fingerprint.js';
 import { createRunTriggers } from '../src/mysql/run-triggers.js';
 import { dropIndexes, hasForeignKeys, triggersOf } from '../src/mysql/tables.js';
@@ -33,8 +34,6 @@ import {
   lookUpInStage,
 } from '../src/sql/unique.js';
 import { holdFence } from './context.js';
-
-const DUPLICATE_ENTRY = 1062;
 
 /**
  * The rules across the group over all of stage, then its indexes, foreign keys and triggers, the application's and those of the

@@ -1,6 +1,7 @@
 import { control } from '../src/model/names.js';
 import { hasChecks, type RunSpec, type TableSpec } from '../src/model/spec.js';
-import { errorNumber, type Session } from '../src/mysql/connection.js';
+import type { Session } from '../src/mysql/connection.js';
+import { errorNumber } from '../src/mysql/errors.js';
 import { emptyMergedOf, findBroken, holdBroken } from '../src/sql/checks.js';
 import { inRange, type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {

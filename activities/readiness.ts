@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tried } from '../src/model/cut-over.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import { isHeldForBackup } from '../src/mysql/blockers.js';
-import { errorNumber, LOCK_WAIT_TIMEOUT, type Session } from '../src/mysql/connection.js';
+import type { Session } from '../src/mysql/connection.js';
+import { errorNumber, LOCK_WAIT_TIMEOUT } from '../src/mysql/errors.js';
 import { GIVE_BACK } from '../src/mysql/lock.js';
 import {
   LIST_KEPT_MS,

@@ -4,8 +4,9 @@ import { type Client, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@
 import { type MysqlAddress, parseMysqlAddress } from './config/address.js';
 import { StageswapError } from './model/failures.js';
 import { type ClientEdit, type EditOutcome, UPDATES, workflowIdOf } from './model/messages.js';
-import { errorNumber, isOutOfRoom, isPassing, withSession } from './mysql/connection.js';
+import { withSession } from './mysql/connection.js';
 import { applyEdit, EDIT_WAIT_TIMEOUT_SECONDS, type Editable } from './mysql/edits.js';
+import { errorNumber, isOutOfRoom, isPassing, NO_SUCH_TABLE } from './mysql/errors.js';
 import { createControlTables } from './sql/control.js';
 
 export type { ClientEdit, EditOutcome } from './model/messages.js';
@@ -232,5 +233,3 @@ export class EditClient<T extends EditableTables = EditableTables> {
     );
   }
 }
-
-const NO_SUCH_TABLE = 1146;

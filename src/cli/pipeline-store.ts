@@ -4,7 +4,8 @@ import { control } from '../model/names.js';
 import type { Plan } from '../model/plan.js';
 import type { Report } from '../model/report.js';
 import type { RollbackFindings } from '../model/rollback.js';
-import { errorNumber, type Row, type Session, withSession } from '../mysql/connection.js';
+import { type Row, type Session, withSession } from '../mysql/connection.js';
+import { errorNumber, NO_SUCH_TABLE } from '../mysql/errors.js';
 import { createControlTables } from '../sql/control.js';
 import { type Fragment, id, sql } from '../sql/text.js';
 
@@ -35,8 +36,6 @@ export function onTarget<T>(
 ): Promise<T> {
   return withSession(parseMysqlAddress(target.url), work);
 }
-
-const NO_SUCH_TABLE = 1146;
 
 /** A pipeline that never ran has no control tables: that is an empty answer. */
 async function rowsIfAny(session: Session, statement: Fragment): Promise<Row[]> {

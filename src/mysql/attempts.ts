@@ -3,7 +3,8 @@ import { StageswapError } from '../model/failures.js';
 import { control } from '../model/names.js';
 import { createControlTables } from '../sql/control.js';
 import { type Fragment, id, sql } from '../sql/text.js';
-import { errorNumber, type Session } from './connection.js';
+import type { Session } from './connection.js';
+import { DEADLOCK, errorNumber, NO_SUCH_TABLE } from './errors.js';
 import { refuseNewer } from './owner.js';
 
 /**
@@ -28,8 +29,6 @@ export interface Attempt {
   ofEnded: boolean;
 }
 
-const NO_SUCH_TABLE = 1146;
-const DEADLOCK = 1213;
 const TRIES_MAX = 10;
 const NO_SUCH_THREAD = 1094;
 const NOT_OWNER = 1095;

@@ -3,7 +3,8 @@ import { control, isControlTable, isMadeByRun } from '../model/names.js';
 import type { LiveColumn } from '../model/spec.js';
 import { keyValue } from '../sql/columns.js';
 import { id, join, sql } from '../sql/text.js';
-import { errorNumber, type Session } from './connection.js';
+import type { Session } from './connection.js';
+import { DUPLICATE_ENTRY, errorNumber } from './errors.js';
 
 /** Tables and columns that edits may name: those of the pipeline's configuration. */
 export interface Editable {
@@ -87,7 +88,6 @@ class NoSuchRow extends Error {}
 
 const EDIT_ID_CHARACTERS_MAX = 128;
 const BY_CHARACTERS_MAX = 255;
-const DUPLICATE_ENTRY = 1062;
 
 /**
  * Stores the edit's id with what became of it, unless that is known: else an edit that was refused would be written when

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { isMadeByRun, originalConstraintName, parsePhysicalName } from '../model/names.js';
 import { id, join, sql } from '../sql/text.js';
-import { errorNumber, type Session } from './connection.js';
+import type { Session } from './connection.js';
+import { ACCESS_DENIED, errorNumber } from './errors.js';
 
 /** What a table's definition is at one moment. */
 export interface Definition {
@@ -63,7 +64,7 @@ async function storageIdsOf(session: Session, tables: string[]): Promise<Map<str
       sql`SELECT name AS name, table_id AS id FROM information_schema.innodb_tables WHERE ${join(isSpelled, ' OR ')} ORDER BY table_id`,
     )
     .catch((error: unknown) => {
-      if (errorNumber(error) === PROCESS_DENIED) return [];
+      if (errorNumber(error) === ACCESS_DENIED) return [];
       throw error;
     });
   return new Map(
@@ -74,8 +75,6 @@ async function storageIdsOf(session: Session, tables: string[]): Promise<Map<str
     }),
   );
 }
-
-const PROCESS_DENIED = 1227;
 
 /**
  * A regular expression for a name as InnoDB keeps it, like the name of its file: other letters than ASCII's are four

@@ -5,7 +5,8 @@ import { travelsAsHex } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
 import type { TableSpec } from '../model/spec.js';
 import { id, join, raw, sql } from '../sql/text.js';
-import { errorNumber, type Session } from './connection.js';
+import type { Session } from './connection.js';
+import { errorNumber } from './errors.js';
 
 const FIELD = '\x1f';
 const NULL_IN_SUM = '\x1e';

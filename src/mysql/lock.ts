@@ -1,5 +1,6 @@
 import { type Fragment, id, join, raw, sql } from '../sql/text.js';
-import { errorNumber, LOCK_WAIT_TIMEOUT, type Session } from './connection.js';
+import type { Session } from './connection.js';
+import { DEADLOCK, errorNumber, LOCK_WAIT_TIMEOUT } from './errors.js';
 
 export interface LockRequest {
   name: string;
@@ -30,7 +31,6 @@ const UNLOCKED_WAIT_TIMEOUT_SECONDS = 600;
 const waitTimeout = (seconds: number) => sql`SET SESSION wait_timeout = ${raw(String(seconds))}`;
 
 const QUERY_INTERRUPTED = 1317;
-const DEADLOCK = 1213;
 const GAVE_WAY = new Set([QUERY_INTERRUPTED, LOCK_WAIT_TIMEOUT, DEADLOCK]);
 
 /** How often the watchdog looks again at sessions that have had their time and wait for nobody; each look costs the server a millisecond. */

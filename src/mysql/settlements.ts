@@ -20,7 +20,8 @@ import {
   yieldEdits,
 } from '../sql/settlements.js';
 import { type Fragment, id, sql } from '../sql/text.js';
-import { errorNumber, type Row, type Session } from './connection.js';
+import type { Row, Session } from './connection.js';
+import { errorNumber, NO_SUCH_TABLE } from './errors.js';
 import { publishedSpec } from './published.js';
 
 /** Values by column, as MySQL prints them; null: the side has no such row. */
@@ -47,7 +48,6 @@ export interface Conflict {
 }
 
 const IDS_A_STATEMENT = 2_000;
-const NO_SUCH_TABLE = 1146;
 /** Mistakes in an operator's WHERE: syntax, unknown columns, tables and functions, bad JSON paths, wrong values. */
 const BAD_CONDITION = new Set([
   1054, 1064, 1111, 1139, 1146, 1241, 1242, 1267, 1305, 1525, 1582, 1630, 3141, 3143, 3685,

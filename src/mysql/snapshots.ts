@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { control } from '../model/names.js';
 import { id, join, raw, sql } from '../sql/text.js';
-import { errorNumber, type Session } from './connection.js';
+import type { Session } from './connection.js';
+import { errorNumber } from './errors.js';
 
 /** So long InnoDB keeps its list of transactions after somebody has looked at it, in milliseconds, and a little more. */
 export const LIST_KEPT_MS = 110;

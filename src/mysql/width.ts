@@ -1,5 +1,5 @@
 import { StageswapError } from '../model/failures.js';
-import { errorNumber } from './connection.js';
+import { errorNumber } from './errors.js';
 
 /** Too many columns; rows that could be longer than 65,535 bytes. */
 const TOO_WIDE = new Set([1117, 1118]);

@@ -1,13 +1,12 @@
 import { isMadeByRun } from '../model/names.js';
 import { account } from '../mysql/application-triggers.js';
-import { errorNumber, type Session } from '../mysql/connection.js';
+import type { Session } from '../mysql/connection.js';
+import { ACCESS_DENIED, errorNumber } from '../mysql/errors.js';
 import type { LiveTable, ServerFacts } from '../mysql/schema.js';
 import { id, sql } from '../sql/text.js';
 import { missingPrivileges } from './privileges.js';
 import { REHEARSAL_PREFIX } from './rehearse.js';
 import { holdsOneOf, rightToDefine } from './server.js';
-
-const DENIED = 1227;
 
 /**
  * By definer of live's triggers: the right without which MySQL lets this user make no trigger in that account's name. It
@@ -45,7 +44,7 @@ export async function definerProblems(
         )
         .then(
           () => undefined,
-          (error: unknown) => (errorNumber(error) === DENIED ? rightIn(error) : undefined),
+          (error: unknown) => (errorNumber(error) === ACCESS_DENIED ? rightIn(error) : undefined),
         );
       if (missing !== undefined) problems[definer] = missing;
     }
