@@ -1,7 +1,8 @@
 import { isOpaque } from '../model/live-type.js';
 import { physicalTable, physicalTrigger } from '../model/names.js';
 import { type LiveColumn, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
-import { aliasOf, asText, at, keyColumns, same } from './columns.js';
+import { asText, at, keyColumns, same } from './columns.js';
+import { as, keyNames, physical } from './shape.js';
 import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
@@ -60,7 +61,7 @@ function changed(table: TableSpec): Fragment {
 
 /** The triggers of capture, on live. */
 export function logTriggers(spec: RunSpec, table: TableSpec): { name: string; create: Fragment }[] {
-  const log = id(physicalTable(spec.generation, 'log', table.live));
+  const log = physical(spec, table, 'log');
   const keys = keyColumns(table);
   const into = (operation: string, sides: ('old' | 'new')[], image: Fragment) => {
     const names = sides.flatMap((side) => keys.map((key) => id(`${side}_${key.name}`)));
@@ -84,12 +85,12 @@ export function logTriggers(spec: RunSpec, table: TableSpec): { name: string; cr
 
 /** The triggers of the rollback window, made on stage before the swap so that they cost nothing under the lock. */
 export function touchTriggers(spec: RunSpec, table: TableSpec): { name: string; create: Fragment }[] {
-  const touch = id(physicalTable(spec.generation, 'firstTouch', table.live));
+  const touch = physical(spec, table, 'firstTouch');
   const stage = physicalTable(spec.generation, 'stage', table.live);
   const all = writtenNames(table);
   const image = sql`INSERT INTO ${touch} (_ss_existed, ${join(all.map(id))}) VALUES (1, ${join(all.map((name) => col('OLD', name)))}) ON DUPLICATE KEY UPDATE _ss_existed = _ss_existed;`;
   const withoutImage = (side: 'OLD' | 'NEW') =>
-    sql`INSERT INTO ${touch} (_ss_existed, ${join(table.key.map(id))}) VALUES (0, ${join(table.key.map((name) => col(side, name)))}) ON DUPLICATE KEY UPDATE _ss_existed = _ss_existed;`;
+    sql`INSERT INTO ${touch} (_ss_existed, ${keyNames(table)}) VALUES (0, ${join(table.key.map((name) => col(side, name)))}) ON DUPLICATE KEY UPDATE _ss_existed = _ss_existed;`;
   const born = withoutImage('NEW');
   // A rollback leaves a row without an image as live has it.
   const keep = orElse(table, image, withoutImage('OLD'));
@@ -120,23 +121,23 @@ export function takePending(spec: RunSpec, table: TableSpec, ids: string[] | 'al
           ', ',
           'NULL',
         )})`;
-  return sql`UPDATE ${id(physicalTable(spec.generation, 'log', table.live))} SET _ss_applied = ${TAKEN} WHERE _ss_applied = 0 AND ${which}`;
+  return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = ${TAKEN} WHERE _ss_applied = 0 AND ${which}`;
 }
 
 /** Ids of pending log rows that are committed; rows of open transactions are passed over and wait for a later round. */
 export function pendingIds(spec: RunSpec, table: TableSpec, rowsMax: number): Fragment {
-  return sql`SELECT _ss_id AS id FROM ${id(physicalTable(spec.generation, 'log', table.live))} WHERE _ss_applied = 0 ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
+  return sql`SELECT _ss_id AS id FROM ${physical(spec, table, 'log')} WHERE _ss_applied = 0 ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
 }
 
 export function markApplied(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`UPDATE ${id(physicalTable(spec.generation, 'log', table.live))} SET _ss_applied = 1 WHERE _ss_applied = ${TAKEN}`;
+  return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = 1 WHERE _ss_applied = ${TAKEN}`;
 }
 
 /** Fills the replay keys from the taken log rows: old key and new key of each. */
 export function collectReplayKeys(spec: RunSpec, table: TableSpec): Fragment[] {
-  const log = id(physicalTable(spec.generation, 'log', table.live));
-  const keys = id(physicalTable(spec.generation, 'replayKeys', table.live));
+  const log = physical(spec, table, 'log');
+  const keys = physical(spec, table, 'replayKeys');
   const from = (side: 'old' | 'new') =>
-    sql`INSERT IGNORE INTO ${keys} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => at(table, 'g', `${side}_${name}`)))} FROM ${log} AS ${raw(aliasOf(table, 'g'))} WHERE ${at(table, 'g', '_ss_applied')} = ${TAKEN} AND ${at(table, 'g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
+    sql`INSERT IGNORE INTO ${keys} (${keyNames(table)}) SELECT ${join(table.key.map((name) => at(table, 'g', `${side}_${name}`)))} FROM ${log} AS ${as(table, 'g')} WHERE ${at(table, 'g', '_ss_applied')} = ${TAKEN} AND ${at(table, 'g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
   return [from('old'), from('new')];
 }

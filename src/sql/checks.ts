@@ -1,9 +1,9 @@
-import { physicalTable } from '../model/names.js';
 import type { RunSpec, TableSpec } from '../model/spec.js';
 import { asText, inRange, keyColumns, sameKey } from './columns.js';
 import type { Range } from './differences.js';
-import { as, found, holdBack, keyOf, physical } from './group.js';
+import { found, holdBack } from './group.js';
 import { recordRowConflict } from './merge.js';
+import { as, keyOf, physical } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -84,5 +84,5 @@ export function brokenOfSource(spec: RunSpec, table: TableSpec, chunk: number, r
   const keys = keyColumns(table).map(
     (column, index) => sql`${asText(column, id(column.name))} AS ${id(`k${index}`)}`,
   );
-  return sql`SELECT ${join(keys)}, CASE ${place} END AS place FROM ${id(physicalTable(spec.generation, 'baseNext', table.live))} WHERE _ss_chunk = ${chunk} AND (${breaks(clauses)}) LIMIT ${raw(String(rowsMax))}`;
+  return sql`SELECT ${join(keys)}, CASE ${place} END AS place FROM ${physical(spec, table, 'baseNext')} WHERE _ss_chunk = ${chunk} AND (${breaks(clauses)}) LIMIT ${raw(String(rowsMax))}`;
 }

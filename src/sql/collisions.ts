@@ -1,6 +1,6 @@
-import { physicalTable } from '../model/names.js';
 import type { RunSpec, TableSpec } from '../model/spec.js';
 import { asText, keyColumns, keyValue, typedKey } from './columns.js';
+import { physical } from './shape.js';
 import { col, type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -48,9 +48,8 @@ const texts = (table: TableSpec, alias: string, prefix: string) =>
 
 /** Rows that were set aside, and rows beside them in baseNext that MySQL takes for the same: as `collidingKeys`, in pairs. */
 export function collidingAside(spec: RunSpec, table: TableSpec, pairsMax: number): Fragment {
-  const name = (kind: 'heldBack' | 'baseNext') => id(physicalTable(spec.generation, kind, table.live));
   const same = keyColumns(table).map((column) => sql`${col('i', column.name)} = ${col('h', column.name)}`);
-  return sql`SELECT ${texts(table, 'i', 'a')}, ${texts(table, 'h', 'b')} FROM ${name('heldBack')} AS h JOIN ${name('baseNext')} AS i ON ${join(same, ' AND ')} WHERE h._ss_reason = 'bad' LIMIT ${raw(String(pairsMax))}`;
+  return sql`SELECT ${texts(table, 'i', 'a')}, ${texts(table, 'h', 'b')} FROM ${physical(spec, table, 'heldBack')} AS h JOIN ${physical(spec, table, 'baseNext')} AS i ON ${join(same, ' AND ')} WHERE h._ss_reason = 'bad' LIMIT ${raw(String(pairsMax))}`;
 }
 
 /** The key under which a row is set aside that MySQL takes for one of this key: a0, a1 … as canonical text. */
@@ -58,5 +57,5 @@ export function keyAside(spec: RunSpec, table: TableSpec, key: (string | null)[]
   const same = keyColumns(table).map(
     (column, index) => sql`${col('h', column.name)} = ${keyValue(column, key[index] ?? '')}`,
   );
-  return sql`SELECT ${texts(table, 'h', 'a')} FROM ${id(physicalTable(spec.generation, 'heldBack', table.live))} AS h WHERE ${join(same, ' AND ')}`;
+  return sql`SELECT ${texts(table, 'h', 'a')} FROM ${physical(spec, table, 'heldBack')} AS h WHERE ${join(same, ' AND ')}`;
 }

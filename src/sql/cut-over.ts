@@ -1,14 +1,12 @@
-import { physicalTable } from '../model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
-import { aliasOf, at, sameKey } from './columns.js';
-import { type Fragment, id, join, raw, sql } from './text.js';
+import { at, sameKey } from './columns.js';
+import { as, physical } from './shape.js';
+import { type Fragment, join, sql } from './text.js';
 
 /** Rows of stage without their parent, among the replayed keys: as children, and as children of a replayed parent. */
 export function orphansOfReplay(spec: RunSpec, table: TableSpec): { parent: string; statement: Fragment }[] {
-  const stage = (of: TableSpec, role: string) =>
-    sql`${id(physicalTable(spec.generation, 'stage', of.live))} AS ${raw(aliasOf(of, role))}`;
-  const keys = (of: TableSpec) =>
-    sql`${id(physicalTable(spec.generation, 'replayKeys', of.live))} AS ${raw(aliasOf(of, 'k'))}`;
+  const stage = (of: TableSpec, role: string) => sql`${physical(spec, of, 'stage')} AS ${as(of, role)}`;
+  const keys = (of: TableSpec) => sql`${physical(spec, of, 'replayKeys')} AS ${as(of, 'k')}`;
   return table.foreignKeys.flatMap((key) => {
     const parent = tableOf(spec, key.parent);
     const pairs = key.columns.map((column, index) => [column, key.parentColumns[index] ?? ''] as const);

@@ -1,8 +1,17 @@
-import { physicalTable } from '../model/names.js';
 import { type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { at, inRange, sameKey, storable } from './columns.js';
 import { liveOnlyStays, mergedValue, type Scope } from './merge.js';
-import { absent, as, columnNamed, type Shape, sameUnit, shapeOf } from './shape.js';
+import {
+  absent,
+  as,
+  columnNamed,
+  keyNames,
+  keyOf,
+  physical,
+  type Shape,
+  sameUnit,
+  shapeOf,
+} from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -15,8 +24,7 @@ import { type Fragment, id, join, raw, sql } from './text.js';
 export type Range = Extract<Scope, { kind: 'range' }>;
 
 const within = (table: TableSpec, role: string, { from, to }: Range) => inRange(table, role, from, to);
-const keys = (spec: RunSpec, table: TableSpec) =>
-  id(physicalTable(spec.generation, 'replayKeys', table.live));
+const keys = (spec: RunSpec, table: TableSpec) => physical(spec, table, 'replayKeys');
 
 /** Does a row that both sides have, and that has an ancestor, differ in any column that merges? */
 function differs(table: TableSpec, shape: Shape): Fragment {
@@ -39,8 +47,8 @@ export function findDifferences(spec: RunSpec, table: TableSpec, range: Range): 
         isAbsent: sql` OR ${absent(table, 'a')}`,
       }
     : { join: raw(''), isAbsent: raw('') };
-  return sql`INSERT INTO ${keys(spec, table)} (${join(table.key.map(id))})
-SELECT ${join(table.key.map((name) => at(table, 'i', name)))}
+  return sql`INSERT INTO ${keys(spec, table)} (${keyNames(table)})
+SELECT ${keyOf(table, 'i')}
 FROM ${id(shape.incoming)} AS ${as(table, 'i')}
 LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'i')}${ancestor.join}
 WHERE ${within(table, 'i', range)} AND (${absent(table, 'l')}${ancestor.isAbsent} OR ${differs(table, shape)})`;
@@ -68,8 +76,8 @@ export function countSides(spec: RunSpec, table: TableSpec, range: Range): Fragm
 export function findGone(spec: RunSpec, table: TableSpec, range: Range): Fragment {
   const shape = shapeOf(spec, table);
   const before = spec.kind === 'publish' ? (shape.ancestor ?? '') : table.live;
-  return sql`INSERT IGNORE INTO ${keys(spec, table)} (${join(table.key.map(id))})
-SELECT ${join(table.key.map((name) => at(table, 'b', name)))}
+  return sql`INSERT IGNORE INTO ${keys(spec, table)} (${keyNames(table)})
+SELECT ${keyOf(table, 'b')}
 FROM ${id(before)} AS ${as(table, 'b')}
 LEFT JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'b')}
 WHERE ${within(table, 'b', range)} AND ${absent(table, 'i')}`;
@@ -100,7 +108,7 @@ export function mergeLive(spec: RunSpec, table: TableSpec, range: Range): Fragme
   });
   const beside = (name: string, role: string) =>
     sql`\nLEFT JOIN ${id(name)} AS ${as(table, role)} ON ${sameKey(table, role, 'k')}`;
-  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'stage', table.live))} (${join(all.map(id))})
+  return sql`INSERT INTO ${physical(spec, table, 'stage')} (${join(all.map(id))})
 SELECT ${join(values)}
 FROM ${id(table.live)} AS ${as(table, 'l')}
 LEFT JOIN ${keys(spec, table)} AS ${as(table, 'k')} ON ${sameKey(table, 'k', 'l')}${beside(shape.incoming, 'i')}${shape.ancestor ? beside(shape.ancestor, 'a') : raw('')}
@@ -109,5 +117,5 @@ WHERE ${within(table, 'l', range)} AND (${absent(table, 'k')} OR NOT (${absent(t
 
 /** Narrows replay keys to those that were collected as work. */
 export function amongWork(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`${id(physicalTable(spec.generation, 'work', table.live))} AS ${as(table, 'w')} ON ${sameKey(table, 'w', 'k')}`;
+  return sql`${physical(spec, table, 'work')} AS ${as(table, 'w')} ON ${sameKey(table, 'w', 'k')}`;
 }

@@ -1,4 +1,4 @@
-import { physicalTable } from '../model/names.js';
+import { physicalTable, type TableKind } from '../model/names.js';
 import {
   type ForeignKey,
   hasChecks,
@@ -10,7 +10,7 @@ import {
 } from '../model/spec.js';
 import { aliasOf, at, keyColumns, keyValue, sameKey } from './columns.js';
 import { forget, recordRowConflict } from './merge.js';
-import { ancestorOf, incomingOf } from './shape.js';
+import { ancestorOf, as, incomingOf, keyNames, keyOf, physical } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -31,11 +31,6 @@ export type Children = Within | 'childrenOfKeys' | 'besideKeys';
 /** Why a source's row is not published, or a row of live stays: the kind of its conflict. */
 export type GroupConflict = 'parent' | 'orphan' | 'unique' | 'check' | 'bad';
 
-export const physical = (spec: RunSpec, table: TableSpec, kind: Parameters<typeof physicalTable>[1]) =>
-  id(physicalTable(spec.generation, kind, table.live));
-export const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
-export const keyOf = (table: TableSpec, role: string) => join(table.key.map((name) => at(table, role, name)));
-export const keyNames = (table: TableSpec) => join(table.key.map(id));
 const firstOf = (table: TableSpec, role: string) => at(table, role, table.key[0] ?? '');
 
 export function found(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
@@ -316,8 +311,7 @@ export function tablesOfReplay(
   spec: RunSpec,
   table: TableSpec,
 ): { name: string; alias?: string; mode: 'READ' | 'WRITE' }[] {
-  const name = (kind: Parameters<typeof physicalTable>[1]) =>
-    physicalTable(spec.generation, kind, table.live);
+  const name = (kind: TableKind) => physicalTable(spec.generation, kind, table.live);
   const reads = (of: string, roles: string[]) =>
     roles.map((role) => ({ name: of, alias: aliasOf(table, role), mode: 'READ' as const }));
   const writes = (of: string, roles: string[]) => [

@@ -1,6 +1,7 @@
 import { physicalTable } from '../model/names.js';
 import { type Assertion, baseGenerationOf, type RunSpec, type TableSpec } from '../model/spec.js';
-import { aliasOf, at, same, sameKey } from './columns.js';
+import { at, same, sameKey } from './columns.js';
+import { as } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /** What guards ask before the cut-over. */
@@ -19,7 +20,7 @@ export function countChanges(spec: RunSpec, table: TableSpec): Fragment | null {
   const before = baseGenerationOf(spec, table);
   if (before === null) return null;
   const source = (generation: number, role: string) =>
-    sql`${id(physicalTable(generation, 'baseNext', table.live))} AS ${raw(aliasOf(table, role))}`;
+    sql`${id(physicalTable(generation, 'baseNext', table.live))} AS ${as(table, role)}`;
   const empty = (role: string, name: string, type: string) => {
     const value = at(table, role, name);
     if (NUMBERS.has(type)) return sql`(${value} IS NULL OR ${value} = 0)`;

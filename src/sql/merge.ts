@@ -26,7 +26,10 @@ import {
   columnNamed,
   editedSince,
   firstRunDecides,
+  keyNames,
+  keyOf,
   neverHasBase,
+  physical,
   type Shape,
   sameUnit,
   shapeOf,
@@ -102,7 +105,7 @@ export function joinAncestor(shape: Shape, table: TableSpec, other: string): Fra
 function from(spec: RunSpec, table: TableSpec, name: string, alias: string, scope: Scope): Fragment {
   return scope.kind === 'range'
     ? sql`FROM ${id(name)} AS ${as(table, alias)}`
-    : sql`FROM ${id(physicalTable(spec.generation, 'replayKeys', table.live))} AS ${as(table, 'k')}${scope.among ? sql` STRAIGHT_JOIN ${scope.among}` : raw('')} STRAIGHT_JOIN ${id(name)} AS ${as(table, alias)} ON ${sameKey(table, alias, 'k')}`;
+    : sql`FROM ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')}${scope.among ? sql` STRAIGHT_JOIN ${scope.among}` : raw('')} STRAIGHT_JOIN ${id(name)} AS ${as(table, alias)} ON ${sameKey(table, alias, 'k')}`;
 }
 function within(table: TableSpec, alias: string, scope: Scope): Fragment {
   if (scope.kind === 'range') return inRange(table, alias, scope.from, scope.to);
@@ -151,7 +154,7 @@ export function mergeInto(
   into: 'stage' | 'merged',
 ): Record<'both' | 'incomingOnly' | 'liveOnly', Fragment> {
   const shape = shapeOf(spec, table);
-  const target = id(physicalTable(spec.generation, into, table.live));
+  const target = physical(spec, table, into);
   const all = writtenNames(table);
   const unitOf = new Map(shape.units.flatMap((unit) => unit.columns.map((name) => [name, unit] as const)));
   const merged = all.map((name) => {
@@ -193,8 +196,8 @@ export function madeTwice(table: TableSpec, shape: Shape): Fragment {
 export function recordHeldBack(spec: RunSpec, table: TableSpec, scope: Scope): Fragment | null {
   const shape = shapeOf(spec, table);
   if (spec.kind === 'rollback' || !shape.ancestor) return null;
-  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'heldBack', table.live))} (${join(table.key.map(id))}, _ss_reason, _ss_keeps_base)
-SELECT ${join(table.key.map((name) => at(table, 'i', name)))}, 'sameKey', 0
+  return sql`INSERT INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base)
+SELECT ${keyOf(table, 'i')}, 'sameKey', 0
 ${incomingWithLive(spec, table, shape, scope, 'JOIN')}
 WHERE ${within(table, 'i', scope)} AND ${madeTwice(table, shape)}`;
 }
@@ -206,9 +209,9 @@ export function forget(
   which: 'replayKeys' | 'work',
 ): Record<'stage' | 'heldBack' | 'conflicts', Fragment> {
   const role = which === 'work' ? 'w' : 'k';
-  const keys = sql`${id(physicalTable(spec.generation, which, table.live))} AS ${as(table, role)}`;
-  const stage = id(physicalTable(spec.generation, 'stage', table.live));
-  const held = id(physicalTable(spec.generation, 'heldBack', table.live));
+  const keys = sql`${physical(spec, table, which)} AS ${as(table, role)}`;
+  const stage = physical(spec, table, 'stage');
+  const held = physical(spec, table, 'heldBack');
   return {
     stage: sql`DELETE ${as(table, 's')} FROM ${keys} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${sameKey(table, 's', role)}`,
     heldBack: sql`DELETE ${as(table, 'hk')} FROM ${keys} STRAIGHT_JOIN ${held} AS ${as(table, 'hk')} ON ${sameKey(table, 'hk', role)} WHERE ${at(table, 'hk', '_ss_reason')} <> 'bad'`,
@@ -247,7 +250,7 @@ export function collectConflictKeys(spec: RunSpec, table: TableSpec, scope: Scop
   const shape = shapeOf(spec, table);
   if (!shape.ancestor || spec.kind === 'rollback') return [];
   const into = (alias: string, rest: Fragment) =>
-    sql`INSERT IGNORE INTO ${id(physicalTable(spec.generation, 'work', table.live))} (${join(table.key.map(id))}) SELECT ${join(table.key.map((name) => at(table, alias, name)))}\n${rest}`;
+    sql`INSERT IGNORE INTO ${physical(spec, table, 'work')} (${keyNames(table)}) SELECT ${keyOf(table, alias)}\n${rest}`;
   return [
     into(
       'i',
@@ -309,7 +312,7 @@ export function recordRowConflict(
     keyAlias: 'w',
     names: mappedNames(table),
     sides: shape.ancestor && spec.kind === 'publish' ? ['a', 'i', 'l'] : ['i', 'l'],
-    rest: sql`FROM ${id(physicalTable(spec.generation, 'work', table.live))} AS ${as(table, 'w')}
+    rest: sql`FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')}
 ${beside(shape.incoming, 'i')}
 ${beside(table.live, 'l')}
 ${shape.ancestor ? beside(shape.ancestor, 'a') : raw('')}
@@ -347,7 +350,7 @@ export function recordConflicts(spec: RunSpec, table: TableSpec, scope: Scope): 
 /** Has ingest set the row aside? It is not gone at the source, though the merge finds none there. */
 function setAside(spec: RunSpec, table: TableSpec, alias: string): Fragment {
   if (spec.badRows === 'stop' || spec.kind === 'rollback') return raw('FALSE');
-  const held = id(physicalTable(spec.generation, 'heldBack', table.live));
+  const held = physical(spec, table, 'heldBack');
   return sql`EXISTS (SELECT 1 FROM ${held} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', alias)} AND ${at(table, 'h', '_ss_reason')} = 'bad')`;
 }
 

@@ -1,9 +1,9 @@
 import { control, physicalTable } from '../model/names.js';
 import type { MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
-import { at, sameKey } from './columns.js';
+import { sameKey } from './columns.js';
 import { heldAs } from './group.js';
 import { incomingWithLive, keyJson, madeTwice } from './merge.js';
-import { absent, as, neverHasBase, sameUnit, shapeOf, unitHasBase } from './shape.js';
+import { absent, as, keyOf, neverHasBase, sameUnit, shapeOf, unitHasBase } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /** What a dry run reads of stage, before stage is dropped again. */
@@ -69,7 +69,7 @@ function onlyIn(
   const names = { s: physicalTable(spec.generation, 'stage', table.live), l: table.live };
   return sql`SELECT CAST(${keyJson(table, here)} AS CHAR) AS row_key
 FROM ${id(names[here])} AS ${as(table, here)} LEFT JOIN ${id(names[there])} AS ${as(table, there)} ON ${sameKey(table, there, here)}
-WHERE ${absent(table, there)} ORDER BY ${join(table.key.map((name) => at(table, here, name)))} LIMIT ${raw(String(rowsMax))}`;
+WHERE ${absent(table, there)} ORDER BY ${keyOf(table, here)} LIMIT ${raw(String(rowsMax))}`;
 }
 
 /** Fields and rows that settlements decided in this run, by their columns. */

@@ -2,7 +2,7 @@ import { physicalTable } from '../model/names.js';
 import type { MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
 import { at, sameKey } from './columns.js';
 import { jsonOf, keyJson } from './merge.js';
-import { absent, as, columnNamed, incomingOf, sameUnit, shapeOf } from './shape.js';
+import { absent, as, columnNamed, incomingOf, physical, sameUnit, shapeOf } from './shape.js';
 import { type Fragment, id, raw, sql } from './text.js';
 
 /** What a rollback tells people about edits since the swap. All of it is read from live, the backup and the first touches. */
@@ -35,7 +35,7 @@ export function listStale(spec: RunSpec, table: TableSpec, rowsMax: number): Fra
 
 /** Rows of stage that the backup does not have: clients made them, changed them, or need them for rows that stay. */
 function stayingOf(spec: RunSpec, table: TableSpec): Fragment {
-  const stage = id(physicalTable(spec.generation, 'stage', table.live));
+  const stage = physical(spec, table, 'stage');
   return sql`FROM ${stage} AS ${as(table, 's')}
 LEFT JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 's')}
 LEFT JOIN ${touch(spec, table)} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 's')}

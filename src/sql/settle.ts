@@ -1,11 +1,11 @@
 import { isBytes } from '../model/live-type.js';
-import { control, physicalTable } from '../model/names.js';
+import { control } from '../model/names.js';
 import { type Decision, MERGE_KINDS } from '../model/settlement.js';
 import { type LiveColumn, mappedNames, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { aliasOf, at, keyColumns, keyHash, same, sameKey } from './columns.js';
 import { incomingHas } from './group.js';
 import { incomingWithLive, jsonOf, mergedValue, type Scope } from './merge.js';
-import { absent, as, columnNamed, incomingOf, sameUnit, shapeOf } from './shape.js';
+import { absent, as, columnNamed, incomingOf, keyNames, physical, sameUnit, shapeOf } from './shape.js';
 import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
@@ -22,8 +22,7 @@ const ids = (values: string[]) =>
     ', ',
     'NULL',
   );
-const replayKeys = (spec: RunSpec, table: TableSpec) =>
-  id(physicalTable(spec.generation, 'replayKeys', table.live));
+const replayKeys = (spec: RunSpec, table: TableSpec) => physical(spec, table, 'replayKeys');
 
 /** The settlement table beside the keys, by the key's hash. */
 function besideKeys(spec: RunSpec, table: TableSpec): Fragment {
@@ -70,7 +69,7 @@ export function collectKeysOf(
   );
   return [
     sql`DELETE FROM ${replayKeys(spec, table)}`,
-    sql`INSERT INTO ${replayKeys(spec, table)} (${join(table.key.map(id))}) SELECT ${join(values)} FROM ${id(control[from])} WHERE id IN (${ids(which)}) GROUP BY key_hash`,
+    sql`INSERT INTO ${replayKeys(spec, table)} (${keyNames(table)}) SELECT ${join(values)} FROM ${id(control[from])} WHERE id IN (${ids(which)}) GROUP BY key_hash`,
   ];
 }
 
@@ -87,7 +86,7 @@ function stillSays(shown: Fragment, now: Fragment): Fragment {
 
 /** Not a row that ingest has set aside: what the source says of it is not known, so nothing is over, and nothing is settled. */
 function notSetAside(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`NOT EXISTS (SELECT 1 FROM ${id(physicalTable(spec.generation, 'heldBack', table.live))} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', 'k')} AND ${at(table, 'h', '_ss_reason')} = 'bad')`;
+  return sql`NOT EXISTS (SELECT 1 FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', 'k')} AND ${at(table, 'h', '_ss_reason')} = 'bad')`;
 }
 
 /**
@@ -164,9 +163,9 @@ export function settleRows(
   into: 'stage' | 'merged',
 ): Fragment[] {
   const shape = shapeOf(spec, table);
-  const target = id(physicalTable(spec.generation, into, table.live));
+  const target = physical(spec, table, into);
   const role = into === 'merged' ? 'm' : 's';
-  const held = id(physicalTable(spec.generation, 'heldBack', table.live));
+  const held = physical(spec, table, 'heldBack');
   const among = sql`${besideKeys(spec, table)} AND ${at(table, 'se', 'id')} IN (${ids(settlements)})`;
   const scope: Scope = { kind: 'keys', among };
   const keys = sql`FROM ${replayKeys(spec, table)} AS ${as(table, 'k')} STRAIGHT_JOIN ${among}`;
@@ -207,7 +206,7 @@ export function settleRows(
 
 /** What stage makes of live: one row of counts, where settlements have changed what the merge has counted. */
 export function countStaged(spec: RunSpec, table: TableSpec): Fragment {
-  const stage = id(physicalTable(spec.generation, 'stage', table.live));
+  const stage = physical(spec, table, 'stage');
   const differs = (side: string) =>
     join(
       mappedNames(table).map(
@@ -230,7 +229,7 @@ export function anySettled(spec: RunSpec): Fragment {
 
 /** Rows that a rule across the group takes as live has them are not settled by this run, whatever the merge had made of them. */
 export function unsettleWork(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`UPDATE ${id(physicalTable(spec.generation, 'work', table.live))} AS ${as(table, 'w')} STRAIGHT_JOIN ${id(control.settlement)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND live = ${table.live} AND key_hash = ${keyHash(table, 'w')} SET applied_in = NULL WHERE state = 'pending' AND applied_in = ${spec.generation}`;
+  return sql`UPDATE ${physical(spec, table, 'work')} AS ${as(table, 'w')} STRAIGHT_JOIN ${id(control.settlement)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND live = ${table.live} AND key_hash = ${keyHash(table, 'w')} SET applied_in = NULL WHERE state = 'pending' AND applied_in = ${spec.generation}`;
 }
 
 /** Closes what settlements decided, whichever run of the line carried them out. */

@@ -10,7 +10,17 @@ import {
 } from '../model/spec.js';
 import { asText, at, keyColumns, keyHash, keyValue, sameKey, typedKey, widened } from './columns.js';
 import { jsonOf, keyJson } from './merge.js';
-import { as, columnNamed, GAPS, sameUnit, shownOfBase, unitHasBase } from './shape.js';
+import {
+  as,
+  columnNamed,
+  GAPS,
+  keyNames,
+  keyOf,
+  physical,
+  sameUnit,
+  shownOfBase,
+  unitHasBase,
+} from './shape.js';
 import { type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /** What an operator asks of conflicts and settlements, and writes; runs read it (src/sql/settle.ts). */
@@ -136,13 +146,13 @@ export type LiveRows = { key: string[] } | { where: string };
 
 /** Where live has another value than its base, of the rows asked for; the base is the published run's. */
 function editedRows(spec: RunSpec, table: TableSpec, unit: MergeUnit, rows: LiveRows): Fragment {
-  const held = id(physicalTable(spec.generation, 'heldBack', table.live));
+  const held = physical(spec, table, 'heldBack');
   const which =
     'key' in rows
       ? keyIs(table, 'l', rows.key)
-      : sql`(${join(table.key.map((name) => at(table, 'l', name)))}) IN (SELECT ${join(table.key.map(id))} FROM ${id(table.live)} WHERE ${raw(rows.where)}\n)`;
+      : sql`(${keyOf(table, 'l')}) IN (SELECT ${keyNames(table)} FROM ${id(table.live)} WHERE ${raw(rows.where)}\n)`;
   return sql`FROM ${id(table.live)} AS ${as(table, 'l')}
-JOIN ${id(physicalTable(spec.generation, 'baseNext', table.live))} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 'l')}
+JOIN ${physical(spec, table, 'baseNext')} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 'l')}
 WHERE ${which} AND ${unitHasBase(table, unit)} AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT EXISTS (SELECT 1 FROM ${held} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', 'l')})`;
 }
 function keyIs(table: TableSpec, alias: string, key: string[]): Fragment {

@@ -1,5 +1,5 @@
 import { CHANGED, COMPARABLE, EDITED, type Known, knownOf } from '../model/mapping.js';
-import { physicalTable } from '../model/names.js';
+import { physicalTable, type TableKind } from '../model/names.js';
 import {
   baseGenerationOf,
   type LiveColumn,
@@ -10,13 +10,23 @@ import {
   writtenNames,
 } from '../model/spec.js';
 import { aliasOf, at, same, serverNow } from './columns.js';
-import { type Fragment, join, literal, raw, sql } from './text.js';
+import { type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
  * What a merge works on: the tables in their roles, the units, and what the base can tell of each. After a change of the
  * mapping the base may lack columns, or hold them otherwise; a row that was carried over such a change says for itself
  * which of its columns have no base (GAPS).
  */
+
+/** A table of the run itself, by its kind; beside it live is `id(table.live)`. */
+export const physical = (spec: RunSpec, table: TableSpec, kind: TableKind) =>
+  id(physicalTable(spec.generation, kind, table.live));
+/** The alias of a table in a role, as a fragment: `l0`. */
+export const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
+/** The key's columns of a table in a role: `l0`.`id`. */
+export const keyOf = (table: TableSpec, role: string) => join(table.key.map((name) => at(table, role, name)));
+/** The key's columns by their names alone, as INSERT wants them. */
+export const keyNames = (table: TableSpec) => join(table.key.map(id));
 
 export interface Shape {
   incoming: string;
@@ -79,7 +89,6 @@ export function sameUnit(table: TableSpec, unit: MergeUnit, left: string, right:
   );
 }
 
-export const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
 const firstKey = (table: TableSpec) => table.key[0] ?? '';
 export const absent = (table: TableSpec, alias: string) => sql`${at(table, alias, firstKey(table))} IS NULL`;
 

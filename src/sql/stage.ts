@@ -1,13 +1,13 @@
 import { constraintName, physicalTable } from '../model/names.js';
 import { type LiveColumn, leavesGaps, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
-import { aliasOf, asText, at, columnDefinition, inRange, type KeyText, keyColumns } from './columns.js';
-import { GAPS } from './shape.js';
+import { asText, at, columnDefinition, inRange, type KeyText, keyColumns } from './columns.js';
+import { as, GAPS, keyNames, physical } from './shape.js';
 import { col, type Fragment, id, join, raw, sql } from './text.js';
 
 /** DDL of the tables that a run makes. Each statement may be repeated: an activity that is retried finds its tables. */
 
 function primaryKey(table: TableSpec): Fragment {
-  return sql`PRIMARY KEY (${join(table.key.map(id))})`;
+  return sql`PRIMARY KEY (${keyNames(table)})`;
 }
 
 /**
@@ -18,7 +18,7 @@ export function createBaseNext(spec: RunSpec, table: TableSpec): Fragment {
   const columns = table.columns.map((column) =>
     columnDefinition(column.live, !table.key.includes(column.live.name)),
   );
-  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'baseNext', table.live))} (
+  return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, 'baseNext')} (
   ${join(columns, ',\n  ')},
   _ss_chunk INT UNSIGNED NOT NULL,${leavesGaps(table) ? sql`\n  ${id(GAPS)} JSON NULL,` : raw('')}
   ${primaryKey(table)}
@@ -27,17 +27,17 @@ export function createBaseNext(spec: RunSpec, table: TableSpec): Fragment {
 
 /** stage: live's own definition, keys and checks included, without its foreign keys. */
 export function createStage(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'stage', table.live))} LIKE ${id(table.live)}`;
+  return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, 'stage')} LIKE ${id(table.live)}`;
 }
 
 /** The copy of live that is written before the swap where the configuration wants one: live's definition without foreign keys. */
 export function createCopy(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'copy', table.live))} LIKE ${id(table.live)}`;
+  return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, 'copy')} LIKE ${id(table.live)}`;
 }
 /** Copies one half-open key range of live, each range as of the moment at which it is read. */
 export function copyRange(spec: RunSpec, table: TableSpec, from: KeyText, to: KeyText): Fragment {
   const names = writtenNames(table);
-  return sql`INSERT INTO ${id(physicalTable(spec.generation, 'copy', table.live))} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'l', name)))} FROM ${id(table.live)} AS ${raw(aliasOf(table, 'l'))} WHERE ${inRange(table, 'l', from, to)}`;
+  return sql`INSERT INTO ${physical(spec, table, 'copy')} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'l', name)))} FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${inRange(table, 'l', from, to)}`;
 }
 
 /** Gives stage the group's foreign keys, to the group's other stage tables; one ALTER, or null where there are none. */
@@ -47,7 +47,7 @@ export function addForeignKeys(spec: RunSpec, table: TableSpec): Fragment | null
     (key) =>
       sql`ADD CONSTRAINT ${id(constraintName(key.name, spec.generation))} FOREIGN KEY (${join(key.columns.map(id))}) REFERENCES ${id(physicalTable(spec.generation, 'stage', key.parent))} (${join(key.parentColumns.map(id))})`,
   );
-  return sql`ALTER TABLE ${id(physicalTable(spec.generation, 'stage', table.live))} ${join(clauses, ', ')}`;
+  return sql`ALTER TABLE ${physical(spec, table, 'stage')} ${join(clauses, ', ')}`;
 }
 
 function keyTable(
@@ -57,7 +57,7 @@ function keyTable(
   more: Fragment[] = [],
 ): Fragment {
   const columns = [...keyColumns(table).map((column) => columnDefinition(column, false)), ...more];
-  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, kind, table.live))} (
+  return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, kind)} (
   ${join(columns)},
   ${primaryKey(table)}
 ) ENGINE=InnoDB`;
@@ -78,7 +78,7 @@ export function createHeldBack(spec: RunSpec, table: TableSpec): Fragment {
 
 /** A table like stage, for merged rows that may collide in unique indexes. */
 export function createMerged(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'merged', table.live))} LIKE ${id(physicalTable(spec.generation, 'stage', table.live))}`;
+  return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, 'merged')} LIKE ${physical(spec, table, 'stage')}`;
 }
 
 function prefixed(columns: LiveColumn[], prefix: string): Fragment[] {
@@ -88,7 +88,7 @@ function prefixed(columns: LiveColumn[], prefix: string): Fragment[] {
 /** The log: operation, time, user, old key and new key typed like live; images are for people only. */
 export function createLog(spec: RunSpec, table: TableSpec): Fragment {
   const keys = keyColumns(table);
-  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'log', table.live))} (
+  return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, 'log')} (
   _ss_id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY,
   _ss_operation CHAR(1) NOT NULL,
   _ss_at DATETIME(6) NOT NULL,
@@ -103,7 +103,7 @@ export function createLog(spec: RunSpec, table: TableSpec): Fragment {
 /** The first-touch table: live's written columns as published, typed like live, all but the key nullable. */
 export function createFirstTouch(spec: RunSpec, table: TableSpec): Fragment {
   const columns = [...table.columns.map((column) => column.live), ...table.unmapped];
-  return sql`CREATE TABLE IF NOT EXISTS ${id(physicalTable(spec.generation, 'firstTouch', table.live))} (
+  return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, 'firstTouch')} (
   ${join(columns.map((column) => columnDefinition(column, !table.key.includes(column.name))))},
   _ss_existed TINYINT NOT NULL,
   ${primaryKey(table)}
@@ -121,7 +121,7 @@ export function proofOfBaseNext(
   );
   const crc = sql`CRC32(CONCAT_WS(_utf8mb4 x'1f', ${join(fields)}))`;
   return sql`SELECT _ss_chunk AS seq, COUNT(*) AS row_count, SUM(crc) AS checksum_sum, BIT_XOR(crc) AS checksum_xor
-FROM (SELECT _ss_chunk, ${crc} AS crc FROM ${id(physicalTable(spec.generation, 'baseNext', table.live))} AS ${raw(aliasOf(table, 'i'))} WHERE ${inRange(table, 'i', from, to)}) AS rows_of_chunk
+FROM (SELECT _ss_chunk, ${crc} AS crc FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')} WHERE ${inRange(table, 'i', from, to)}) AS rows_of_chunk
 GROUP BY _ss_chunk`;
 }
 
@@ -140,7 +140,7 @@ export function orphans(
     return {
       parent: key.parent,
       statement: sql`SELECT ${join(keyColumns(table).map((column) => sql`${asText(column, col('c', column.name))} AS ${id(column.name)}`))}
-FROM ${id(physicalTable(spec.generation, 'stage', table.live))} AS c
+FROM ${physical(spec, table, 'stage')} AS c
 LEFT JOIN ${id(physicalTable(spec.generation, 'stage', key.parent))} AS p ON ${join(on, ' AND ')}
 WHERE ${join(notNull, ' AND ')} AND ${missing} IS NULL LIMIT ${raw(String(rowsMax))}`,
     };

@@ -1,6 +1,7 @@
 import type { RunSpec, TableSpec, UniquePart } from '../model/spec.js';
 import { asText, at, keyColumns, keyValue, sameKey } from './columns.js';
-import { as, found, heldAs, keyOf, physical } from './group.js';
+import { found, heldAs } from './group.js';
+import { as, keyOf, physical } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**
