@@ -1,5 +1,5 @@
 import { type Blocker, HELD_INSTANCE, HELD_SNAPSHOT } from '../model/blockers.js';
-import { type Fragment, join, raw, sql } from '../sql/text.js';
+import { type Fragment, join, list, raw, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 import type { AwaitedTable } from './lock.js';
 import { REPEATS_ITS_READS } from './snapshots.js';
@@ -40,7 +40,7 @@ export async function blockersOf(
   const where = sql`WHERE m.lock_status = 'GRANTED' AND (m.object_type = 'TABLE' AND (m.object_schema, m.object_name) IN (${join(wanted)}) OR ${raw(HELD_FOR_BACKUP)})`;
   const name = sql`CASE WHEN m.object_type <> 'TABLE' THEN ${HELD_INSTANCE} WHEN m.object_schema = DATABASE() THEN m.object_name ELSE CONCAT(m.object_schema, '.', m.object_name) END`;
   const names = sql`GROUP_CONCAT(DISTINCT ${name} ORDER BY 1) AS tables`;
-  const others = sql`AND (t.thread_id IS NULL OR t.processlist_id NOT IN (${join(ours.map((id) => sql`${id}`))}))`;
+  const others = sql`AND (t.thread_id IS NULL OR t.processlist_id NOT IN (${list(ours)}))`;
   const asked: Fragment[] = [
     sql`SELECT t.processlist_id AS session_id, t.processlist_user AS user, t.processlist_host AS host, MAX(t.thread_id IS NULL) AS detached, MAX(COALESCE(${raw(TRANSACTION_SECONDS)}, t.processlist_time)) AS age_seconds, ${names} ${held} performance_schema.threads t ON t.thread_id = m.owner_thread_id LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = t.processlist_id ${where} ${others} GROUP BY t.processlist_id, t.processlist_user, t.processlist_host`,
     // without PROCESS
@@ -80,7 +80,7 @@ export async function isHeldForBackup(session: Session): Promise<boolean> {
 export async function snapshotsOf(session: Session, ours: number[]): Promise<Blocker[]> {
   const rows = await session
     .rows<Row>(
-      sql`SELECT NULLIF(x.trx_mysql_thread_id, 0) AS session_id, p.user AS user, p.host AS host, ${raw(TRANSACTION_SECONDS)} AS age_seconds, ${HELD_SNAPSHOT} AS tables FROM information_schema.innodb_trx x LEFT JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id WHERE ${REPEATS_ITS_READS} AND x.trx_mysql_thread_id NOT IN (${join(ours.map((id) => sql`${id}`))})`,
+      sql`SELECT NULLIF(x.trx_mysql_thread_id, 0) AS session_id, p.user AS user, p.host AS host, ${raw(TRANSACTION_SECONDS)} AS age_seconds, ${HELD_SNAPSHOT} AS tables FROM information_schema.innodb_trx x LEFT JOIN information_schema.processlist p ON p.id = x.trx_mysql_thread_id WHERE ${REPEATS_ITS_READS} AND x.trx_mysql_thread_id NOT IN (${list(ours)})`,
     )
     .catch(() => []);
   return rows.map(blocker).sort((left, right) => right.ageSeconds - left.ageSeconds);

@@ -2,7 +2,7 @@ import type { ClientEdit, EditOutcome } from '../model/messages.js';
 import { control, isControlTable, isMadeByRun } from '../model/names.js';
 import type { LiveColumn } from '../model/spec.js';
 import { keyValue } from '../sql/columns.js';
-import { id, join, sql } from '../sql/text.js';
+import { id, join, list, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 import { DUPLICATE_ENTRY, errorNumber } from './errors.js';
 
@@ -203,7 +203,7 @@ async function columnsOf(session: Session, table: Editable): Promise<Columns> {
   const seen = tables.get(table.live);
   if (seen) return seen;
   const rows = await session.rows<Omit<LiveColumn, 'nullable'>>(
-    sql`SELECT column_name AS name, LOWER(data_type) AS type, column_type AS ${id('columnType')}, character_set_name AS charset, collation_name AS collation, numeric_precision AS ${id('precision')}, numeric_scale AS scale, datetime_precision AS ${id('fractionDigits')} FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ${table.live} AND (data_type = 'timestamp' OR column_name IN (${join(table.key.map((name) => sql`${name}`))}))`,
+    sql`SELECT column_name AS name, LOWER(data_type) AS type, column_type AS ${id('columnType')}, character_set_name AS charset, collation_name AS collation, numeric_precision AS ${id('precision')}, numeric_scale AS scale, datetime_precision AS ${id('fractionDigits')} FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ${table.live} AND (data_type = 'timestamp' OR column_name IN (${list(table.key)}))`,
   );
   const columns = {
     key: rows.filter(({ name }) => table.key.includes(name)).map((row) => ({ ...row, nullable: false })),

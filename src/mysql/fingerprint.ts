@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isMadeByRun, originalConstraintName, parsePhysicalName } from '../model/names.js';
-import { id, join, sql } from '../sql/text.js';
+import { id, join, list, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 import { ACCESS_DENIED, errorNumber } from './errors.js';
 
@@ -24,7 +24,7 @@ const COUNTER = /^(\)(?: \/\*!\d+ TABLESPACE .*? \*\/)? ENGINE=\w+) AUTO_INCREME
 /** Reads the definitions of tables, quickly enough for the lock: a statement a table, and one each for all triggers and ids. */
 export async function definitionsOf(session: Session, tables: string[]): Promise<Map<string, Definition>> {
   const triggers = await session.rows<Record<'on_table' | 'name', string>>(
-    sql`SELECT event_object_table AS on_table, trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body, definer AS definer, sql_mode AS mode, character_set_client AS charset, collation_connection AS collation, created AS created FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table IN (${join(tables.map((table) => sql`${table}`))}) ORDER BY event_manipulation, action_timing, action_order`,
+    sql`SELECT event_object_table AS on_table, trigger_name AS name, event_manipulation AS event, action_timing AS timing, action_statement AS body, definer AS definer, sql_mode AS mode, character_set_client AS charset, collation_connection AS collation, created AS created FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND event_object_table IN (${list(tables)}) ORDER BY event_manipulation, action_timing, action_order`,
   );
   const storage = await storageIdsOf(session, tables);
   const definitions = new Map<string, Definition>();
@@ -138,7 +138,7 @@ export async function shapeLines(session: Session, table: string): Promise<strin
 
 /** Foreign keys of tables outside of the group that point at it: they would follow live to the backup's name. */
 export async function pointingFromOutside(session: Session, tables: string[]): Promise<string[]> {
-  const group = join(tables.map((table) => sql`${table}`));
+  const group = list(tables);
   const rows = await session.rows<{ on_table: string; name: string; here: number }>(
     sql`SELECT table_name AS on_table, constraint_name AS name, constraint_schema = DATABASE() AS here FROM information_schema.referential_constraints WHERE unique_constraint_schema = DATABASE() AND referenced_table_name IN (${group}) AND (constraint_schema <> DATABASE() OR table_name NOT IN (${group}))`,
   );

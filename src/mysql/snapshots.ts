@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { control } from '../model/names.js';
-import { id, join, raw, sql } from '../sql/text.js';
+import { id, list, raw, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 import { errorNumber } from './errors.js';
 
@@ -95,7 +95,7 @@ async function openTransactions(
   watchdog: Session,
   sessions: number[],
 ): Promise<{ seen: number; open: OpenTransaction[] } | undefined> {
-  const ids = join(sessions.map((one) => sql`${one}`));
+  const ids = list(sessions);
   const rows = await watchdog
     .rows<{ isOurs: string; isCounted: string; event: string | null; waits: string }>(
       sql`SELECT t.processlist_id = CONNECTION_ID() AS isOurs, t.instrumented = 'YES' AS isCounted, CONCAT(e.thread_id, ' ', e.event_id) AS event, EXISTS (SELECT 1 FROM performance_schema.metadata_locks m WHERE m.owner_thread_id = t.thread_id AND m.lock_status = 'PENDING') AS waits FROM performance_schema.threads t LEFT JOIN performance_schema.events_transactions_current e ON e.thread_id = t.thread_id AND e.state = 'ACTIVE' WHERE t.processlist_id IN (CONNECTION_ID(), ${ids})`,

@@ -3,7 +3,7 @@ import { physicalTable, physicalTrigger } from '../model/names.js';
 import { type LiveColumn, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { asText, at, keyColumns, same } from './columns.js';
 import { as, keyNames, physical } from './shape.js';
-import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
+import { col, type Fragment, id, join, list, literal, raw, sql } from './text.js';
 
 /**
  * Capture: triggers on live that log every edit by key, and triggers that store a row as published when a client
@@ -113,14 +113,7 @@ const TAKEN = 2;
  * Rows are named one by one, never "up to the highest id": ids are given before commit, so a late commit has a low id.
  */
 export function takePending(spec: RunSpec, table: TableSpec, ids: string[] | 'all'): Fragment {
-  const which =
-    ids === 'all'
-      ? raw('TRUE')
-      : sql`_ss_id IN (${join(
-          ids.map((value) => sql`${value}`),
-          ', ',
-          'NULL',
-        )})`;
+  const which = ids === 'all' ? raw('TRUE') : sql`_ss_id IN (${list(ids)})`;
   return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = ${TAKEN} WHERE _ss_applied = 0 AND ${which}`;
 }
 

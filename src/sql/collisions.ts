@@ -19,23 +19,23 @@ export function collidingKeys(
   pairsMax: number,
 ): Fragment {
   const columns = keyColumns(table);
-  const list = (make: (column: (typeof columns)[0], index: number) => Fragment, separator = ', ') =>
+  const each = (make: (column: (typeof columns)[0], index: number) => Fragment, separator = ', ') =>
     join(columns.map(make), separator);
   const c = (prefix: string, index: number) => col('c', `${prefix}${index}`);
   const name = (prefix: string, index: number) => id(`${prefix}${index}`);
   const limit = raw(String(pairsMax));
   return sql`WITH c AS (
-  SELECT n, ${list((_, index) => name('t', index))}, ${list((column, index) => sql`${typedKey(column, name('t', index))} AS ${name('k', index)}`)}
+  SELECT n, ${each((_, index) => name('t', index))}, ${each((column, index) => sql`${typedKey(column, name('t', index))} AS ${name('k', index)}`)}
   FROM JSON_TABLE(CAST(${JSON.stringify(keys)} AS JSON), '$[*]' COLUMNS (
-    n FOR ORDINALITY, ${list((_, index) => raw(`t${index} LONGTEXT PATH '$[${index}]'`))})) AS given
+    n FOR ORDINALITY, ${each((_, index) => raw(`t${index} LONGTEXT PATH '$[${index}]'`))})) AS given
 )
-(SELECT ${list((_, index) => sql`${name('p', index)} AS ${name('a', index)}`)}, ${list((_, index) => sql`${name('t', index)} AS ${name('b', index)}`)}
- FROM (SELECT ${list((_, index) => c('t', index))}, ${list((_, index) => sql`LAG(${c('t', index)}) OVER same_key AS ${name('p', index)}`)}
-       FROM c WINDOW same_key AS (PARTITION BY ${list((_, index) => c('k', index))} ORDER BY c.n)) AS neighbours
+(SELECT ${each((_, index) => sql`${name('p', index)} AS ${name('a', index)}`)}, ${each((_, index) => sql`${name('t', index)} AS ${name('b', index)}`)}
+ FROM (SELECT ${each((_, index) => c('t', index))}, ${each((_, index) => sql`LAG(${c('t', index)}) OVER same_key AS ${name('p', index)}`)}
+       FROM c WINDOW same_key AS (PARTITION BY ${each((_, index) => c('k', index))} ORDER BY c.n)) AS neighbours
  WHERE ${name('p', 0)} IS NOT NULL LIMIT ${limit})
 UNION ALL
-(SELECT ${list((column, index) => sql`${asText(column, col('i', column.name))} AS ${name('a', index)}`)}, ${list((_, index) => sql`${c('t', index)} AS ${name('b', index)}`)}
- FROM c JOIN ${id(into)} AS i ON ${list((column, index) => sql`${col('i', column.name)} = ${c('k', index)}`, ' AND ')}
+(SELECT ${each((column, index) => sql`${asText(column, col('i', column.name))} AS ${name('a', index)}`)}, ${each((_, index) => sql`${c('t', index)} AS ${name('b', index)}`)}
+ FROM c JOIN ${id(into)} AS i ON ${each((column, index) => sql`${col('i', column.name)} = ${c('k', index)}`, ' AND ')}
  LIMIT ${limit})`;
 }
 

@@ -6,7 +6,7 @@ import { aliasOf, at, keyColumns, keyHash, same, sameKey } from './columns.js';
 import { incomingHas } from './group.js';
 import { incomingWithLive, jsonOf, mergedValue, type Scope } from './merge.js';
 import { absent, as, columnNamed, incomingOf, keyNames, physical, sameUnit, shapeOf } from './shape.js';
-import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
+import { col, type Fragment, id, join, list, literal, raw, sql } from './text.js';
 
 /**
  * Settlements in the merge. What a settled unit takes follows from base, base_next, live and the settlements alone, like
@@ -16,12 +16,6 @@ import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
  * INSERT … SELECT only: UPDATE … JOIN would lock its rows.
  */
 
-const ids = (values: string[]) =>
-  join(
-    values.map((value) => sql`${value}`),
-    ', ',
-    'NULL',
-  );
 const replayKeys = (spec: RunSpec, table: TableSpec) => physical(spec, table, 'replayKeys');
 
 /** The settlement table beside the keys, by the key's hash. */
@@ -39,13 +33,13 @@ export function untriedSettlements(spec: RunSpec, table: TableSpec, rowsMax: num
   return sql`SELECT id FROM ${id(control.settlement)} WHERE pipeline = ${spec.pipeline} AND live = ${table.live} AND state = 'pending' AND (tried_in IS NULL OR tried_in <> ${spec.generation}) ORDER BY id LIMIT ${raw(String(rowsMax))}`;
 }
 export function markTried(spec: RunSpec, settlements: string[]): Fragment {
-  return sql`UPDATE ${id(control.settlement)} SET tried_in = ${spec.generation} WHERE id IN (${ids(settlements)})`;
+  return sql`UPDATE ${id(control.settlement)} SET tried_in = ${spec.generation} WHERE id IN (${list(settlements)})`;
 }
 export function markApplied(spec: RunSpec, settlements: string[]): Fragment {
-  return sql`UPDATE ${id(control.settlement)} SET applied_in = ${spec.generation} WHERE id IN (${ids(settlements)})`;
+  return sql`UPDATE ${id(control.settlement)} SET applied_in = ${spec.generation} WHERE id IN (${list(settlements)})`;
 }
 export function markNotApplied(settlements: string[]): Fragment {
-  return sql`UPDATE ${id(control.settlement)} SET applied_in = NULL WHERE id IN (${ids(settlements)})`;
+  return sql`UPDATE ${id(control.settlement)} SET applied_in = NULL WHERE id IN (${list(settlements)})`;
 }
 
 /** A key value from canonical text, as it is assigned to its column. */
@@ -69,7 +63,7 @@ export function collectKeysOf(
   );
   return [
     sql`DELETE FROM ${replayKeys(spec, table)}`,
-    sql`INSERT INTO ${replayKeys(spec, table)} (${keyNames(table)}) SELECT ${join(values)} FROM ${id(control[from])} WHERE id IN (${ids(which)}) GROUP BY key_hash`,
+    sql`INSERT INTO ${replayKeys(spec, table)} (${keyNames(table)}) SELECT ${join(values)} FROM ${id(control[from])} WHERE id IN (${list(which)}) GROUP BY key_hash`,
   ];
 }
 
@@ -125,7 +119,7 @@ export function withoutParent(spec: RunSpec, table: TableSpec, settlements: stri
     );
     return sql`SELECT ${at(table, 'se', 'id')} AS id FROM ${replayKeys(spec, table)} AS ${as(table, 'k')} STRAIGHT_JOIN ${besideKeys(spec, table)}
 JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'k')}
-WHERE ${at(table, 'se', 'id')} IN (${ids(settlements)}) AND ${given} AND NOT EXISTS (SELECT 1 FROM ${id(key.parent)} WHERE ${isParent})`;
+WHERE ${at(table, 'se', 'id')} IN (${list(settlements)}) AND ${given} AND NOT EXISTS (SELECT 1 FROM ${id(key.parent)} WHERE ${isParent})`;
   });
 }
 
@@ -144,7 +138,7 @@ export function withChildren(spec: RunSpec, table: TableSpec, settlements: strin
         );
         return sql`SELECT ${at(table, 'se', 'id')} AS id FROM ${replayKeys(spec, table)} AS ${as(table, 'k')} STRAIGHT_JOIN ${besideKeys(spec, table)}
 JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'k')}
-WHERE ${at(table, 'se', 'id')} IN (${ids(settlements)}) AND EXISTS (SELECT 1 FROM ${id(child.live)} WHERE ${refers})`;
+WHERE ${at(table, 'se', 'id')} IN (${list(settlements)}) AND EXISTS (SELECT 1 FROM ${id(child.live)} WHERE ${refers})`;
       }),
   );
 }
@@ -166,7 +160,7 @@ export function settleRows(
   const target = physical(spec, table, into);
   const role = into === 'merged' ? 'm' : 's';
   const held = physical(spec, table, 'heldBack');
-  const among = sql`${besideKeys(spec, table)} AND ${at(table, 'se', 'id')} IN (${ids(settlements)})`;
+  const among = sql`${besideKeys(spec, table)} AND ${at(table, 'se', 'id')} IN (${list(settlements)})`;
   const scope: Scope = { kind: 'keys', among };
   const keys = sql`FROM ${replayKeys(spec, table)} AS ${as(table, 'k')} STRAIGHT_JOIN ${among}`;
   const statements: Fragment[] = [];
@@ -249,13 +243,13 @@ export function closeReplaced(spec: RunSpec): Fragment {
   ON n.pipeline = c.pipeline AND n.generation = ${spec.generation} AND n.live = c.live AND n.key_hash = c.key_hash
 SET c.state = 'replaced', c.closed_in = ${spec.generation}
 WHERE c.pipeline = ${spec.pipeline} AND c.state = 'open' AND c.generation < ${spec.generation}
-  AND (n.kind = c.kind OR n.kind IN (${join(MERGE_KINDS.map((kind) => sql`${kind}`))}))
+  AND (n.kind = c.kind OR n.kind IN (${list(MERGE_KINDS)}))
   AND (JSON_CONTAINS(n.columns_json, c.columns_json) OR JSON_CONTAINS(c.columns_json, n.columns_json))`;
 }
 
 /** Closes what is about tables that the pipeline does not publish any more. */
 export function closeOfOthers(spec: RunSpec): Fragment[] {
-  const lives = join(spec.tables.map(({ live }) => sql`${live}`));
+  const lives = list(spec.tables.map(({ live }) => live));
   const of = sql`pipeline = ${spec.pipeline} AND live NOT IN (${lives})`;
   return [
     sql`UPDATE ${id(control.conflict)} SET state = 'replaced', closed_in = ${spec.generation} WHERE ${of} AND state = 'open'`,
@@ -295,10 +289,10 @@ FROM ${replayKeys(spec, table)} AS ${as(table, 'k')}
 STRAIGHT_JOIN ${id(control.conflict)} AS c FORCE INDEX (by_state) ON c.pipeline = ${spec.pipeline} AND c.state = 'open' AND c.live = ${table.live} AND c.key_hash = ${keyHash(table, 'k')}
 LEFT JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'k')}
 LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'k')}
-WHERE c.id IN (${ids(conflicts)}) AND ${state} IS NOT NULL AND ${notSetAside(spec, table)}`;
+WHERE c.id IN (${list(conflicts)}) AND ${state} IS NOT NULL AND ${notSetAside(spec, table)}`;
 }
 export function closeConflicts(spec: RunSpec, state: string, conflicts: string[]): Fragment {
-  return sql`UPDATE ${id(control.conflict)} SET state = ${state}, closed_in = ${spec.generation} WHERE state = 'open' AND id IN (${ids(conflicts)})`;
+  return sql`UPDATE ${id(control.conflict)} SET state = ${state}, closed_in = ${spec.generation} WHERE state = 'open' AND id IN (${list(conflicts)})`;
 }
 
 /** Settlements that stage has are carried out once it is live. */
@@ -314,7 +308,7 @@ export function pendingSettlements(
   return sql`SELECT id FROM ${id(control.settlement)} WHERE pipeline = ${spec.pipeline} AND state = 'pending' AND live = ${table.live} AND id > ${after} ORDER BY id LIMIT ${raw(String(rowsMax))}`;
 }
 export function closeVoid(spec: RunSpec, settlements: string[]): Fragment {
-  return sql`UPDATE ${id(control.settlement)} SET state = 'void', closed_in = ${spec.generation} WHERE state = 'pending' AND applied_in IS NULL AND id IN (${ids(settlements)})`;
+  return sql`UPDATE ${id(control.settlement)} SET state = 'void', closed_in = ${spec.generation} WHERE state = 'pending' AND applied_in IS NULL AND id IN (${list(settlements)})`;
 }
 
 /**
@@ -352,7 +346,7 @@ export function countSince(pipeline: string, at: number, before: number, except:
 }
 
 function goneSince(at: number, before: number, except: number[]): (name: string) => Fragment {
-  const others = join([0, ...except].map((generation) => sql`${generation}`));
+  const others = list([0, ...except]);
   return (name) => sql`${id(name)} > ${at} AND ${id(name)} < ${before} AND ${id(name)} NOT IN (${others})`;
 }
 

@@ -21,7 +21,7 @@ import {
   shownOfBase,
   unitHasBase,
 } from './shape.js';
-import { type Fragment, id, join, literal, raw, sql } from './text.js';
+import { type Fragment, id, join, list, literal, raw, sql } from './text.js';
 
 /** What an operator asks of conflicts and settlements, and writes; runs read it (src/sql/settle.ts). */
 
@@ -60,13 +60,13 @@ function filtered(filter: ConflictFilter): Fragment {
   const { ids, table, key, column, kind, generation, where, all } = filter;
   const parts: Fragment[] = [];
   if (!all) parts.push(sql`state = 'open'`);
-  if (ids) parts.push(sql`id IN (${join(ids.map((one) => sql`${one}`))})`);
+  if (ids) parts.push(sql`id IN (${list(ids)})`);
   if (table !== undefined) parts.push(sql`table_name = ${table}`);
   if (key) parts.push(keyInJson(key, id('key')));
   // a whole row's conflict lists all its columns: who names one of them has not named the row
   if (column !== undefined)
     parts.push(
-      sql`kind IN (${join(COLUMN_KINDS.map((one) => sql`${one}`))}) AND JSON_CONTAINS(columns, CAST(${JSON.stringify(column)} AS JSON))`,
+      sql`kind IN (${list(COLUMN_KINDS)}) AND JSON_CONTAINS(columns, CAST(${JSON.stringify(column)} AS JSON))`,
     );
   if (kind !== undefined) parts.push(sql`kind = ${kind}`);
   if (generation !== undefined) parts.push(sql`run = ${generation}`);
@@ -104,7 +104,7 @@ export function showConflicts(conflicts: string[]): Fragment {
   const json = (name: string, as: string) => sql`CAST(c.${id(name)} AS CHAR) AS ${id(as)}`;
   return sql`SELECT c.id, c.live AS table_name, c.kind, c.state, c.generation AS run, ${json('row_key', 'key')}, ${json('columns_json', 'columns')}, ${json('base_json', 'base')}, ${json('source_json', 'source')}, ${json('live_json', 'live')}, c.found_at, c.closed_in,
   (SELECT e.side FROM ${id(control.settlement)} AS e WHERE e.id = (SELECT MAX(n.id) FROM ${id(control.settlement)} AS n WHERE ${settles('n', 'c')} AND n.state = 'pending')) AS settled_as
-FROM ${id(control.conflict)} AS c WHERE c.id IN (${join(conflicts.map((one) => sql`${one}`))})`;
+FROM ${id(control.conflict)} AS c WHERE c.id IN (${list(conflicts)})`;
 }
 export function countConflicts(pipeline: string, filter: ConflictFilter): Fragment {
   return sql`SELECT COUNT(*) AS n FROM ${conflictView(pipeline)} WHERE ${filtered(filter)}`;
@@ -130,7 +130,7 @@ export function settleConflicts(
   side: Side,
   by: string,
 ): [replace: Fragment, insert: Fragment] {
-  const which = sql`c.pipeline = ${pipeline} AND c.state = 'open' AND c.kind IN (${join(SETTLEABLE.map((kind) => sql`${kind}`))}) AND c.id IN (${join(conflicts.map((one) => sql`${one}`))})`;
+  const which = sql`c.pipeline = ${pipeline} AND c.state = 'open' AND c.kind IN (${list(SETTLEABLE)}) AND c.id IN (${list(conflicts)})`;
   return [
     sql`UPDATE ${id(control.settlement)} AS e JOIN ${id(control.conflict)} AS c ON ${settles('e', 'c')} SET e.state = 'replaced' WHERE e.state = 'pending' AND ${which}`,
     sql`INSERT INTO ${id(control.settlement)} (pipeline, live, row_key, key_hash, kind, columns_json, source_json, live_json, side, settled_by, settled_at)
@@ -138,7 +138,7 @@ SELECT c.pipeline, c.live, c.row_key, c.key_hash, c.kind, c.columns_json, c.sour
   ];
 }
 export function withdrawSettlements(conflicts: string[]): Fragment {
-  return sql`UPDATE ${id(control.settlement)} AS e JOIN ${id(control.conflict)} AS c ON ${settles('e', 'c')} SET e.state = 'withdrawn' WHERE e.state = 'pending' AND c.id IN (${join(conflicts.map((one) => sql`${one}`))})`;
+  return sql`UPDATE ${id(control.settlement)} AS e JOIN ${id(control.conflict)} AS c ON ${settles('e', 'c')} SET e.state = 'withdrawn' WHERE e.state = 'pending' AND c.id IN (${list(conflicts)})`;
 }
 
 /** Which rows of a live table: those of a key, or those that fulfil an SQL condition on live's columns. */

@@ -38,6 +38,15 @@ export function join(parts: Fragment[], separator = ', ', empty = ''): Fragment 
   );
 }
 
+/** Bound values as IN takes them. An empty list is no SQL, so it becomes NULL: then `IN` finds nothing, and neither does `NOT IN`. */
+export function list(values: readonly unknown[]): Fragment {
+  return join(
+    values.map((value) => sql`${value}`),
+    ', ',
+    'NULL',
+  );
+}
+
 /** The tagged template: fragments become text, everything else is bound. */
 export function sql(strings: TemplateStringsArray, ...inserts: unknown[]): Fragment {
   let text = strings[0] ?? '';
