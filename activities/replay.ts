@@ -1,7 +1,7 @@
 import { physicalTable } from '../src/model/names.js';
 import { hasChecks, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
-import { collectReplayKeys, markApplied, pendingIds, takePending } from '../src/sql/capture.js';
+import { collectReplayKeys, markMerged, pendingIds, takePending } from '../src/sql/capture.js';
 import { findBroken } from '../src/sql/checks.js';
 import {
   closeDownwards,
@@ -132,7 +132,7 @@ export async function replayGroup(
   if (edited.length === 0) return 0;
   await session.runAll([...forgetKeys(spec), ...edited.flatMap((table) => collectReplayKeys(spec, table))]);
   await mergeGroup(session, spec, edited);
-  await session.runAll(edited.map((table) => markApplied(spec, table)));
+  await session.runAll(edited.map((table) => markMerged(spec, table)));
   return counts.reduce((sum, count) => sum + count, 0);
 }
 

@@ -122,7 +122,8 @@ export function pendingIds(spec: RunSpec, table: TableSpec, rowsMax: number): Fr
   return sql`SELECT _ss_id AS id FROM ${physical(spec, table, 'log')} WHERE _ss_applied = 0 ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
 }
 
-export function markApplied(spec: RunSpec, table: TableSpec): Fragment {
+/** What a replay had taken is merged. */
+export function markMerged(spec: RunSpec, table: TableSpec): Fragment {
   return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = 1 WHERE _ss_applied = ${TAKEN}`;
 }
 

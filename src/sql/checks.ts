@@ -1,7 +1,7 @@
 import type { RunSpec, TableSpec } from '../model/spec.js';
 import { asText, inRange, keyColumns, sameKey } from './columns.js';
 import type { Range } from './differences.js';
-import { found, holdBack } from './group.js';
+import { collectWork, holdBack } from './group.js';
 import { recordRowConflict } from './merge.js';
 import { as, keyOf, physical } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
@@ -24,7 +24,7 @@ const clausesOf = (table: TableSpec) => (table.checks ?? []).map(({ clause }) =>
 /** Rows of `merged` that break a CHECK constraint. @param range of these only */
 export function findBroken(spec: RunSpec, table: TableSpec, range?: Range): Fragment {
   const within = range ? inRange(table, 'm', range.from, range.to) : raw('TRUE');
-  return found(
+  return collectWork(
     spec,
     table,
     sql`SELECT ${keyOf(table, 'm')} FROM ${physical(spec, table, 'merged')} AS ${as(table, 'm')} WHERE ${within} AND (${breaks(clausesOf(table))})`,

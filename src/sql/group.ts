@@ -10,7 +10,7 @@ import {
 } from '../model/spec.js';
 import { aliasOf, at, keyColumns, keyValue, sameKey } from './columns.js';
 import { forget, recordRowConflict } from './merge.js';
-import { ancestorOf, as, incomingOf, keyNames, keyOf, physical } from './shape.js';
+import { ancestorOf, as, incomingOf, isHeldBack, keyNames, keyOf, physical } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -33,8 +33,18 @@ export type GroupConflict = 'parent' | 'orphan' | 'unique' | 'check' | 'bad';
 
 const firstOf = (table: TableSpec, role: string) => at(table, role, table.key[0] ?? '');
 
-export function found(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
+/**
+ * Puts the keys that a rule finds into the table's work keys. Repeatable: a key that is there stays.
+ *
+ * @param select of the key's columns, in key order
+ */
+export function collectWork(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
   return sql`INSERT IGNORE INTO ${physical(spec, table, 'work')} (${keyNames(table)}) ${select}`;
+}
+
+/** As `collectWork`, into the replay keys: these rows are merged again, too. */
+function replayToo(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) ${select}`;
 }
 
 /** `parent.referenced = child.referencing`, column by column. */
@@ -133,7 +143,7 @@ export function findParentsToKeep(
 ): Fragment {
   const parent = tableOf(spec, key.parent);
   const { role, from, where } = parentless(spec, table, key, children);
-  return found(
+  return collectWork(
     spec,
     parent,
     sql`SELECT DISTINCT ${keyOf(parent, 'l')} ${from} JOIN ${id(parent.live)} AS ${as(parent, 'l')} ON ${refers(parent, 'l', table, role, key)} WHERE ${where}`,
@@ -160,14 +170,14 @@ export function findOrphansToHold(
   const mayBeParent = refersToKey(spec, key)
     ? refers(parent, 'hk', table, role, key)
     : sql`${at(parent, 'hk', '_ss_reason')} = 'bad'`;
-  const setAside =
+  const orSetAside =
     spec.badRows === 'quarantine'
       ? sql` OR EXISTS (SELECT 1 FROM ${physical(spec, parent, 'heldBack')} AS ${as(parent, 'hk')} WHERE ${mayBeParent})`
       : raw('');
-  return found(
+  return collectWork(
     spec,
     table,
-    sql`SELECT DISTINCT ${keyOf(table, role)} ${from} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, role, key)} WHERE ${where} AND (${firstOf(parent, 'i')} IS NOT NULL${setAside}) AND NOT EXISTS (${heldAs(spec, table, role)})`,
+    sql`SELECT DISTINCT ${keyOf(table, role)} ${from} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, role, key)} WHERE ${where} AND (${firstOf(parent, 'i')} IS NOT NULL${orSetAside}) AND NOT ${isHeldBack(spec, table, role)}`,
   );
 }
 
@@ -184,7 +194,7 @@ export function findChildrenOfSameKey(
   const parent = tableOf(spec, key.parent);
   const { role, from } = childrenOf(spec, table, key, children);
   const held = sql`${physical(spec, parent, 'heldBack')} AS ${as(parent, 'h')} ON ${refers(parent, 'h', table, role, key)}`;
-  return found(
+  return collectWork(
     spec,
     table,
     sql`SELECT DISTINCT ${keyOf(table, role)} FROM ${from} JOIN ${held} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', role)} WHERE ${at(parent, 'h', '_ss_reason')} = 'sameKey' AND ${firstOf(table, 'l')} IS NULL`,
@@ -198,15 +208,11 @@ export function findBadRows(spec: RunSpec, table: TableSpec, within: Within): Fr
     within === 'all'
       ? held
       : sql`${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${held} ON ${sameKey(table, 'h', 'k')}`;
-  return found(
+  return collectWork(
     spec,
     table,
     sql`SELECT ${keyOf(table, 'h')} FROM ${from} WHERE ${at(table, 'h', '_ss_reason')} = 'bad'`,
   );
-}
-
-export function heldAs(spec: RunSpec, table: TableSpec, role: string): Fragment {
-  return sql`SELECT 1 FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', role)}`;
 }
 
 /**
@@ -250,6 +256,7 @@ function copyLive(spec: RunSpec, table: TableSpec, into: 'stage' | 'merged'): Fr
   return sql`INSERT INTO ${physical(spec, table, into)} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'l', name)))} FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')} STRAIGHT_JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
 }
 
+/** The work keys of a table are done. */
 export function emptyWork(spec: RunSpec, table: TableSpec): Fragment {
   return sql`DELETE FROM ${physical(spec, table, 'work')}`;
 }
@@ -259,7 +266,11 @@ export function workIsDone(spec: RunSpec, table: TableSpec, within: Within): Fra
   const empty = emptyWork(spec, table);
   if (within === 'all') return [empty];
   return [
-    sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'w')} FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')}`,
+    replayToo(
+      spec,
+      table,
+      sql`SELECT ${keyOf(table, 'w')} FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')}`,
+    ),
     empty,
   ];
 }
@@ -270,10 +281,11 @@ export function workIsDone(spec: RunSpec, table: TableSpec, within: Within): Fra
  */
 export function closeUpwards(spec: RunSpec, table: TableSpec, key: ForeignKey): Fragment {
   const parent = tableOf(spec, key.parent);
-  const joined = key.columns
-    .map((column, index) => [column, key.parentColumns[index] ?? ''] as const)
-    .map(([column, to]) => sql`${at(parent, 'p', to)} = ${at(table, 'c', column)}`);
-  return sql`INSERT IGNORE INTO ${physical(spec, parent, 'replayKeys')} (${keyNames(parent)}) SELECT DISTINCT ${keyOf(parent, 'p')} FROM ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${physical(spec, table, 'stage')} AS ${as(table, 'c')} ON ${sameKey(table, 'c', 'k')} JOIN ${physical(spec, parent, 'stage')} AS ${as(parent, 'p')} ON ${join(joined, ' AND ')} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${sameKey(parent, 'i', 'p')} WHERE ${firstOf(parent, 'i')} IS NULL`;
+  return replayToo(
+    spec,
+    parent,
+    sql`SELECT DISTINCT ${keyOf(parent, 'p')} FROM ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${physical(spec, table, 'stage')} AS ${as(table, 'c')} ON ${sameKey(table, 'c', 'k')} JOIN ${physical(spec, parent, 'stage')} AS ${as(parent, 'p')} ON ${refers(parent, 'p', table, 'c', key)} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${sameKey(parent, 'i', 'p')} WHERE ${firstOf(parent, 'i')} IS NULL`,
+  );
 }
 
 /**
@@ -282,20 +294,27 @@ export function closeUpwards(spec: RunSpec, table: TableSpec, key: ForeignKey): 
  */
 export function closeDownwards(spec: RunSpec, table: TableSpec, key: ForeignKey): Fragment {
   const parent = tableOf(spec, key.parent);
-  const orphans = sql`${at(table, 'h', '_ss_reason')} = 'orphan'`;
+  const reason = sql`${at(table, 'h', '_ss_reason')} = 'orphan'`;
+  const held = sql`SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')}`;
   if (!refersToKey(spec, key) || !incomingHas(spec, table, key.columns))
-    return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${orphans}`;
-  const joined = key.columns.map(
-    (column, index) => sql`${at(parent, 'k', key.parentColumns[index] ?? '')} = ${at(table, 'i', column)}`,
+    return replayToo(spec, table, sql`${held} WHERE ${reason}`);
+  return replayToo(
+    spec,
+    table,
+    sql`${held} STRAIGHT_JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')} STRAIGHT_JOIN ${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} ON ${refers(parent, 'k', table, 'i', key)} WHERE ${reason}`,
   );
-  return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} STRAIGHT_JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')} STRAIGHT_JOIN ${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} ON ${join(joined, ' AND ')} WHERE ${orphans}`;
 }
 
 /** The closure over unique values: rows that fell back may do without that now. They are few, so all are tried again. */
 export function closeOverUnique(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${at(table, 'h', '_ss_reason')} = 'unique'`;
+  return replayToo(
+    spec,
+    table,
+    sql`SELECT ${keyOf(table, 'h')} FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${at(table, 'h', '_ss_reason')} = 'unique'`,
+  );
 }
 
+/** A replay begins with no row in `merged`. */
 export function emptyMerged(spec: RunSpec, table: TableSpec): Fragment {
   return sql`DELETE FROM ${physical(spec, table, 'merged')}`;
 }

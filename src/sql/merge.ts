@@ -26,6 +26,7 @@ import {
   columnNamed,
   editedSince,
   firstRunDecides,
+  isSetAside,
   keyNames,
   keyOf,
   neverHasBase,
@@ -347,13 +348,6 @@ export function recordConflicts(spec: RunSpec, table: TableSpec, scope: Scope): 
   ];
 }
 
-/** Has ingest set the row aside? It is not gone at the source, though the merge finds none there. */
-function setAside(spec: RunSpec, table: TableSpec, alias: string): Fragment {
-  if (spec.badRows === 'stop' || spec.kind === 'rollback') return raw('FALSE');
-  const held = physical(spec, table, 'heldBack');
-  return sql`EXISTS (SELECT 1 FROM ${held} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', alias)} AND ${at(table, 'h', '_ss_reason')} = 'bad')`;
-}
-
 /** What a merge does, counted: one row a statement, by the state of live that it sees; whatever changes later is in the log. */
 export function countMerge(
   spec: RunSpec,
@@ -377,6 +371,9 @@ export function countMerge(
     const decides = firstRunDecides(spec, table, unit);
     return decides ? [sql`(${decides} AND NOT (${sameUnit(table, unit, 'i', 'l')}))`] : [];
   });
+  // No row pays for the question where nothing can have been set aside.
+  const noneSetAside = spec.badRows === 'stop' || spec.kind === 'rollback';
+  const setAside = noneSetAside ? raw('FALSE') : isSetAside(spec, table, 'l');
   return {
     incoming: sql`SELECT COUNT(*) AS incoming,
   COALESCE(SUM(${both}), 0) AS in_both,
@@ -387,7 +384,7 @@ export function countMerge(
   COALESCE(SUM(${anyIncomingConflict(spec, table, shape)}), 0) AS conflicts
 ${incomingWithLive(spec, table, shape, scope, 'LEFT JOIN')}
 WHERE ${within(table, 'i', scope)}`,
-    liveOnly: sql`SELECT COALESCE(SUM(NOT ${liveOnlyStays(spec, table, shape)} AND NOT ${setAside(spec, table, 'l')}), 0) AS deleted,
+    liveOnly: sql`SELECT COALESCE(SUM(NOT ${liveOnlyStays(spec, table, shape)} AND NOT ${setAside}), 0) AS deleted,
   COALESCE(SUM(${shape.ancestor && spec.kind === 'publish' ? conflictsOf(table, shape).deletedAtSource : raw('FALSE')}), 0) AS conflicts
 ${liveWithoutIncoming(spec, table, shape, scope)}
 WHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')}`,

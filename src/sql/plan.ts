@@ -1,9 +1,8 @@
 import { control, physicalTable } from '../model/names.js';
 import type { MergeUnit, RunSpec, TableSpec } from '../model/spec.js';
 import { sameKey } from './columns.js';
-import { heldAs } from './group.js';
 import { incomingWithLive, keyJson, madeTwice } from './merge.js';
-import { absent, as, keyOf, neverHasBase, sameUnit, shapeOf, unitHasBase } from './shape.js';
+import { absent, as, isHeldBack, keyOf, neverHasBase, sameUnit, shapeOf, unitHasBase } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /** What a dry run reads of stage, before stage is dropped again. */
@@ -12,7 +11,7 @@ import { type Fragment, id, join, raw, sql } from './text.js';
 export function countVerdicts(spec: RunSpec, table: TableSpec): Fragment {
   const shape = shapeOf(spec, table);
   // A row that both sides made has no verdicts by field: it is one conflict. Nor has one that a rule across the group takes as live has it.
-  const published = sql`NOT EXISTS (${heldAs(spec, table, 'i')})`;
+  const published = sql`NOT ${isHeldBack(spec, table, 'i')}`;
   const compared = shape.ancestor ? sql`${published} AND NOT (${madeTwice(table, shape)})` : published;
   const counts = shape.units.flatMap((unit, index) => {
     const agree = sameUnit(table, unit, 'i', 'l');

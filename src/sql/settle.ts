@@ -5,7 +5,17 @@ import { type LiveColumn, mappedNames, type RunSpec, type TableSpec, writtenName
 import { aliasOf, at, keyColumns, keyHash, same, sameKey } from './columns.js';
 import { incomingHas } from './group.js';
 import { incomingWithLive, jsonOf, mergedValue, type Scope } from './merge.js';
-import { absent, as, columnNamed, incomingOf, keyNames, physical, sameUnit, shapeOf } from './shape.js';
+import {
+  absent,
+  as,
+  columnNamed,
+  incomingOf,
+  isSetAside,
+  keyNames,
+  physical,
+  sameUnit,
+  shapeOf,
+} from './shape.js';
 import { col, type Fragment, id, join, list, literal, raw, sql } from './text.js';
 
 /**
@@ -78,11 +88,6 @@ function stillSays(shown: Fragment, now: Fragment): Fragment {
   return sql`IF(${shown} IS NULL, ${now} IS NULL, COALESCE(JSON_CONTAINS(${now}, ${shown}), 0))`;
 }
 
-/** Not a row that ingest has set aside: what the source says of it is not known, so nothing is over, and nothing is settled. */
-function notSetAside(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`NOT EXISTS (SELECT 1 FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', 'k')} AND ${at(table, 'h', '_ss_reason')} = 'bad')`;
-}
-
 /**
  * The pending settlements of the keys, in no order: whether they hold, that is, whether both sides still say what was shown, and
  * whether this run's stage has them. Those that the run before carried out are not pending any more. They are not sorted
@@ -97,7 +102,7 @@ export function settlementsOfKeys(spec: RunSpec, table: TableSpec): Fragment {
 FROM ${replayKeys(spec, table)} AS ${as(table, 'k')} STRAIGHT_JOIN ${besideKeys(spec, table)}
 LEFT JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'k')}
 LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'k')}
-WHERE ${at(table, 'se', 'state')} = 'pending' AND (${at(table, 'se', 'applied_in')} IS NULL OR ${at(table, 'se', 'applied_in')} = ${spec.generation}) AND ${notSetAside(spec, table)}`;
+WHERE ${at(table, 'se', 'state')} = 'pending' AND (${at(table, 'se', 'applied_in')} IS NULL OR ${at(table, 'se', 'applied_in')} = ${spec.generation}) AND NOT ${isSetAside(spec, table, 'k')}`;
 }
 
 /**
@@ -289,7 +294,7 @@ FROM ${replayKeys(spec, table)} AS ${as(table, 'k')}
 STRAIGHT_JOIN ${id(control.conflict)} AS c FORCE INDEX (by_state) ON c.pipeline = ${spec.pipeline} AND c.state = 'open' AND c.live = ${table.live} AND c.key_hash = ${keyHash(table, 'k')}
 LEFT JOIN ${id(shape.incoming)} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'k')}
 LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'k')}
-WHERE c.id IN (${list(conflicts)}) AND ${state} IS NOT NULL AND ${notSetAside(spec, table)}`;
+WHERE c.id IN (${list(conflicts)}) AND ${state} IS NOT NULL AND NOT ${isSetAside(spec, table, 'k')}`;
 }
 export function closeConflicts(spec: RunSpec, state: string, conflicts: string[]): Fragment {
   return sql`UPDATE ${id(control.conflict)} SET state = ${state}, closed_in = ${spec.generation} WHERE state = 'open' AND id IN (${list(conflicts)})`;

@@ -14,6 +14,7 @@ import {
   as,
   columnNamed,
   GAPS,
+  isHeldBack,
   keyNames,
   keyOf,
   physical,
@@ -146,14 +147,13 @@ export type LiveRows = { key: string[] } | { where: string };
 
 /** Where live has another value than its base, of the rows asked for; the base is the published run's. */
 function editedRows(spec: RunSpec, table: TableSpec, unit: MergeUnit, rows: LiveRows): Fragment {
-  const held = physical(spec, table, 'heldBack');
   const which =
     'key' in rows
       ? keyIs(table, 'l', rows.key)
       : sql`(${keyOf(table, 'l')}) IN (SELECT ${keyNames(table)} FROM ${id(table.live)} WHERE ${raw(rows.where)}\n)`;
   return sql`FROM ${id(table.live)} AS ${as(table, 'l')}
 JOIN ${physical(spec, table, 'baseNext')} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 'l')}
-WHERE ${which} AND ${unitHasBase(table, unit)} AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT EXISTS (SELECT 1 FROM ${held} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', 'l')})`;
+WHERE ${which} AND ${unitHasBase(table, unit)} AND NOT (${sameUnit(table, unit, 'l', 'a')}) AND NOT ${isHeldBack(spec, table, 'l')}`;
 }
 function keyIs(table: TableSpec, alias: string, key: string[]): Fragment {
   return join(

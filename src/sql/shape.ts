@@ -9,7 +9,7 @@ import {
   type TableSpec,
   writtenNames,
 } from '../model/spec.js';
-import { aliasOf, at, same, serverNow } from './columns.js';
+import { aliasOf, at, same, sameKey, serverNow } from './columns.js';
 import { type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /**
@@ -27,6 +27,21 @@ export const as = (table: TableSpec, role: string) => raw(aliasOf(table, role));
 export const keyOf = (table: TableSpec, role: string) => join(table.key.map((name) => at(table, role, name)));
 /** The key's columns by their names alone, as INSERT wants them. */
 export const keyNames = (table: TableSpec) => join(table.key.map(id));
+
+/** Is the source's row of this key not published, for whatever reason? */
+export function isHeldBack(spec: RunSpec, table: TableSpec, role: string): Fragment {
+  return sql`EXISTS (${heldAs(spec, table, role)})`;
+}
+/**
+ * Has ingest set the row of this key aside? It is not gone at the source, though the merge finds none there: what the source says
+ * of it is not known, so nothing of it is over, and nothing is settled.
+ */
+export function isSetAside(spec: RunSpec, table: TableSpec, role: string): Fragment {
+  return sql`EXISTS (${heldAs(spec, table, role)} AND ${at(table, 'h', '_ss_reason')} = 'bad')`;
+}
+function heldAs(spec: RunSpec, table: TableSpec, role: string): Fragment {
+  return sql`SELECT 1 FROM ${physical(spec, table, 'heldBack')} AS ${as(table, 'h')} WHERE ${sameKey(table, 'h', role)}`;
+}
 
 export interface Shape {
   incoming: string;

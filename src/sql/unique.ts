@@ -1,7 +1,7 @@
 import type { RunSpec, TableSpec, UniquePart } from '../model/spec.js';
 import { asText, at, keyColumns, keyValue, sameKey } from './columns.js';
-import { found, heldAs } from './group.js';
-import { as, keyOf, physical } from './shape.js';
+import { collectWork } from './group.js';
+import { as, isHeldBack, keyOf, physical } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
 /**
@@ -47,10 +47,10 @@ export function findCollisions(spec: RunSpec, table: TableSpec): Fragment[] {
     const all = (role: string) => sql`${keysAndValues(table, unique, stage, role)} AS`;
     const notNull = places(unique, (place) => sql`${value(place)} IS NOT NULL`, ' AND ');
     const doubled = sql`SELECT ${places(unique, value)} FROM ${all('g')} ${as(table, 'x')} WHERE ${notNull} GROUP BY ${places(unique, value)} HAVING COUNT(*) > 1`;
-    return found(
+    return collectWork(
       spec,
       table,
-      sql`SELECT ${keyOf(table, 'y')} FROM (${doubled}) AS ${as(table, 'd')} JOIN ${all('s')} ${as(table, 'y')} ON ${equalValues(table, unique, 'y', 'd')} WHERE NOT EXISTS (${heldAs(spec, table, 'y')})`,
+      sql`SELECT ${keyOf(table, 'y')} FROM (${doubled}) AS ${as(table, 'd')} JOIN ${all('s')} ${as(table, 'y')} ON ${equalValues(table, unique, 'y', 'd')} WHERE NOT ${isHeldBack(spec, table, 'y')}`,
     );
   });
 }
@@ -64,15 +64,15 @@ export function findCollisionsOfReplay(spec: RunSpec, table: TableSpec): Fragmen
   const stage = physical(spec, table, 'stage');
   return table.uniqueIndexes.flatMap((unique) => {
     const all = (role: string) => sql`${keysAndValues(table, unique, merged, role)} AS`;
-    const among = sql`SELECT ${keyOf(table, 'x')} FROM ${all('m')} ${as(table, 'x')} JOIN ${all('n')} ${as(table, 'y')} ON ${equalValues(table, unique, 'x', 'y')} WHERE NOT (${sameKey(table, 'x', 'y')}) AND NOT EXISTS (${heldAs(spec, table, 'x')})`;
-    if (!isOfColumns(unique)) return [found(spec, table, among)];
+    const among = sql`SELECT ${keyOf(table, 'x')} FROM ${all('m')} ${as(table, 'x')} JOIN ${all('n')} ${as(table, 'y')} ON ${equalValues(table, unique, 'x', 'y')} WHERE NOT (${sameKey(table, 'x', 'y')}) AND NOT ${isHeldBack(spec, table, 'x')}`;
+    if (!isOfColumns(unique)) return [collectWork(spec, table, among)];
     const pair = (role: string) =>
-      found(
+      collectWork(
         spec,
         table,
-        sql`SELECT ${keyOf(table, role)} FROM ${merged} AS ${as(table, 'm')} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${equalColumns(table, unique, 's', 'm')} WHERE NOT (${sameKey(table, 's', 'm')}) AND NOT EXISTS (${heldAs(spec, table, role)})`,
+        sql`SELECT ${keyOf(table, role)} FROM ${merged} AS ${as(table, 'm')} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${equalColumns(table, unique, 's', 'm')} WHERE NOT (${sameKey(table, 's', 'm')}) AND NOT ${isHeldBack(spec, table, role)}`,
       );
-    return [pair('m'), pair('s'), found(spec, table, among)];
+    return [pair('m'), pair('s'), collectWork(spec, table, among)];
   });
 }
 
@@ -125,9 +125,9 @@ export function fallsBack(
   key: string[],
 ): Fragment {
   const role = where === 'stage' ? 's' : 'm';
-  return found(
+  return collectWork(
     spec,
     table,
-    sql`SELECT ${keyOf(table, role)} FROM ${physical(spec, table, where)} AS ${as(table, role)} WHERE ${keyIs(table, role, key)} AND NOT EXISTS (${heldAs(spec, table, role)})`,
+    sql`SELECT ${keyOf(table, role)} FROM ${physical(spec, table, where)} AS ${as(table, role)} WHERE ${keyIs(table, role, key)} AND NOT ${isHeldBack(spec, table, role)}`,
   );
 }

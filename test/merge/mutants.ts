@@ -137,8 +137,8 @@ export const MUTANTS: Mutant[] = [
   {
     name: 'a replay leaves out rows that fell back over a unique value',
     file: GROUP,
-    find: "WHERE ${at(table, 'h', '_ss_reason')} = 'unique'`;",
-    replace: "WHERE ${at(table, 'h', '_ss_reason')} = 'never'`;",
+    find: "WHERE ${at(table, 'h', '_ss_reason')} = 'unique'`,",
+    replace: "WHERE ${at(table, 'h', '_ss_reason')} = 'never'`,",
   },
   {
     name: 'a row that is set aside is taken for gone',
