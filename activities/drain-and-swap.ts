@@ -7,7 +7,7 @@ import type { GIVE_BACK } from '../src/mysql/lock.js';
 import { refuseNewer } from '../src/mysql/owner.js';
 import { mayLive, olderSnapshots } from '../src/mysql/snapshots.js';
 import { logTriggers } from '../src/sql/capture.js';
-import { orphansOfReplay } from '../src/sql/cut-over.js';
+import { orphansOfReplay } from '../src/sql/orphans.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import { liveChanged } from './context.js';
 import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';

@@ -5,8 +5,9 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { jsonOf } from '../src/mysql/json.js';
 import { analyze } from '../src/mysql/statistics.js';
+import { orphans } from '../src/sql/orphans.js';
+import { proofOfBaseNext } from '../src/sql/proof.js';
 import { anySettled, countStaged } from '../src/sql/settle.js';
-import { orphans, proofOfBaseNext } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
 import {
   againAfterRace,

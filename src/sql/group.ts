@@ -48,7 +48,7 @@ function replayToo(spec: RunSpec, table: TableSpec, select: Fragment): Fragment 
 }
 
 /** `parent.referenced = child.referencing`, column by column. */
-function refers(
+export function refers(
   parent: TableSpec,
   parentRole: string,
   child: TableSpec,

@@ -1,8 +1,8 @@
 import { constraintName, physicalTable } from '../model/names.js';
 import { type LiveColumn, leavesGaps, type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
-import { asText, at, columnDefinition, inRange, type KeyText, keyColumns } from './columns.js';
+import { at, columnDefinition, inRange, type KeyText, keyColumns } from './columns.js';
 import { as, GAPS, keyNames, physical } from './shape.js';
-import { col, type Fragment, id, join, raw, sql } from './text.js';
+import { type Fragment, id, join, raw, sql } from './text.js';
 
 /** DDL of the tables that a run makes. Each statement may be repeated: an activity that is retried finds its tables. */
 
@@ -108,41 +108,4 @@ export function createFirstTouch(spec: RunSpec, table: TableSpec): Fragment {
   _ss_existed TINYINT NOT NULL,
   ${primaryKey(table)}
 ) ENGINE=InnoDB`;
-}
-
-/** What MySQL says that it stored in a range of keys, per chunk: rows, and two order-independent sums over the row's checksum. */
-export function proofOfBaseNext(
-  spec: RunSpec,
-  table: TableSpec,
-  { from, to }: { from: KeyText; to: KeyText },
-): Fragment {
-  const fields = table.columns.map(
-    ({ live }) => sql`COALESCE(${asText(live, at(table, 'i', live.name))}, ${raw("_utf8mb4 x'1e'")})`,
-  );
-  const crc = sql`CRC32(CONCAT_WS(_utf8mb4 x'1f', ${join(fields)}))`;
-  return sql`SELECT _ss_chunk AS seq, COUNT(*) AS row_count, SUM(crc) AS checksum_sum, BIT_XOR(crc) AS checksum_xor
-FROM (SELECT _ss_chunk, ${crc} AS crc FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')} WHERE ${inRange(table, 'i', from, to)}) AS rows_of_chunk
-GROUP BY _ss_chunk`;
-}
-
-/** Rows of stage whose parent is not in stage. Sets, not one lookup a row; at most `rowsMax` keys come back. */
-export function orphans(
-  spec: RunSpec,
-  table: TableSpec,
-  rowsMax: number,
-): { parent: string; statement: Fragment }[] {
-  return table.foreignKeys.map((key) => {
-    const on = key.columns.map(
-      (column, index) => sql`${col('p', key.parentColumns[index] ?? '')} = ${col('c', column)}`,
-    );
-    const notNull = key.columns.map((column) => sql`${col('c', column)} IS NOT NULL`);
-    const missing = col('p', key.parentColumns[0] ?? '');
-    return {
-      parent: key.parent,
-      statement: sql`SELECT ${join(keyColumns(table).map((column) => sql`${asText(column, col('c', column.name))} AS ${id(column.name)}`))}
-FROM ${physical(spec, table, 'stage')} AS c
-LEFT JOIN ${id(physicalTable(spec.generation, 'stage', key.parent))} AS p ON ${join(on, ' AND ')}
-WHERE ${join(notNull, ' AND ')} AND ${missing} IS NULL LIMIT ${raw(String(rowsMax))}`,
-    };
-  });
 }
