@@ -4,6 +4,14 @@ import type { LiveColumn } from './spec.js';
 
 /** Numbers as the text that MySQL prints for what it stores. Never rounded, and no decimal passes through a double. */
 
+/** The least and the greatest value of each integer type of SQL Server. */
+export const SOURCE_INTEGERS = {
+  tinyint: { min: 0n, max: 255n },
+  smallint: { min: -(1n << 15n), max: (1n << 15n) - 1n },
+  int: { min: -(1n << 31n), max: (1n << 31n) - 1n },
+  bigint: { min: -(1n << 63n), max: (1n << 63n) - 1n },
+};
+
 const PRINTED = /^(?:-?[1-9]\d*|0)\.\d+$/;
 
 /** Decimal text with exactly `scale` digits after the point, as MySQL prints it. Never rounds. */

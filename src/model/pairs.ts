@@ -11,7 +11,14 @@ import {
   lengthOf,
 } from './live-type.js';
 import { dateToText, midnightToText, momentToText, timestampToText, timeToText } from './moments.js';
-import { decimalToText, floatingToText, integerToText, rescale, yearToText } from './numbers.js';
+import {
+  decimalToText,
+  floatingToText,
+  integerToText,
+  rescale,
+  SOURCE_INTEGERS,
+  yearToText,
+} from './numbers.js';
 import type { LiveColumn, SourceColumn } from './spec.js';
 import { membersToText, memberToText, printedToText, reading, type Texts, textToText } from './texts.js';
 
@@ -37,13 +44,6 @@ export interface Pair {
 
 const native = (quoted: string) => quoted;
 const hex = (value: NonNullable<unknown>) => (value as Buffer).toString('hex').toUpperCase();
-
-const INTEGERS: Record<string, { min: bigint; max: bigint }> = {
-  tinyint: { min: 0n, max: 255n },
-  smallint: { min: -(1n << 15n), max: (1n << 15n) - 1n },
-  int: { min: -(1n << 31n), max: (1n << 31n) - 1n },
-  bigint: { min: -(1n << 63n), max: (1n << 63n) - 1n },
-};
 
 const REFUSED: Record<string, string> = {
   text: 'ALTER COLUMN … varchar(max) at the source',
@@ -75,7 +75,7 @@ export function pair(source: SourceColumn, live: LiveColumn, timeZone: string | 
     case 'smallint':
     case 'int':
     case 'bigint':
-      return integerPair(source, live);
+      return integerPair(source, SOURCE_INTEGERS[source.type], live);
     case 'decimal':
     case 'numeric':
       return decimalPair(source, live, source.precision <= 15 ? native : asDecimalText);
@@ -156,8 +156,11 @@ const unlike = (source: SourceColumn, live: LiveColumn): Refusal => ({
   cure: "change live's column, map a computed column of the source in its place, or take it out of columns",
 });
 
-function integerPair(source: SourceColumn, live: LiveColumn): Pair | Refusal {
-  const range = INTEGERS[source.type] ?? { min: 0n, max: 0n };
+function integerPair(
+  source: SourceColumn,
+  range: { min: bigint; max: bigint },
+  live: LiveColumn,
+): Pair | Refusal {
   const longest = Math.max(String(range.min).length, String(range.max).length);
   if (isInteger(live) || live.type === 'bit') {
     const { min, max } = integerRange(live);

@@ -1,6 +1,6 @@
 import { BadValueError } from './bad-value.js';
 import { isBytes } from './live-type.js';
-import { rescale } from './numbers.js';
+import { rescale, SOURCE_INTEGERS } from './numbers.js';
 import type { LiveColumn, MappedColumn, SourceColumn } from './spec.js';
 import { offsetsOf, utcOf } from './time-zone.js';
 
@@ -56,14 +56,11 @@ export function sourceKeyValue(column: MappedColumn, text: string): SourceKeyVal
 }
 
 /** Scaled bounds of the types that are narrower than their digits. */
-const RANGES: Record<string, [min: bigint, max: bigint]> = {
-  bit: [0n, 1n],
-  tinyint: [0n, 255n],
-  smallint: [-(1n << 15n), (1n << 15n) - 1n],
-  int: [-(1n << 31n), (1n << 31n) - 1n],
-  bigint: [-(1n << 63n), (1n << 63n) - 1n],
-  smallmoney: [-(1n << 31n), (1n << 31n) - 1n],
-  money: [-(1n << 63n), (1n << 63n) - 1n],
+const RANGES: Record<string, { min: bigint; max: bigint }> = {
+  ...SOURCE_INTEGERS,
+  bit: { min: 0n, max: 1n },
+  smallmoney: SOURCE_INTEGERS.int,
+  money: SOURCE_INTEGERS.bigint,
 };
 
 function digitsOf({ type, precision, scale }: SourceColumn): { precision: number; scale: number } {
@@ -81,7 +78,7 @@ function number(
   if (printed === undefined) return undefined;
   const scaled = BigInt(printed.replace('.', ''));
   const most = 10n ** BigInt(precision) - 1n;
-  const [min, max] = RANGES[type] ?? [-most, most];
+  const { min, max } = RANGES[type] ?? { min: -most, max: most };
   return scaled >= min && scaled <= max ? { text: printed } : undefined;
 }
 
