@@ -191,11 +191,15 @@ export function leavesGaps(table: TableSpec): boolean {
   return table.gaps === true || withoutBase(table).length > 0;
 }
 
+/** A table without what its run had found about the base: another run's base is another one. */
+function asMapped(table: TableSpec): TableSpec {
+  const { firstPublish: _, gaps: __, ...rest } = table;
+  return { ...rest, columns: table.columns.map(({ noBase: ___, ...column }) => column) };
+}
+
 /** A published table as a run with the same mapping sees it: with a base of all its columns, but for the gaps of single rows. */
 export function asPublished(table: TableSpec): TableSpec {
-  const { firstPublish: _, gaps: __, ...rest } = table;
-  const columns = table.columns.map(({ noBase: ___, ...column }) => column);
-  return { ...rest, columns, ...(leavesGaps(table) ? { gaps: true as const } : {}) };
+  return { ...asMapped(table), ...(leavesGaps(table) ? { gaps: true as const } : {}) };
 }
 
 /** A run that undoes another: what that run had found about its base is no matter of the rollback. */
@@ -204,9 +208,8 @@ export function rollbackOf(
   run: Pick<RunSpec, 'runId' | 'generation'> & { fingerprints: Record<string, string> },
 ): RunSpec {
   const { runId, generation, fingerprints } = run;
-  const tables = undone.tables.map(({ firstPublish: _, gaps: __, ...table }) => ({
-    ...table,
-    columns: table.columns.map(({ noBase: ___, ...column }) => column),
+  const tables = undone.tables.map((table) => ({
+    ...asMapped(table),
     fingerprint: fingerprints[table.live] ?? '',
   }));
   return { ...undone, runId, generation, kind: 'rollback', undoes: undone.generation, tables };
