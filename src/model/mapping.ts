@@ -38,7 +38,11 @@ export function noBaseOf(
 }
 
 /** Reasons in spite of which the base has the column, and its value. */
-export const COMPARABLE: readonly NoBase[] = ['otherSource', 'otherOwner'];
+const COMPARABLE: readonly NoBase[] = ['otherSource', 'otherOwner'];
+
+/** Does the base hold a value of the column that can be shown, and carried over? @param noBase undefined: the base decides */
+export const keepsValue = (noBase: NoBase | undefined): boolean =>
+  noBase === undefined || COMPARABLE.includes(noBase);
 
 /** What is known, without comparing, by the reason for which a column has no base; by any other its value is compared. */
 export type Known = Partial<Record<NoBase, boolean>>;
@@ -83,7 +87,7 @@ const typeText = ({ columnType, collation }: LiveColumn) => [columnType, collati
  * Does a column still hold every value that it held, unchanged, so that values of then and now can be compared? Its type
  * is the same, or was made wider: more digits, characters or bytes, more members behind the old ones.
  */
-export function holdsAll(now: LiveColumn, then: LiveColumn): boolean {
+function holdsAll(now: LiveColumn, then: LiveColumn): boolean {
   if (now.charset !== then.charset) return false;
   if (now.columnType === then.columnType) return true;
   if (isInteger(now) && isInteger(then)) {

@@ -49,7 +49,7 @@ export function rowVerdict(spec: RunSpec, table: TableSpec, rows: ThreeRows, gap
     units
       .flatMap(({ columns }) => columns)
       .some((name) => {
-        const told = knownOf(noBaseOf(table, name, gaps), known);
+        const told = knownOf(noBaseInRow(table, name, gaps), known);
         return told === 'compare' ? (row?.[name] ?? null) !== (base?.[name] ?? null) : told;
       });
   if (source) {
@@ -65,7 +65,8 @@ export function rowVerdict(spec: RunSpec, table: TableSpec, rows: ThreeRows, gap
 /** Columns of which one row's base says nothing, with the reason. */
 export type Gaps = Partial<Record<string, NoBase>>;
 
-const noBaseOf = (table: TableSpec, name: string, gaps: Gaps) =>
+/** Why this row has no base of a column: no row of the table has one, or this one lacks it; undefined: it has one. */
+const noBaseInRow = (table: TableSpec, name: string, gaps: Gaps) =>
   table.columns.find(({ live }) => live.name === name)?.noBase ?? gaps[name];
 
 /** The verdict of a unit of a row that both sides have and that merges by field. */
@@ -79,7 +80,7 @@ export function fieldVerdict(
   if (sameUnit(unit, source, live)) return 'agreed';
   const taken = (side: Side) => (side === 'source' ? 'takeSource' : 'keepLive');
   if (unit.owner !== 'merge') return taken(unit.owner);
-  const hasBase = base !== null && unit.columns.every((name) => noBaseOf(table, name, gaps) === undefined);
+  const hasBase = base !== null && unit.columns.every((name) => noBaseInRow(table, name, gaps) === undefined);
   if (!hasBase) return taken(spec.firstRun);
   if (sameUnit(unit, live, base)) return 'takeSource';
   return sameUnit(unit, source, base) ? 'keepLive' : 'conflict';

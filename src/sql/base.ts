@@ -1,4 +1,4 @@
-import { COMPARABLE } from '../model/mapping.js';
+import { keepsValue } from '../model/mapping.js';
 import { physicalTable } from '../model/names.js';
 import { leavesGaps, mappedNames, type NoBase, type TableSpec, withoutBase } from '../model/spec.js';
 import { at, sameKey } from './columns.js';
@@ -16,10 +16,7 @@ export function carryBase(table: TableSpec, generation: number, before: number |
   const base = id(physicalTable(generation, 'baseNext', table.live));
   const held = sql`${id(physicalTable(generation, 'heldBack', table.live))} AS ${as(table, 'h')}`;
   const gaps = new Map<string, NoBase>(withoutBase(table).map(({ name, noBase }) => [name, noBase]));
-  const carried = mappedNames(table).filter((name) => {
-    const noBase = gaps.get(name);
-    return noBase === undefined || COMPARABLE.includes(noBase);
-  });
+  const carried = mappedNames(table).filter((name) => keepsValue(gaps.get(name)));
   const names = [...carried, '_ss_chunk', ...(leavesGaps(table) ? [GAPS] : [])];
   const values = [...carried, '_ss_chunk'].map((name) => at(table, 'a', name));
   if (leavesGaps(table)) values.push(gapsOf(table, gaps));
@@ -37,7 +34,7 @@ export function carryBase(table: TableSpec, generation: number, before: number |
 /** The gaps of a row that is carried over: its own, and those of this run. A value that cannot be carried is not there any more. */
 function gapsOf(table: TableSpec, gaps: Map<string, NoBase>): Fragment {
   const json = (lost: boolean) =>
-    sql`CAST(${JSON.stringify(Object.fromEntries([...gaps].filter(([, noBase]) => COMPARABLE.includes(noBase) !== lost)))} AS JSON)`;
+    sql`CAST(${JSON.stringify(Object.fromEntries([...gaps].filter(([, noBase]) => keepsValue(noBase) !== lost)))} AS JSON)`;
   const own = table.gaps ? sql`COALESCE(${at(table, 'a', GAPS)}, JSON_OBJECT())` : raw('JSON_OBJECT()');
   return sql`NULLIF(JSON_MERGE_PATCH(${json(false)}, ${own}, ${json(true)}), JSON_OBJECT())`;
 }

@@ -97,7 +97,7 @@ export function mergedValue(
     : sql`CASE WHEN ${absent(table, 'a')} THEN ${live} WHEN NOT ${hasBase} THEN ${first} WHEN ${sameUnit(table, unit, 'i', 'a')} THEN ${live} ELSE ${incoming} END`;
 }
 
-export function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
+function joinAncestor(shape: Shape, table: TableSpec, other: string): Fragment {
   if (!shape.ancestor) return raw('');
   return sql`\nLEFT JOIN ${id(shape.ancestor)} AS ${as(table, 'a')} ON ${sameKey(table, 'a', other)}`;
 }

@@ -9,7 +9,7 @@ export interface Retention {
 }
 
 /** A statement deletes so many rows at a time: one of millions would keep its locks, and its undo, for minutes. */
-export const FORGOTTEN_ROWS_MAX = 10_000;
+const FORGOTTEN_ROWS_MAX = 10_000;
 
 /**
  * Statements that delete what is older than the retention says; each is to be repeated until it affects no row.

@@ -1,4 +1,4 @@
-import { CHANGED, COMPARABLE, EDITED, type Known, knownOf } from '../model/mapping.js';
+import { CHANGED, EDITED, type Known, keepsValue, knownOf } from '../model/mapping.js';
 import { physicalTable, type TableKind } from '../model/names.js';
 import {
   baseGenerationOf,
@@ -110,7 +110,8 @@ export const absent = (table: TableSpec, alias: string) => sql`${at(table, alias
 /** Column of base_next, where the mapping changed: the columns without a base in a row that was carried over, with the reason. */
 export const GAPS = '_ss_gaps';
 
-const noBaseOf = (table: TableSpec, name: string) =>
+/** Why no row of the table has a base of a column, as preflight has found; undefined: rows may have one. */
+const recordedNoBase = (table: TableSpec, name: string) =>
   table.columns.find((column) => column.live.name === name)?.noBase;
 /** The reason for which a row has no base of a column; NULL where it has one, and where it was not carried over. */
 const gapOf = (table: TableSpec, name: string) =>
@@ -118,7 +119,7 @@ const gapOf = (table: TableSpec, name: string) =>
 
 /** Does the base say nothing of a unit in any row, so that not even its columns need be there? Then `firstRun` decides. */
 export function neverHasBase(table: TableSpec, unit: MergeUnit): boolean {
-  return unit.columns.some((name) => noBaseOf(table, name) !== undefined);
+  return unit.columns.some((name) => recordedNoBase(table, name) !== undefined);
 }
 
 /** Does the base decide about a unit that may have one, in a row that has one? A row that was carried over tells itself. */
@@ -148,7 +149,7 @@ function differs(table: TableSpec, shape: Shape, role: 'l' | 'i', known: Known):
   const conditions = shape.units
     .flatMap((unit) => unit.columns)
     .map((name) => {
-      const told = knownOf(noBaseOf(table, name), known);
+      const told = knownOf(recordedNoBase(table, name), known);
       if (told !== 'compare') return truth(told);
       const compared = sql`NOT ${same(columnNamed(table, name), at(table, role, name), at(table, 'a', name))}`;
       return table.gaps ? sql`(CASE ${gapOf(table, name)} ${untold} ELSE ${compared} END)` : compared;
@@ -159,10 +160,7 @@ const truth = (told: boolean) => raw(told ? 'TRUE' : 'FALSE');
 
 /** The columns of which the base holds a value that can be shown beside the others'. */
 export function shownOfBase(table: TableSpec, names: string[]): string[] {
-  return names.filter((name) => {
-    const noBase = noBaseOf(table, name);
-    return noBase === undefined || COMPARABLE.includes(noBase);
-  });
+  return names.filter((name) => keepsValue(recordedNoBase(table, name)));
 }
 
 /** A unit of which `firstRun` decides, in a row that both sides have and that is merged by field; null: it never does. */

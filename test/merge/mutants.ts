@@ -209,8 +209,8 @@ export const MUTANTS: Mutant[] = [
   {
     name: 'a group with one column that has no base is merged by the bases of the others',
     file: SHAPE,
-    find: 'return unit.columns.some((name) => noBaseOf(table, name) !== undefined);',
-    replace: 'return unit.columns.every((name) => noBaseOf(table, name) !== undefined);',
+    find: 'return unit.columns.some((name) => recordedNoBase(table, name) !== undefined);',
+    replace: 'return unit.columns.every((name) => recordedNoBase(table, name) !== undefined);',
   },
   {
     name: 'a table that joins the pipeline is merged as if the last publish had found it empty',
