@@ -25,7 +25,11 @@ export function carryBase(table: TableSpec, generation: number, before: number |
     ...(before === null
       ? []
       : [
-          sql`INSERT INTO ${base} (${join(names.map(id))}) SELECT ${join(values)} FROM ${held} STRAIGHT_JOIN ${id(physicalTable(before, 'baseNext', table.live))} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 'h')} WHERE ${at(table, 'h', '_ss_keeps_base')} = 1`,
+          sql`INSERT INTO ${base} (${join(names.map(id))})
+SELECT ${join(values)}
+FROM ${held}
+STRAIGHT_JOIN ${id(physicalTable(before, 'baseNext', table.live))} AS ${as(table, 'a')} ON ${sameKey(table, 'a', 'h')}
+WHERE ${at(table, 'h', '_ss_keeps_base')} = 1`,
         ]),
     sql`DELETE FROM ${id(physicalTable(generation, 'heldBack', table.live))}`,
   ];

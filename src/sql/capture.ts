@@ -132,6 +132,9 @@ export function collectReplayKeys(spec: RunSpec, table: TableSpec): Fragment[] {
   const log = physical(spec, table, 'log');
   const keys = physical(spec, table, 'replayKeys');
   const from = (side: 'old' | 'new') =>
-    sql`INSERT IGNORE INTO ${keys} (${keyNames(table)}) SELECT ${join(table.key.map((name) => at(table, 'g', `${side}_${name}`)))} FROM ${log} AS ${as(table, 'g')} WHERE ${at(table, 'g', '_ss_applied')} = ${TAKEN} AND ${at(table, 'g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
+    sql`INSERT IGNORE INTO ${keys} (${keyNames(table)})
+SELECT ${join(table.key.map((name) => at(table, 'g', `${side}_${name}`)))}
+FROM ${log} AS ${as(table, 'g')}
+WHERE ${at(table, 'g', '_ss_applied')} = ${TAKEN} AND ${at(table, 'g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
   return [from('old'), from('new')];
 }

@@ -49,7 +49,10 @@ const texts = (table: TableSpec, alias: string, prefix: string) =>
 /** Rows that were set aside, and rows beside them in baseNext that MySQL takes for the same: as `collidingKeys`, in pairs. */
 export function collidingAside(spec: RunSpec, table: TableSpec, pairsMax: number): Fragment {
   const same = keyColumns(table).map((column) => sql`${col('i', column.name)} = ${col('h', column.name)}`);
-  return sql`SELECT ${texts(table, 'i', 'a')}, ${texts(table, 'h', 'b')} FROM ${physical(spec, table, 'heldBack')} AS h JOIN ${physical(spec, table, 'baseNext')} AS i ON ${join(same, ' AND ')} WHERE h._ss_reason = 'bad' LIMIT ${raw(String(pairsMax))}`;
+  return sql`SELECT ${texts(table, 'i', 'a')}, ${texts(table, 'h', 'b')}
+FROM ${physical(spec, table, 'heldBack')} AS h
+JOIN ${physical(spec, table, 'baseNext')} AS i ON ${join(same, ' AND ')}
+WHERE h._ss_reason = 'bad' LIMIT ${raw(String(pairsMax))}`;
 }
 
 /** The key under which a row is set aside that MySQL takes for one of this key: a0, a1 … as canonical text. */

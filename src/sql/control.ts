@@ -131,7 +131,8 @@ const rolledBackBy = (spec: RunSpec) => `rolled back by ${spec.runId}`;
  * not publish the same data again. Only its owner may; what an operator said before stays.
  */
 export function holdForRollback(spec: RunSpec): Fragment {
-  return sql`UPDATE ${id(control.pipeline)} SET held_reason = ${rolledBackBy(spec)}, held_at = UTC_TIMESTAMP(6) WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND held_reason IS NULL`;
+  return sql`UPDATE ${id(control.pipeline)} SET held_reason = ${rolledBackBy(spec)}, held_at = UTC_TIMESTAMP(6)
+WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND held_reason IS NULL`;
 }
 
 /** Takes back what `holdForRollback` wrote, of a rollback that was not executed. */

@@ -177,7 +177,10 @@ export function findOrphansToHold(
   return collectWork(
     spec,
     table,
-    sql`SELECT DISTINCT ${keyOf(table, role)} ${from} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, role, key)} WHERE ${where} AND (${firstOf(parent, 'i')} IS NOT NULL${orSetAside}) AND NOT ${isHeldBack(spec, table, role)}`,
+    sql`SELECT DISTINCT ${keyOf(table, role)}
+${from}
+LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${refers(parent, 'i', table, role, key)}
+WHERE ${where} AND (${firstOf(parent, 'i')} IS NOT NULL${orSetAside}) AND NOT ${isHeldBack(spec, table, role)}`,
   );
 }
 
@@ -197,7 +200,11 @@ export function findChildrenOfSameKey(
   return collectWork(
     spec,
     table,
-    sql`SELECT DISTINCT ${keyOf(table, role)} FROM ${from} JOIN ${held} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', role)} WHERE ${at(parent, 'h', '_ss_reason')} = 'sameKey' AND ${firstOf(table, 'l')} IS NULL`,
+    sql`SELECT DISTINCT ${keyOf(table, role)}
+FROM ${from}
+JOIN ${held}
+LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', role)}
+WHERE ${at(parent, 'h', '_ss_reason')} = 'sameKey' AND ${firstOf(table, 'l')} IS NULL`,
   );
 }
 
@@ -248,12 +255,19 @@ export function holdBack(
   kind: GroupConflict,
   within: Fragment = raw('TRUE'),
 ): Fragment {
-  return sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base) SELECT ${keyOf(table, 'w')}, ${kind}, ${firstOf(table, 'l')} IS NOT NULL FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')} LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')} WHERE ${within}`;
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base)
+SELECT ${keyOf(table, 'w')}, ${kind}, ${firstOf(table, 'l')} IS NOT NULL
+FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')}
+LEFT JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}
+WHERE ${within}`;
 }
 
 function copyLive(spec: RunSpec, table: TableSpec, into: 'stage' | 'merged'): Fragment {
   const names = writtenNames(table);
-  return sql`INSERT INTO ${physical(spec, table, into)} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'l', name)))} FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')} STRAIGHT_JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
+  return sql`INSERT INTO ${physical(spec, table, into)} (${join(names.map(id))})
+SELECT ${join(names.map((name) => at(table, 'l', name)))}
+FROM ${physical(spec, table, 'work')} AS ${as(table, 'w')}
+STRAIGHT_JOIN ${id(table.live)} AS ${as(table, 'l')} ON ${sameKey(table, 'l', 'w')}`;
 }
 
 /** The work keys of a table are done. */
@@ -284,7 +298,12 @@ export function closeUpwards(spec: RunSpec, table: TableSpec, key: ForeignKey): 
   return replayToo(
     spec,
     parent,
-    sql`SELECT DISTINCT ${keyOf(parent, 'p')} FROM ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')} STRAIGHT_JOIN ${physical(spec, table, 'stage')} AS ${as(table, 'c')} ON ${sameKey(table, 'c', 'k')} JOIN ${physical(spec, parent, 'stage')} AS ${as(parent, 'p')} ON ${refers(parent, 'p', table, 'c', key)} LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${sameKey(parent, 'i', 'p')} WHERE ${firstOf(parent, 'i')} IS NULL`,
+    sql`SELECT DISTINCT ${keyOf(parent, 'p')}
+FROM ${physical(spec, table, 'replayKeys')} AS ${as(table, 'k')}
+STRAIGHT_JOIN ${physical(spec, table, 'stage')} AS ${as(table, 'c')} ON ${sameKey(table, 'c', 'k')}
+JOIN ${physical(spec, parent, 'stage')} AS ${as(parent, 'p')} ON ${refers(parent, 'p', table, 'c', key)}
+LEFT JOIN ${id(incomingOf(spec, parent))} AS ${as(parent, 'i')} ON ${sameKey(parent, 'i', 'p')}
+WHERE ${firstOf(parent, 'i')} IS NULL`,
   );
 }
 
@@ -301,7 +320,10 @@ export function closeDownwards(spec: RunSpec, table: TableSpec, key: ForeignKey)
   return replayToo(
     spec,
     table,
-    sql`${held} STRAIGHT_JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')} STRAIGHT_JOIN ${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} ON ${refers(parent, 'k', table, 'i', key)} WHERE ${reason}`,
+    sql`${held}
+STRAIGHT_JOIN ${id(incomingOf(spec, table))} AS ${as(table, 'i')} ON ${sameKey(table, 'i', 'h')}
+STRAIGHT_JOIN ${physical(spec, parent, 'replayKeys')} AS ${as(parent, 'k')} ON ${refers(parent, 'k', table, 'i', key)}
+WHERE ${reason}`,
   );
 }
 
@@ -322,7 +344,9 @@ export function emptyMerged(spec: RunSpec, table: TableSpec): Fragment {
 /** The rows of a replay go into stage, when no two of its rows can collide. */
 export function mergedIntoStage(spec: RunSpec, table: TableSpec): Fragment {
   const names = writtenNames(table);
-  return sql`INSERT INTO ${physical(spec, table, 'stage')} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'm', name)))} FROM ${physical(spec, table, 'merged')} AS ${as(table, 'm')}`;
+  return sql`INSERT INTO ${physical(spec, table, 'stage')} (${join(names.map(id))})
+SELECT ${join(names.map((name) => at(table, 'm', name)))}
+FROM ${physical(spec, table, 'merged')} AS ${as(table, 'm')}`;
 }
 
 /** Every table and alias that a replay under lock reads or writes for one table: LOCK TABLES wants each (1100). */
@@ -359,5 +383,6 @@ export function setAside(
   row: { key: (string | null)[]; column: string; reason: string },
 ): Fragment {
   const key = keyColumns(table).map((column, index) => keyValue(column, row.key[index] ?? ''));
-  return sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base, _ss_detail) VALUES (${join(key)}, 'bad', 1, ${JSON.stringify({ column: row.column, reason: row.reason })})`;
+  return sql`INSERT IGNORE INTO ${physical(spec, table, 'heldBack')} (${keyNames(table)}, _ss_reason, _ss_keeps_base, _ss_detail)
+VALUES (${join(key)}, 'bad', 1, ${JSON.stringify({ column: row.column, reason: row.reason })})`;
 }

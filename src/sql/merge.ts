@@ -216,7 +216,10 @@ export function forget(
   return {
     stage: sql`DELETE ${as(table, 's')} FROM ${keys} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${sameKey(table, 's', role)}`,
     heldBack: sql`DELETE ${as(table, 'hk')} FROM ${keys} STRAIGHT_JOIN ${held} AS ${as(table, 'hk')} ON ${sameKey(table, 'hk', role)} WHERE ${at(table, 'hk', '_ss_reason')} <> 'bad'`,
-    conflicts: sql`DELETE ${id(control.conflict)} FROM ${keys} STRAIGHT_JOIN ${id(control.conflict)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND key_hash = ${keyHash(table, role)}`,
+    conflicts: sql`DELETE ${id(control.conflict)}
+FROM ${keys}
+STRAIGHT_JOIN ${id(control.conflict)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline}
+AND generation = ${spec.generation} AND live = ${table.live} AND key_hash = ${keyHash(table, role)}`,
   };
 }
 

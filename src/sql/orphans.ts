@@ -58,7 +58,10 @@ export function orphansOfReplay(spec: RunSpec, table: TableSpec): { parent: stri
       (column) => at(parent, 'p', column),
     );
     const orphansAmong = (from: Fragment, onChild: Fragment) =>
-      sql`SELECT 1 AS found FROM ${from} STRAIGHT_JOIN ${stage(table, 'c')} ON ${onChild} LEFT JOIN ${stage(parent, 'p')} ON ${refers(parent, 'p', table, 'c', key)} WHERE ${where} LIMIT 1`;
+      sql`SELECT 1 AS found FROM ${from}
+STRAIGHT_JOIN ${stage(table, 'c')} ON ${onChild}
+LEFT JOIN ${stage(parent, 'p')} ON ${refers(parent, 'p', table, 'c', key)}
+WHERE ${where} LIMIT 1`;
     const statements = [orphansAmong(keys(table), sameKey(table, 'c', 'k'))];
     if (refersToKey(spec, key))
       statements.push(orphansAmong(keys(parent), refers(parent, 'k', table, 'c', key)));

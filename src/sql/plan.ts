@@ -73,5 +73,7 @@ WHERE ${absent(table, there)} ORDER BY ${keyOf(table, here)} LIMIT ${raw(String(
 
 /** Fields and rows that settlements decided in this run, by their columns. */
 export function countSettled(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`SELECT CAST(columns_json AS CHAR) AS columns_json, COUNT(*) AS n FROM ${id(control.settlement)} WHERE pipeline = ${spec.pipeline} AND live = ${table.live} AND applied_in = ${spec.generation} GROUP BY columns_json`;
+  return sql`SELECT CAST(columns_json AS CHAR) AS columns_json, COUNT(*) AS n
+FROM ${id(control.settlement)} WHERE pipeline = ${spec.pipeline} AND live = ${table.live} AND applied_in = ${spec.generation}
+GROUP BY columns_json`;
 }

@@ -23,8 +23,10 @@ export function forgetStatements(pipeline: string, keepFrom: number, retention: 
   const limit = sql`LIMIT ${FORGOTTEN_ROWS_MAX}`;
   const oldRuns = sql`SELECT generation FROM ${id(control.run)} WHERE ${of} AND generation < ${keepFrom} AND ended_at < ${before(reportsDays)}`;
   return [
-    sql`DELETE FROM ${id(control.conflict)} WHERE ${of} AND state <> 'open' AND generation < ${keepFrom} AND COALESCE(closed_in, 0) < ${keepFrom} AND found_at < ${before(conflictsDays)} ${limit}`,
-    sql`DELETE FROM ${id(control.settlement)} WHERE ${of} AND state <> 'pending' AND COALESCE(closed_in, 0) < ${keepFrom} AND COALESCE(applied_in, 0) < ${keepFrom} AND settled_at < ${before(conflictsDays)} ${limit}`,
+    sql`DELETE FROM ${id(control.conflict)}
+WHERE ${of} AND state <> 'open' AND generation < ${keepFrom} AND COALESCE(closed_in, 0) < ${keepFrom} AND found_at < ${before(conflictsDays)} ${limit}`,
+    sql`DELETE FROM ${id(control.settlement)}
+WHERE ${of} AND state <> 'pending' AND COALESCE(closed_in, 0) < ${keepFrom} AND COALESCE(applied_in, 0) < ${keepFrom} AND settled_at < ${before(conflictsDays)} ${limit}`,
     sql`DELETE FROM ${id(control.edit)} WHERE ${of} AND applied_at < ${before(editsDays)} ${limit}`,
     sql`DELETE FROM ${id(control.chunk)} WHERE ${of} AND generation IN (${oldRuns}) ${limit}`,
     // The run's own row stays: it says what its generation was.

@@ -29,7 +29,8 @@ export function countStale(spec: RunSpec, table: TableSpec): Fragment[] {
 export function listStale(spec: RunSpec, table: TableSpec, rowsMax: number): Fragment[] {
   return shapeOf(spec, table).units.map((unit) => {
     const columns = unit.columns.map((name) => columnNamed(table, name));
-    return sql`SELECT CAST(${keyJson(table, 'a')} AS CHAR) AS row_key, CAST(${jsonOf(table, columns, 'a')} AS CHAR) AS published, CAST(${jsonOf(table, columns, 'i')} AS CHAR) AS backup ${staleOf(spec, table, unit)} LIMIT ${raw(String(rowsMax))}`;
+    return sql`SELECT CAST(${keyJson(table, 'a')} AS CHAR) AS row_key, CAST(${jsonOf(table, columns, 'a')} AS CHAR) AS published, CAST(${jsonOf(table, columns, 'i')} AS CHAR) AS backup
+${staleOf(spec, table, unit)} LIMIT ${raw(String(rowsMax))}`;
   });
 }
 
@@ -46,7 +47,8 @@ export function countStaying(spec: RunSpec, table: TableSpec): Fragment {
   return sql`SELECT COUNT(*) AS n ${stayingOf(spec, table)}`;
 }
 export function listStaying(spec: RunSpec, table: TableSpec, rowsMax: number): Fragment {
-  return sql`SELECT CAST(${keyJson(table, 's')} AS CHAR) AS row_key, CASE ${at(table, 'a', '_ss_existed')} WHEN 0 THEN 'made by a client' WHEN 1 THEN 'changed by a client' ELSE 'has rows that stay' END AS why ${stayingOf(spec, table)} LIMIT ${raw(String(rowsMax))}`;
+  return sql`SELECT CAST(${keyJson(table, 's')} AS CHAR) AS row_key, CASE ${at(table, 'a', '_ss_existed')} WHEN 0 THEN 'made by a client' WHEN 1 THEN 'changed by a client' ELSE 'has rows that stay' END AS why
+${stayingOf(spec, table)} LIMIT ${raw(String(rowsMax))}`;
 }
 
 /**

@@ -30,7 +30,8 @@ const replayKeys = (spec: RunSpec, table: TableSpec) => physical(spec, table, 'r
 
 /** The settlement table beside the keys, by the key's hash. */
 function besideKeys(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`${id(control.settlement)} AS ${as(table, 'se')} FORCE INDEX (by_key) ON ${at(table, 'se', 'pipeline')} = ${spec.pipeline} AND ${at(table, 'se', 'live')} = ${table.live} AND ${at(table, 'se', 'key_hash')} = ${keyHash(table, 'k')}`;
+  return sql`${id(control.settlement)} AS ${as(table, 'se')} FORCE INDEX (by_key)
+ON ${at(table, 'se', 'pipeline')} = ${spec.pipeline} AND ${at(table, 'se', 'live')} = ${table.live} AND ${at(table, 'se', 'key_hash')} = ${keyHash(table, 'k')}`;
 }
 
 /** Every alias of a control table that a merge under the lock uses: LOCK TABLES wants each (1100). */
@@ -40,7 +41,9 @@ export function locksOfSettling(table: TableSpec): { name: string; alias: string
 
 /** Settlements that this run has not looked at; an operator may add some until the cut-over. */
 export function untriedSettlements(spec: RunSpec, table: TableSpec, rowsMax: number): Fragment {
-  return sql`SELECT id FROM ${id(control.settlement)} WHERE pipeline = ${spec.pipeline} AND live = ${table.live} AND state = 'pending' AND (tried_in IS NULL OR tried_in <> ${spec.generation}) ORDER BY id LIMIT ${raw(String(rowsMax))}`;
+  return sql`SELECT id FROM ${id(control.settlement)}
+WHERE pipeline = ${spec.pipeline} AND live = ${table.live} AND state = 'pending' AND (tried_in IS NULL OR tried_in <> ${spec.generation})
+ORDER BY id LIMIT ${raw(String(rowsMax))}`;
 }
 export function markTried(spec: RunSpec, settlements: string[]): Fragment {
   return sql`UPDATE ${id(control.settlement)} SET tried_in = ${spec.generation} WHERE id IN (${list(settlements)})`;
@@ -228,7 +231,10 @@ export function anySettled(spec: RunSpec): Fragment {
 
 /** Rows that a rule across the group takes as live has them are not settled by this run, whatever the merge had made of them. */
 export function unsettleWork(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`UPDATE ${physical(spec, table, 'work')} AS ${as(table, 'w')} STRAIGHT_JOIN ${id(control.settlement)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND live = ${table.live} AND key_hash = ${keyHash(table, 'w')} SET applied_in = NULL WHERE state = 'pending' AND applied_in = ${spec.generation}`;
+  return sql`UPDATE ${physical(spec, table, 'work')} AS ${as(table, 'w')}
+STRAIGHT_JOIN ${id(control.settlement)} FORCE INDEX (by_key) ON pipeline = ${spec.pipeline} AND live = ${table.live} AND key_hash = ${keyHash(table, 'w')}
+SET applied_in = NULL
+WHERE state = 'pending' AND applied_in = ${spec.generation}`;
 }
 
 /** Closes what settlements decided, whichever run of the line carried them out. */
@@ -333,7 +339,8 @@ export function takeBackSince(
   const gone = goneSince(at, before, except);
   return [
     sql`UPDATE ${id(control.settlement)} SET state = 'applied', closed_in = applied_in WHERE pipeline = ${pipeline} AND state = 'pending' AND applied_in <= ${at}`,
-    sql`UPDATE ${id(control.settlement)} SET state = 'pending', applied_in = NULL, closed_in = NULL WHERE pipeline = ${pipeline} AND ((${gone('applied_in')}) OR (${gone('closed_in')})) AND state IN ('pending', 'applied', 'void')`,
+    sql`UPDATE ${id(control.settlement)} SET state = 'pending', applied_in = NULL, closed_in = NULL
+WHERE pipeline = ${pipeline} AND ((${gone('applied_in')}) OR (${gone('closed_in')})) AND state IN ('pending', 'applied', 'void')`,
     sql`UPDATE ${id(control.conflict)} SET state = 'undone' WHERE pipeline = ${pipeline} AND ${gone('generation')}`,
     sql`UPDATE ${id(control.conflict)} SET state = 'open', closed_in = NULL WHERE pipeline = ${pipeline} AND generation <= ${at} AND ${gone('closed_in')}`,
   ];

@@ -103,7 +103,9 @@ export function newestConflicts(pipeline: string, filter: ConflictFilter, rowsMa
 /** Conflicts by their ids, in no order, with the side that a pending settlement gives each. */
 export function showConflicts(conflicts: string[]): Fragment {
   const json = (name: string, as: string) => sql`CAST(c.${id(name)} AS CHAR) AS ${id(as)}`;
-  return sql`SELECT c.id, c.live AS table_name, c.kind, c.state, c.generation AS run, ${json('row_key', 'key')}, ${json('columns_json', 'columns')}, ${json('base_json', 'base')}, ${json('source_json', 'source')}, ${json('live_json', 'live')}, c.found_at, c.closed_in,
+  return sql`SELECT c.id, c.live AS table_name, c.kind, c.state, c.generation AS run,
+  ${json('row_key', 'key')}, ${json('columns_json', 'columns')}, ${json('base_json', 'base')}, ${json('source_json', 'source')}, ${json('live_json', 'live')},
+  c.found_at, c.closed_in,
   (SELECT e.side FROM ${id(control.settlement)} AS e WHERE e.id = (SELECT MAX(n.id) FROM ${id(control.settlement)} AS n WHERE ${settles('n', 'c')} AND n.state = 'pending')) AS settled_as
 FROM ${id(control.conflict)} AS c WHERE c.id IN (${list(conflicts)})`;
 }
@@ -121,7 +123,8 @@ export function conflictIds(pipeline: string, filter: ConflictFilter): Fragment 
 /** Is this settlement one of that conflict, with the very values? */
 function settles(settlement: string, conflict: string): Fragment {
   const [e, c] = [raw(settlement), raw(conflict)];
-  return sql`${e}.pipeline = ${c}.pipeline AND ${e}.live = ${c}.live AND ${e}.key_hash = ${c}.key_hash AND ${e}.kind = ${c}.kind AND ${e}.columns_json = ${c}.columns_json AND ${e}.source_json <=> ${c}.source_json AND ${e}.live_json <=> ${c}.live_json`;
+  return sql`${e}.pipeline = ${c}.pipeline AND ${e}.live = ${c}.live AND ${e}.key_hash = ${c}.key_hash
+AND ${e}.kind = ${c}.kind AND ${e}.columns_json = ${c}.columns_json AND ${e}.source_json <=> ${c}.source_json AND ${e}.live_json <=> ${c}.live_json`;
 }
 
 /** Settles conflicts that are open, bound to the values that they show; an older word on the same values no longer counts. */

@@ -37,7 +37,10 @@ export function createCopy(spec: RunSpec, table: TableSpec): Fragment {
 /** Copies one half-open key range of live, each range as of the moment at which it is read. */
 export function copyRange(spec: RunSpec, table: TableSpec, from: KeyText, to: KeyText): Fragment {
   const names = writtenNames(table);
-  return sql`INSERT INTO ${physical(spec, table, 'copy')} (${join(names.map(id))}) SELECT ${join(names.map((name) => at(table, 'l', name)))} FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${inRange(table, 'l', from, to)}`;
+  return sql`INSERT INTO ${physical(spec, table, 'copy')} (${join(names.map(id))})
+SELECT ${join(names.map((name) => at(table, 'l', name)))}
+FROM ${id(table.live)} AS ${as(table, 'l')}
+WHERE ${inRange(table, 'l', from, to)}`;
 }
 
 /** Gives stage the group's foreign keys, to the group's other stage tables; one ALTER, or null where there are none. */

@@ -64,13 +64,19 @@ export function findCollisionsOfReplay(spec: RunSpec, table: TableSpec): Fragmen
   const stage = physical(spec, table, 'stage');
   return table.uniqueIndexes.flatMap((unique) => {
     const all = (role: string) => sql`${keysAndValues(table, unique, merged, role)} AS`;
-    const among = sql`SELECT ${keyOf(table, 'x')} FROM ${all('m')} ${as(table, 'x')} JOIN ${all('n')} ${as(table, 'y')} ON ${equalValues(table, unique, 'x', 'y')} WHERE NOT (${sameKey(table, 'x', 'y')}) AND NOT ${isHeldBack(spec, table, 'x')}`;
+    const among = sql`SELECT ${keyOf(table, 'x')}
+FROM ${all('m')} ${as(table, 'x')}
+JOIN ${all('n')} ${as(table, 'y')} ON ${equalValues(table, unique, 'x', 'y')}
+WHERE NOT (${sameKey(table, 'x', 'y')}) AND NOT ${isHeldBack(spec, table, 'x')}`;
     if (!isOfColumns(unique)) return [collectWork(spec, table, among)];
     const pair = (role: string) =>
       collectWork(
         spec,
         table,
-        sql`SELECT ${keyOf(table, role)} FROM ${merged} AS ${as(table, 'm')} STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${equalColumns(table, unique, 's', 'm')} WHERE NOT (${sameKey(table, 's', 'm')}) AND NOT ${isHeldBack(spec, table, role)}`,
+        sql`SELECT ${keyOf(table, role)}
+FROM ${merged} AS ${as(table, 'm')}
+STRAIGHT_JOIN ${stage} AS ${as(table, 's')} ON ${equalColumns(table, unique, 's', 'm')}
+WHERE NOT (${sameKey(table, 's', 'm')}) AND NOT ${isHeldBack(spec, table, role)}`,
       );
     return [pair('m'), pair('s'), collectWork(spec, table, among)];
   });
