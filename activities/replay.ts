@@ -1,4 +1,5 @@
 import { physicalTable } from '../src/model/names.js';
+import { TAIL_EDITS_MAX } from '../src/model/replay.js';
 import { hasChecks, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { collectReplayKeys, markMerged, pendingIds, takePending } from '../src/sql/capture.js';
@@ -35,7 +36,6 @@ import { foreignKeyRules, separateReplayed, takeAsLive } from './group.js';
 import { collectUntried, settleKeys } from './settlements.js';
 
 const EDITS_A_ROUND_MAX = 5_000;
-const TAIL_EDITS_MAX = 100;
 
 export interface Replayed {
   /** edits that were merged again */

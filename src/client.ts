@@ -3,7 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { type MysqlAddress, parseMysqlAddress } from './config/address.js';
 import { StageswapError } from './model/failures.js';
-import { type ClientEdit, type EditOutcome, UPDATES, workflowIdOf } from './model/messages.js';
+import {
+  type ClientEdit,
+  EDITS_A_BATCH_MAX,
+  type EditOutcome,
+  UPDATES,
+  workflowIdOf,
+} from './model/messages.js';
 import { withSession } from './mysql/connection.js';
 import { applyEdit, EDIT_WAIT_TIMEOUT_SECONDS, type Editable } from './mysql/edits.js';
 import { errorNumber, isOutOfRoom, isPassing, NO_SUCH_TABLE } from './mysql/errors.js';
@@ -67,7 +73,6 @@ export class DoubtfulEdits extends Error {
 const wordsOf = (cause: unknown) =>
   (cause instanceof Error ? cause.message : String(cause)).replace(/\.+$/, '');
 
-const EDITS_A_BATCH = 200;
 /** edits that may wait in one client: more means that they come faster than MySQL takes them */
 const WAITING_MAX = 50_000;
 const COLLECT_MS_MAX = 250;
@@ -109,7 +114,7 @@ export class EditClient<T extends EditableTables = EditableTables> {
    */
   edit(edit: NewEdit<T>): Promise<EditOutcome> {
     const outcome = this.#enqueue(edit);
-    if (this.#waiting.length >= EDITS_A_BATCH) void this.flush();
+    if (this.#waiting.length >= EDITS_A_BATCH_MAX) void this.flush();
     else this.#timer ??= setTimeout(() => void this.flush(), this.options.collectMsMax ?? COLLECT_MS_MAX);
     return outcome;
   }
@@ -152,7 +157,7 @@ export class EditClient<T extends EditableTables = EditableTables> {
   }
 
   async #sendAll(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#settle(this.#waiting.splice(0, EDITS_A_BATCH));
+    while (this.#waiting.length > 0) await this.#settle(this.#waiting.splice(0, EDITS_A_BATCH_MAX));
   }
 
   /** Gives each edit of a batch its outcome; what did not answer is asked again, with the same ids. Never rejects. */

@@ -1,9 +1,8 @@
 import { ApplicationFailure } from '@temporalio/workflow';
+import { TAIL_EDITS_MAX } from '../src/model/replay.js';
 import type { RunState } from './run-state.js';
 import { step } from './steps.js';
 
-/** An edit tail of this length is short enough for the cut-over, which shortens it further before it locks. */
-const TAIL_EDITS_MAX = 100;
 /** A round that leaves more than this share of the shortest tail so far has not come closer. */
 const CLOSER_SHARE = 0.9;
 const ORPHAN_ROUNDS_MAX = 20;

@@ -22,7 +22,7 @@ import { tell } from './notices.js';
 import { storyOf } from './story.js';
 
 /** Temporal ends a history at 51,200 events; ours goes on as a new execution long before. */
-export const HISTORY_EVENTS_MAX = 8_000;
+const HISTORY_EVENTS_MAX = 8_000;
 
 const PIPELINE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.pipeline, SearchAttributeType.KEYWORD);
 const PHASE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.phase, SearchAttributeType.KEYWORD);
@@ -96,7 +96,7 @@ interface Figures {
 
 /**
  * A step that would have been tried again, had nobody asked it to give up: its engine was lost, or its worker hung, before
- * it heard of that. A run that a pause had interrupted so has failed until now: its history says so, and is not replayed otherwise.
+ * it heard of that. `patched`, since older code let the run fail here: its histories replay only if that stays so.
  */
 export const isNotTriedAgain = (error: unknown): boolean =>
   error instanceof ActivityFailure &&

@@ -9,11 +9,14 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
-import type { ClientEdit, EditBatch, EditOutcome } from '../src/model/messages.js';
+import {
+  type ClientEdit,
+  EDITS_A_BATCH_MAX,
+  type EditBatch,
+  type EditOutcome,
+} from '../src/model/messages.js';
 import * as messages from './messages.js';
 import { type Continued, RunState } from './run-state.js';
-
-const EDITS_A_BATCH = 200;
 
 // Edits are repeated until MySQL answers: an acknowledged edit is committed, an accepted signal is not given up.
 const { applyEdits } = proxyActivities<Pick<Activities, 'applyEdits'>>({
@@ -41,7 +44,7 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
       return outcomes;
     });
   const drain = async () => {
-    while (buffer.length > 0) await writeAll(buffer.splice(0, EDITS_A_BATCH));
+    while (buffer.length > 0) await writeAll(buffer.splice(0, EDITS_A_BATCH_MAX));
     writing = undefined;
   };
   // Never rejects: an edit that cannot be written must neither take others with it nor keep the run from its end.
@@ -134,7 +137,7 @@ function refuseMalformed(batch: EditBatch): void {
     !Array.isArray(batch?.edits) || batch.edits.length === 0,
     'edits: a list of at least one edit is wanted',
   );
-  refuse(batch.edits.length > EDITS_A_BATCH, `at most ${EDITS_A_BATCH} edits a batch`);
+  refuse(batch.edits.length > EDITS_A_BATCH_MAX, `at most ${EDITS_A_BATCH_MAX} edits a batch`);
   for (const edit of batch.edits) {
     refuse(
       !edit?.editId || !edit.table || !edit.key || !edit.set,

@@ -2,7 +2,7 @@ import type { Reason } from './approval.js';
 import type { Cost } from './cost.js';
 import type { Report } from './report.js';
 
-/** What passes through Temporal: names and shapes. Types and constants only, so that workflows can import it. */
+/** What passes through Temporal: names and shapes. Pure, so that workflows can import it. */
 
 export const TASK_QUEUE = 'stageswap';
 
@@ -34,7 +34,6 @@ export const WORKFLOWS = {
   scheduledSync: 'scheduledSync',
   scheduledCleanup: 'scheduledCleanup',
 } as const;
-export type WorkflowType = keyof typeof WORKFLOWS;
 
 export const SIGNALS = {
   clientEdits: 'clientEdits',
@@ -106,6 +105,9 @@ export interface ClientEdit {
   /** who changed it */
   by?: string;
 }
+
+/** So many edits a client sends at a time, and a run writes at a time; a run refuses an update with more. */
+export const EDITS_A_BATCH_MAX = 200;
 
 export interface EditBatch {
   edits: ClientEdit[];
