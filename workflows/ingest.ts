@@ -1,0 +1,72 @@
+import { isCancellation, log } from '@temporalio/workflow';
+import type { Undo } from './governed.js';
+import type { RunState } from './run-state.js';
+import { inSlots, newestOf } from './slots.js';
+import { problemOf } from './steering.js';
+import { step } from './steps.js';
+
+/** A source that is away must not keep a run from its end, nor an aborted one from taking capture off live: the next run drops the snapshot. */
+const CLOSE_MOMENT_ATTEMPTS_MAX = 3;
+
+/** Every row of the group, as of one moment of the source, which is given up once they are here. */
+export async function ingest(state: RunState, undo: Undo): Promise<void> {
+  undo('moment', () => giveUpMoment(state));
+  const { run } = state;
+  state.gate.readAtMs = Date.now();
+  const { moment, because } = await step('open one moment of the source').openMoment(run);
+  state.figures.moment = moment;
+  state.figures.momentBecause = because;
+  if (moment === 'transaction') await ingestTransaction(state);
+  else for (const table of run.tables) await ingestTable(state, table);
+  await tryToGiveUpMoment(state);
+}
+
+const giveUpMoment = (state: RunState) =>
+  step('give up the moment of the source', { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX }).closeMoment(
+    state.run,
+  );
+
+/** Every row is here: a source that is away by now, or a snapshot that a frozen worker reads, does not keep them from being published. */
+export async function tryToGiveUpMoment(state: RunState): Promise<void> {
+  try {
+    await giveUpMoment(state);
+    state.figures.momentLeft = false;
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    state.figures.momentLeft = true;
+    log.warn(
+      'the moment of the source could not be given up; it is tried again when the run ends, and by the next run',
+      { ...problemOf(error) },
+    );
+  }
+}
+
+async function ingestTransaction(state: RunState): Promise<void> {
+  const read = () => {
+    state.gate.readAtMs = Date.now(); // a transaction that a pause has ended begins at another moment
+    return step('read the group in one transaction').ingestTransaction(state.run);
+  };
+  for (const [table, done] of Object.entries(await state.interruptible(read))) {
+    const { rows, chunksDone, chunks, cost } = done;
+    if (cost) state.addCost(cost);
+    state.table(table, { phase: 'ingest', rowsDone: rows, chunksDone, chunks }, { rowsRead: rows });
+  }
+}
+
+/** Reads a table by its chunks, dealt to as many activities at a time as `parallel` says. */
+async function ingestTable(state: RunState, table: string): Promise<void> {
+  const { run } = state;
+  const plan = () => step(`divide ${table} into chunks`).planIngest(run, table);
+  const { chunks } = await state.interruptible(plan);
+  state.table(table, { phase: 'ingest', chunks });
+  const isNewest = newestOf();
+  const ingestSlot = async (slot: number, slots: number) => {
+    const read = () => step(`${table}: source → base`).ingestChunks(run, table, slot, slots);
+    const done = await state.interruptible(read);
+    if (done.cost) state.addCost(done.cost);
+    if (isNewest(done.chunksDone))
+      state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
+    return done.finished;
+  };
+  await inSlots(state, chunks, ingestSlot);
+}
