@@ -1,4 +1,4 @@
-import { ApplicationFailure, condition, isCancellation } from '@temporalio/workflow';
+import { condition, isCancellation } from '@temporalio/workflow';
 import {
   approvalText,
   notApproved,
@@ -6,6 +6,7 @@ import {
   reasonsOfGate,
   reasonsOfRehearsal,
 } from '../src/model/approval.js';
+import { failure } from './failure.js';
 import { replayRound, replayUntilShort } from './replay.js';
 import type { RunState } from './run-state.js';
 import { step } from './steps.js';
@@ -96,9 +97,9 @@ async function whenToGoOn(state: RunState): Promise<When> {
     };
   }
   if (oldAtMs <= nowMs && !hasWaited)
-    throw ApplicationFailure.nonRetryable(
-      `what was read from the source at ${isoOf(readAtMs)} was older than sourceAgeMax when the run was ready, after ${Math.round((nowMs - readAtMs) / 1_000)} s of work. Live is untouched. Raise sourceAgeMax above what a run takes.`,
+    throw failure(
       'SourceTooOld',
+      `what was read from the source at ${isoOf(readAtMs)} was older than sourceAgeMax when the run was ready, after ${Math.round((nowMs - readAtMs) / 1_000)} s of work. Live is untouched. Raise sourceAgeMax above what a run takes.`,
     );
   const leadMs = Math.min(preparedMs * LEAD_FACTOR, sourceAgeMsMax / 2);
   const atMs = opensAtMs - leadMs;

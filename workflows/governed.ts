@@ -7,6 +7,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.js';
+import type { Ending, FailureType } from '../src/model/failures.js';
 import type { Report } from '../src/model/report.js';
 import { Aborted, type Continued, isNotTriedAgain, type RunState } from './run-state.js';
 import { type Problem, problemOf, steeredRun } from './steering.js';
@@ -73,7 +74,7 @@ export async function governed(
 function failureOf(report: Report): ApplicationFailure {
   const failure = ApplicationFailure.create({
     message: report.problem ?? '',
-    type: report.problemType ?? 'Unexpected',
+    type: report.problemType ?? ('Unexpected' satisfies FailureType),
     nonRetryable: true,
     details: [report],
   });
@@ -81,13 +82,16 @@ function failureOf(report: Report): ApplicationFailure {
   return failure;
 }
 
+/** A problem's type is what an error said, any text: it is compared with none that the lists do not have. */
+const isOf = (problem: Problem | undefined, type: FailureType | Ending) => problem?.type === type;
+
 /** Whoever is woken by it finds the rest in the report: its words may quote values. */
 async function tellOutcome(
   state: RunState,
   outcome: Report['outcome'],
   problem: Problem | undefined,
 ): Promise<void> {
-  if (outcome === 'failed' && problem?.type === 'Held')
+  if (outcome === 'failed' && isOf(problem, 'Held'))
     await state.notify({ kind: 'held', text: 'is held: a run was refused, until stageswap release' });
   else if (outcome === 'failed')
     await state.notify({
@@ -95,7 +99,7 @@ async function tellOutcome(
       text: `failed${state.swapped ? ' after its swap' : ', live is untouched'}. stageswap status says why`,
       ...(problem ? { failure: problem.type } : {}),
     });
-  if (outcome === 'aborted' && problem && problem.type !== 'Aborted')
+  if (outcome === 'aborted' && problem && !isOf(problem, 'Aborted'))
     await state.notify({
       kind: 'failed',
       text: 'gave up and was taken back, live is untouched. stageswap status says why',

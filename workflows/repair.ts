@@ -1,7 +1,8 @@
-import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
+import { workflowInfo } from '@temporalio/workflow';
 import type { Repaired } from '../activities/repair.js';
 import type { RepairInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
+import { failure } from './failure.js';
 import { governed } from './governed.js';
 import type { Continued, RunState } from './run-state.js';
 import { step } from './steps.js';
@@ -38,8 +39,7 @@ async function restore(state: RunState): Promise<void> {
     await repairStep(state, 'source', 'drop database snapshots at the source', 'repairSource');
   }
   const left = state.repair?.left ?? [];
-  if (left.length > 0)
-    throw ApplicationFailure.nonRetryable(`left to a person: ${left.join('; ')}`, 'NotRepaired');
+  if (left.length > 0) throw failure('NotRepaired', `left to a person: ${left.join('; ')}`);
 }
 
 async function repairStep(

@@ -1,5 +1,5 @@
-import { ApplicationFailure } from '@temporalio/workflow';
 import { TAIL_EDITS_MAX } from '../src/model/replay.js';
+import { failure } from './failure.js';
 import type { RunState } from './run-state.js';
 import { step } from './steps.js';
 
@@ -32,7 +32,7 @@ export async function replayUntilShort(state: RunState): Promise<void> {
     );
     if (orphans === null) return;
     // A child may be in stage while its parent waits in the log: only what stays so after several rounds is refused.
-    if (rounds >= ORPHAN_ROUNDS_MAX) throw ApplicationFailure.nonRetryable(orphans, 'Orphans');
+    if (rounds >= ORPHAN_ROUNDS_MAX) throw failure('Orphans', orphans);
   }
 }
 

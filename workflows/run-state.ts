@@ -16,6 +16,7 @@ import type { Begun } from '../activities/runs.js';
 import type { Reason } from '../src/model/approval.js';
 import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
 import { NOTHING_TRIED, type Tried } from '../src/model/cut-over.js';
+import type { Ending } from '../src/model/failures.js';
 import { type Notice, type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
 import type { Cleaned, PhaseReport, Repair, Report, RolledBack, TableReport } from '../src/model/report.js';
 import { tell } from './notices.js';
@@ -116,7 +117,7 @@ export class RunState {
     skipped: 0,
   };
   abortReason: string | undefined;
-  abortType = 'Aborted';
+  abortType: Ending = 'Aborted';
   /** the tables say that the RENAME was executed: from here on only forward */
   swapped = false;
   /** what repair has found and done */
@@ -282,7 +283,7 @@ export class RunState {
   }
 
   /** @param type as the report's problemType says it: whether an operator, or what else, ended the run */
-  abort(reason: string, type = 'Aborted'): void {
+  abort(reason: string, type: Ending = 'Aborted'): void {
     this.abortReason = reason;
     this.abortType = type;
     this.#work.cancel();

@@ -54,6 +54,9 @@ export const FAILURES = {
 } as const;
 export type FailureType = keyof typeof FAILURES;
 
+/** What else ends a run, which then has not failed but is taken back: an operator, or a limit of the configuration. */
+export type Ending = 'Aborted' | 'ApprovalExpired' | 'ReplayOutrun';
+
 /** A failure of the list. Activities turn it into Temporal's ApplicationFailure of the same type. */
 export class StageswapError extends Error {
   readonly type: FailureType;
