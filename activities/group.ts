@@ -1,6 +1,7 @@
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
+import type { HeldBackCounts } from '../src/model/table-counts.js';
 import { carryTriggers } from '../src/mysql/application-triggers.js';
 import type { Session } from '../src/mysql/connection.js';
 import { DUPLICATE_ENTRY, errorNumber } from '../src/mysql/errors.js';
@@ -262,18 +263,7 @@ async function buildIndexes(session: Session, spec: RunSpec): Promise<boolean> {
   return true;
 }
 
-/** What the rules across the group take out of the merge's counts. */
-export interface HeldBackCounts {
-  notInserted: number;
-  fallenBack: number;
-  /** of those that have fallen back: which the merge alone would have changed, and of which it had kept something anyway */
-  notUpdated: number;
-  keptAlready: number;
-  parentsKept: number;
-  quarantined: number;
-}
-
-/** Counts them, before the swap: it compares with live. */
+/** Counts what the rules across the group take out of the merge's counts; before the swap, as it compares with live. */
 export async function heldBackCounts(
   session: Session,
   spec: RunSpec,

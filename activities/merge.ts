@@ -2,6 +2,7 @@ import { type Cost, noCost } from '../src/model/cost.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
+import type { HeldBackCounts } from '../src/model/table-counts.js';
 import type { Session } from '../src/mysql/connection.js';
 import { jsonOf } from '../src/mysql/json.js';
 import { analyze } from '../src/mysql/statistics.js';
@@ -18,7 +19,7 @@ import {
   stopIfCancelled,
   WORK_MS_MAX,
 } from './context.js';
-import { type HeldBackCounts, heldBackCounts, settleGroup } from './group.js';
+import { heldBackCounts, settleGroup } from './group.js';
 import { mergeChunk, planMerge } from './merge-chunk.js';
 import { type MergeChunk, mergeChunks } from './merge-ledger.js';
 import { replaySettlements } from './replay.js';

@@ -50,7 +50,7 @@ function openReasons(state: RunState, passedFirst: boolean): Reason[] {
   const { run, gate: known } = state;
   return notApproved(
     [
-      ...reasonsOfGate({ ...run, passedFirst, tables: state.tables() }),
+      ...reasonsOfGate({ ...run, passedFirst, tables: state.tables.reports() }),
       ...reasonsOfRehearsal(known.heldMs, run.heldMsMax),
       ...known.tripped,
     ],
@@ -120,7 +120,7 @@ async function ask(state: RunState, reasons: Reason[]): Promise<void> {
   const expiresAtMs = state.gate.askedAt + approvalHoursMax * HOUR_MS;
   const expiresAt = new Date(expiresAtMs).toISOString();
   state.gate.asked = reasons;
-  state.waitsFor({ human: approvalText(reasons, state.tables(), expiresAt), expiresAt });
+  state.waitsFor({ human: approvalText(reasons, state.tables.reports(), expiresAt), expiresAt });
   const leftOut = () => countLeftOut(state);
   await waitWithReplay(state, () => state.gate.asked.length === 0, expiresAtMs, leftOut);
   if (state.gate.asked.length > 0) {

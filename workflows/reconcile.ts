@@ -17,7 +17,7 @@ export async function reconcile(state: RunState): Promise<void> {
       return finished;
     };
     // runs that began before merged one range at a time
-    const chunks = patched('merge-in-slots') ? state.chunks(table) || state.run.parallel : 1;
+    const chunks = patched('merge-in-slots') ? state.tables.chunks(table) || state.run.parallel : 1;
     await inSlots(state, chunks, mergeSlot);
   }
   // Last comes what the merge of single rows cannot see.

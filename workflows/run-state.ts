@@ -11,7 +11,6 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { HeldBackCounts } from '../activities/group.js';
 import type { Begun } from '../activities/runs.js';
 import type { Reason } from '../src/model/approval.js';
 import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
@@ -19,7 +18,9 @@ import { NOTHING_TRIED, type Tried } from '../src/model/cut-over.js';
 import type { Ending } from '../src/model/failures.js';
 import { type Notice, type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
 import type { Cleaned, PhaseReport, Repair, Report, RolledBack, TableReport } from '../src/model/report.js';
+import { type TableCount, TableCounts } from '../src/model/table-counts.js';
 import { tell } from './notices.js';
+import { Phases } from './phases.js';
 import { storyOf } from './story.js';
 
 /** Temporal ends a history at 51,200 events; ours goes on as a new execution long before. */
@@ -39,7 +40,7 @@ export interface Continued {
   run: Begun | undefined;
   done: string[];
   phases: PhaseReport[];
-  tables: { progress: TableProgress; report: TableReport }[];
+  tables: TableCount[];
   figures: Figures;
   paused: boolean;
   gate: GateMemory;
@@ -123,6 +124,8 @@ export class RunState {
   /** what repair has found and done */
   repair: Repair | undefined;
   cleanup: Cleaned | undefined;
+  /** what it did so far, by table */
+  readonly tables: TableCounts;
   /** this execution is about to end: edits that came now would keep it from that for ever */
   ending = false;
   figures: Figures = {
@@ -145,11 +148,8 @@ export class RunState {
   /** what the webhook was told: once is enough, over all executions */
   #told: string[] = [];
   #run: Begun | undefined;
-  #done: string[] = [];
-  #phases: PhaseReport[] = [];
   #startedAt = Date.now();
-  #clock: { entry: PhaseReport; before: number; startedAt: number } | undefined;
-  readonly #tables = new Map<string, { progress: TableProgress; report: TableReport }>();
+  readonly #phases: Phases;
   /** everything up to the swap: what abort and cancel end */
   readonly #work = new CancellationScope();
   /** what a pause interrupts */
@@ -163,16 +163,15 @@ export class RunState {
     readonly settled: () => Promise<void>,
   ) {
     const { continued } = input;
+    this.tables = new TableCounts(continued?.tables);
+    this.#phases = new Phases(continued);
     if (!continued) return;
     this.paused = continued.paused;
     this.gate = continued.gate;
     this.figures = { ...this.figures, ...continued.figures };
     this.#run = continued.run;
-    this.#done = continued.done;
     this.#told = continued.told;
-    this.#phases = continued.phases;
     this.#startedAt = continued.startedAt;
-    for (const table of continued.tables) this.#tables.set(table.progress.table, table);
   }
 
   /** The run that `begin` has begun. @throws {Error} asked too early: a bug */
@@ -186,83 +185,35 @@ export class RunState {
 
   begin(run: Begun): void {
     this.#run = run;
-    for (const table of run.tables) {
-      this.#tables.set(table, {
-        progress: { table, phase: 'waiting', rowsDone: 0, chunksDone: 0, chunks: 0 },
-        report: {
-          table,
-          rowsRead: 0,
-          rowsStaged: 0,
-          inserted: 0,
-          updated: 0,
-          deleted: 0,
-          keptLive: 0,
-          decidedByFirstRun: 0,
-          conflicts: 0,
-          quarantined: 0,
-          chunks: 0,
-          chunksVerified: 0,
-        },
-      });
-    }
+    this.tables.begin(run.tables);
   }
 
+  /** Counts of a table, and how far it is; what is not given stays as it is. */
   table(live: string, progress: Partial<TableProgress>, report: Partial<TableReport> = {}): void {
-    const known = this.#tables.get(live);
-    if (!known) return;
-    Object.assign(known.progress, progress);
-    Object.assign(known.report, report);
-    this.#tell();
+    if (this.tables.set(live, progress, report)) this.#tell();
   }
 
   addCost(cost: Cost): void {
     this.figures.cost = sumOfCosts(this.figures.cost, cost);
   }
 
-  /** Takes out of a table's counts what the rules across the group took back; edits made meanwhile may make them less. */
-  heldBack(live: string, held: HeldBackCounts): void {
-    const report = this.#tables.get(live)?.report;
-    if (!report) return;
-    report.inserted = Math.max(0, report.inserted - held.notInserted);
-    report.updated = Math.max(0, report.updated - held.notUpdated);
-    report.deleted = Math.max(0, report.deleted - held.parentsKept);
-    report.keptLive = Math.max(0, report.keptLive + held.fallenBack - held.keptAlready);
-    report.quarantined = held.quarantined;
-  }
-
-  /** Chunks into which ingest has divided a table; 0 where nothing was read. */
-  chunks(live: string): number {
-    return this.#tables.get(live)?.progress.chunks ?? 0;
-  }
-
-  /** What the run did so far, by table. */
-  tables(): TableReport[] {
-    return [...this.#tables.values()].map(({ report }) => report);
-  }
-
   /** Runs one phase: it begins only when nobody has paused, and its time goes into the report. A continued run passes over what is done. */
   async phase(name: string, work: () => Promise<void>): Promise<void> {
-    if (this.#done.includes(name)) return;
+    if (this.#phases.isDone(name)) return;
     await this.steer();
-    let entry = this.#phases.find((phase) => phase.name === name);
-    if (!entry) {
-      entry = { name, startedAt: new Date().toISOString(), ms: 0 };
-      this.#phases.push(entry);
-    }
-    this.#clock = { entry, before: entry.ms, startedAt: Date.now() };
+    this.#phases.begin(name);
     this.#tell();
     try {
       await work();
-      this.#done.push(name);
+      this.#phases.done(name);
     } finally {
-      this.#readClock();
-      this.#clock = undefined;
+      this.#phases.end();
     }
   }
 
   /** Lets phases be gone through once more. */
   again(...names: string[]): void {
-    this.#done = this.#done.filter((name) => !names.includes(name));
+    this.#phases.again(names);
   }
 
   /** Begins again under a new generation: what was made for the one before is gone. */
@@ -270,11 +221,6 @@ export class RunState {
     this.begin(run);
     this.figures.tried = NOTHING_TRIED;
     this.gate.hasWaited = false;
-  }
-
-  /** Brings the running phase's time up to date, also where the execution is about to go on as a new one. */
-  #readClock(): void {
-    if (this.#clock) this.#clock.entry.ms = this.#clock.before + Date.now() - this.#clock.startedAt;
   }
 
   /** Runs everything up to the swap in the scope that abort and cancel end. */
@@ -408,12 +354,11 @@ export class RunState {
   async checkpoint(): Promise<void> {
     if (!this.historyIsLong()) return;
     await this.settled();
-    this.#readClock();
+    this.#phases.readClock();
     const continued: Continued = {
       run: this.#run,
-      done: this.#done,
-      phases: this.#phases,
-      tables: [...this.#tables.values()],
+      ...this.#phases.continued,
+      tables: this.tables.all(),
       figures: this.figures,
       paused: this.paused,
       gate: this.gate,
@@ -425,8 +370,8 @@ export class RunState {
 
   progress(): Progress {
     return {
-      phase: this.#clock?.entry.name ?? this.#phases.at(-1)?.name ?? 'waiting',
-      tables: [...this.#tables.values()].map(({ progress }) => progress),
+      phase: this.#phases.current ?? 'waiting',
+      tables: this.tables.progress(),
       // who has approved a paused run is not asked again until it is resumed
       ...(this.#waitsFor === undefined || this.gate.asked.length === 0
         ? {}
@@ -458,10 +403,10 @@ export class RunState {
         : { momentAt: new Date(this.gate.readAtMs).toISOString() }),
       ...(momentBecause === undefined ? {} : { momentBecause }),
       ms: Date.now() - this.#startedAt,
-      tables: this.tables(),
+      tables: this.tables.reports(),
       edits: { captured, replayedBefore, replayedUnderLock, handedIn },
       cutOver,
-      phases: this.#phases,
+      phases: this.#phases.reports,
       ...(this.gate.approved.length > 0 ? { approved: this.gate.approved.map(({ text }) => text) } : {}),
       ...(this.figures.rollback ? { rollback: this.figures.rollback } : {}),
       ...(this.cleanup ? { cleanup: this.cleanup } : {}),

@@ -170,5 +170,10 @@ async function describePlan(state: RunState, rowsMax: number): Promise<void> {
     step('look for rows without parents').findOrphans(state.run),
   );
   if (orphans !== null) stops.push(orphans);
-  await step('write down what a run would do').describePlan(state.run, state.tables(), stops, rowsMax);
+  await step('write down what a run would do').describePlan(
+    state.run,
+    state.tables.reports(),
+    stops,
+    rowsMax,
+  );
 }

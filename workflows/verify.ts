@@ -11,7 +11,7 @@ export async function verify(state: RunState): Promise<void> {
 }
 
 async function tellConflicts(state: RunState): Promise<void> {
-  const conflicts = state.tables().reduce((sum, table) => sum + table.conflicts, 0);
+  const conflicts = state.tables.reports().reduce((sum, table) => sum + table.conflicts, 0);
   const max = state.run.webhook?.conflictsMax ?? Number.POSITIVE_INFINITY;
   if (conflicts > max)
     await state.notify({
@@ -36,5 +36,6 @@ export async function countConflicts(state: RunState): Promise<void> {
 /** What the rules across the group took out of the merge's counts; asked before the swap, as it compares with live. */
 export async function countHeldBack(state: RunState): Promise<void> {
   const counts = () => step('count what was held back').countHeldBack(state.run);
-  for (const [table, held] of Object.entries(await state.interruptible(counts))) state.heldBack(table, held);
+  for (const [table, held] of Object.entries(await state.interruptible(counts)))
+    state.tables.holdBack(table, held);
 }
