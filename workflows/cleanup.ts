@@ -2,8 +2,8 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { executeChild, ParentClosePolicy } from '@temporalio/workflow';
 import { type CleanupInput, workflowIdOf } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
+import type { Continued } from './continued.js';
 import { governed } from './governed.js';
-import type { Continued } from './run-state.js';
 import { step } from './steps.js';
 
 /**

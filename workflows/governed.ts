@@ -9,7 +9,8 @@ import {
 import type { Activities } from '../activities/index.js';
 import type { Ending, FailureType } from '../src/model/failures.js';
 import type { Report } from '../src/model/report.js';
-import { Aborted, type Continued, isNotTriedAgain, type RunState } from './run-state.js';
+import type { Continued } from './continued.js';
+import { Aborted, isNotTriedAgain, type RunState } from './run-state.js';
 import { type Problem, problemOf, steeredRun } from './steering.js';
 
 const { end } = proxyActivities<Activities>({

@@ -2,9 +2,10 @@ import { workflowInfo } from '@temporalio/workflow';
 import type { Repaired } from '../activities/repair.js';
 import type { RepairInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
+import type { Continued } from './continued.js';
 import { failure } from './failure.js';
 import { governed } from './governed.js';
-import type { Continued, RunState } from './run-state.js';
+import type { RunState } from './run-state.js';
 import { step } from './steps.js';
 
 /**

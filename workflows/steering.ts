@@ -15,8 +15,9 @@ import {
   type EditBatch,
   type EditOutcome,
 } from '../src/model/messages.js';
+import type { Continued } from './continued.js';
 import * as messages from './messages.js';
-import { type Continued, RunState } from './run-state.js';
+import { RunState } from './run-state.js';
 
 // Edits are repeated until MySQL answers: an acknowledged edit is committed, an accepted signal is not given up.
 const { applyEdits } = proxyActivities<Pick<Activities, 'applyEdits'>>({

@@ -1,13 +1,14 @@
 import { CancellationScope, patched, workflowInfo } from '@temporalio/workflow';
 import type { PlanInput, RollbackInput, SyncInput } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
+import type { Continued } from './continued.js';
 import { cutOver } from './cut-over.js';
 import { gate, lookAtGuards } from './gate.js';
 import { governed, type Undo } from './governed.js';
 import { ingest, tryToGiveUpMoment } from './ingest.js';
 import { reconcile } from './reconcile.js';
 import { replayUntilShort } from './replay.js';
-import type { Continued, RunState } from './run-state.js';
+import type { RunState } from './run-state.js';
 import { step } from './steps.js';
 import { countConflicts, countHeldBack, prove, verify } from './verify.js';
 
