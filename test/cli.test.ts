@@ -12,9 +12,10 @@ import { cron, timeZone } from '../src/cli/schedule.js';
 import { keyText } from '../src/cli/values-text.js';
 import { AddressError } from '../src/config/address.js';
 import type { TableConfig } from '../src/config/load.js';
+import { EXIT, exitCodeOf, exitCodeOfFailure } from '../src/model/exit-code.js';
 import { StageswapError } from '../src/model/failures.js';
 import type { Progress } from '../src/model/messages.js';
-import { EXIT, exitCodeOf, exitCodeOfFailure, type Report } from '../src/model/report.js';
+import type { Report } from '../src/model/report.js';
 
 const REPORT: Report = {
   pipeline: 'billing',

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 
 import { loadConfig } from '../config/load.js';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import type { Finding } from '../preflight/finding.js';
 import { type Check, check } from '../preflight/index.js';
 import { colours } from './colours.js';

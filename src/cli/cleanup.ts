@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { loadPipelineName } from '../config/load.js';
+import type { ExitCode } from '../model/exit-code.js';
 import { type CleanupInput, WORKFLOWS } from '../model/messages.js';
-import type { ExitCode } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirmAtTerminal } from './confirm.js';
 import { examples } from './examples.js';

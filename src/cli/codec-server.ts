@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { type Command, InvalidArgumentError } from 'commander';
-import { EXIT } from '../model/report.js';
+import { EXIT } from '../model/exit-code.js';
 import { parseCodecKeys } from '../temporal/codec.js';
 import { startCodecServer } from '../temporal/codec-server.js';
 import { CommandError } from './failure.js';

@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline/promises';
-import { EXIT } from '../model/report.js';
+import { EXIT } from '../model/exit-code.js';
 import { CommandError } from './failure.js';
 
 /**

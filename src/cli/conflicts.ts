@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import { type Command, Option } from 'commander';
 
 import { loadConfig, type TableConfig } from '../config/load.js';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import type { Side } from '../model/spec.js';
 import type { Session } from '../mysql/connection.js';
 import {

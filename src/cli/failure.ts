@@ -1,7 +1,7 @@
 import { AddressError } from '../config/address.js';
 import { ConfigError } from '../config/problems.js';
+import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/exit-code.js';
 import { StageswapError } from '../model/failures.js';
-import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/report.js';
 import { CodecKeysError } from '../temporal/codec.js';
 import { TemporalSettingsError } from '../temporal/place.js';
 import { colours } from './colours.js';

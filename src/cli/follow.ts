@@ -1,8 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import { EXIT, type ExitCode, exitCodeOf, type Started } from '../model/exit-code.js';
 import { type Progress, QUERIES, TASK_QUEUE } from '../model/messages.js';
-import { EXIT, type ExitCode, exitCodeOf, type Report, type Started } from '../model/report.js';
+import type { Report } from '../model/report.js';
 import { type Failing, failingOf } from './failing.js';
 import { CommandError } from './failure.js';
 import { note, print, printJson } from './output.js';

@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import { type Command, InvalidArgumentError } from 'commander';
 import { loadTarget } from '../config/load.js';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { print, printJson } from './output.js';

@@ -5,7 +5,7 @@ import { parseConfig } from '../config/load.js';
 import type { Side } from '../config/schema.js';
 import { sourceTableName } from '../config/source-table.js';
 import { InitError, type InitResult, writeConfig } from '../init.js';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { type Session, withSession } from '../mysql/connection.js';
 import { readLiveTableNames, readLiveTables } from '../mysql/schema.js';
 import { id, sql } from '../sql/text.js';

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { EXIT } from '../model/report.js';
+import { EXIT } from '../model/exit-code.js';
 import { CommandError } from './failure.js';
 
 /** An option's value where a command listens. */

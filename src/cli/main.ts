@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { describeFailure, failureText } from './failure.js';
 import { printJson } from './output.js';
 import { createProgram } from './program.js';

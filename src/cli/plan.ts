@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 
 import { configDigest } from '../config/digest.js';
 import { type Config, loadConfig, type TableConfig } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { type PlanInput, WORKFLOWS } from '../model/messages.js';
 import type { Plan, PlannedTable } from '../model/plan.js';
-import { EXIT, type ExitCode, type Report } from '../model/report.js';
+import type { Report } from '../model/report.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';

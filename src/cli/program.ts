@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import type { ExitCode } from '../model/report.js';
+import type { ExitCode } from '../model/exit-code.js';
 import { addCheck } from './check.js';
 import { addCleanup } from './cleanup.js';
 import { addCodecServer } from './codec-server.js';

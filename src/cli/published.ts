@@ -1,4 +1,4 @@
-import { EXIT } from '../model/report.js';
+import { EXIT } from '../model/exit-code.js';
 import type { RunSpec, TableSpec } from '../model/spec.js';
 import type { Session } from '../mysql/connection.js';
 import { publishedSpec } from '../mysql/published.js';

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { type Config, loadConfig } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { type RepairInput, WORKFLOWS, workflowIdOf } from '../model/messages.js';
-import { EXIT, type ExitCode, type RepairFinding } from '../model/report.js';
+import type { RepairFinding } from '../model/report.js';
 import { findingsOf, survey } from '../mysql/survey.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { resync } from '../mysql/settlements.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';

@@ -1,8 +1,9 @@
 import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { loadTarget, type PipelineTarget } from '../config/load.js';
+import { EXIT, type ExitCode, exitCodeOf } from '../model/exit-code.js';
 import { type RollbackInput, WORKFLOWS } from '../model/messages.js';
-import { EXIT, type ExitCode, exitCodeOf, type Report } from '../model/report.js';
+import type { Report } from '../model/report.js';
 import type { RollbackFindings } from '../model/rollback.js';
 import { type Backup, chooseBackup, readBackups } from '../mysql/backups.js';
 import { hasConflicts } from '../mysql/settlements.js';

@@ -1,5 +1,5 @@
 import type { TableConfig } from '../config/load.js';
-import { EXIT } from '../model/report.js';
+import { EXIT } from '../model/exit-code.js';
 import { CommandError } from './failure.js';
 
 /** A row's key as an operator writes it: the value as it stands, or for a key of several columns a JSON array in key order. */

@@ -2,6 +2,7 @@ import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/c
 import type { Command } from 'commander';
 import { configDigest } from '../config/digest.js';
 import { loadConfig } from '../config/load.js';
+import { EXIT, type ExitCode, type Started } from '../model/exit-code.js';
 import {
   type CleanupInput,
   type PlanInput,
@@ -12,7 +13,7 @@ import {
   WORKFLOWS,
   workflowIdOf,
 } from '../model/messages.js';
-import { EXIT, type ExitCode, type Report, type Started } from '../model/report.js';
+import type { Report } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';

@@ -9,6 +9,7 @@ import {
 } from '@temporalio/client';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { loadPipelineName, loadTarget, type PipelineTarget } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import {
   type CleanupInput,
   type Scheduled,
@@ -19,7 +20,6 @@ import {
   WORKFLOWS,
   workflowIdOf,
 } from '../model/messages.js';
-import { EXIT, type ExitCode } from '../model/report.js';
 import { isTimeZone } from '../model/time-zone.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';

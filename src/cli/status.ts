@@ -3,8 +3,9 @@ import { type Client, WorkflowFailedError, WorkflowNotFoundError } from '@tempor
 import type { Command } from 'commander';
 
 import { loadTarget, type PipelineTarget } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { type Progress, workflowIdOf } from '../model/messages.js';
-import { EXIT, type ExitCode, type Outcome, type Report } from '../model/report.js';
+import type { Outcome, Report } from '../model/report.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';

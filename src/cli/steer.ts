@@ -1,8 +1,8 @@
 import { type WorkflowHandle, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { Command } from 'commander';
 import { loadPipelineName } from '../config/load.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { SIGNALS, UPDATES, workflowIdOf } from '../model/messages.js';
-import { EXIT, type ExitCode } from '../model/report.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirmAtTerminal } from './confirm.js';
 import { examples } from './examples.js';

@@ -8,7 +8,8 @@ import {
   WorkflowNotFoundError,
   type WorkflowUpdateFailedError,
 } from '@temporalio/client';
-import { EXIT, type ExitCode, exitCodeOfFailure, type Report } from '../model/report.js';
+import { EXIT, type ExitCode, exitCodeOfFailure } from '../model/exit-code.js';
+import type { Report } from '../model/report.js';
 import { type TemporalPlace, temporalPlace } from '../temporal/place.js';
 import { CommandError } from './failure.js';
 

@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
-import { EXIT, type ExitCode } from '../model/report.js';
+import { EXIT, type ExitCode } from '../model/exit-code.js';
 import type { MergeUnit } from '../model/spec.js';
 import { type Edit, readEdits, yieldTo } from '../mysql/settlements.js';
 import type { LiveRows } from '../sql/settlements.js';
