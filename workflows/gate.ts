@@ -83,7 +83,7 @@ async function whenToGoOn(state: RunState): Promise<When> {
   const { window, sourceAgeMsMax } = state.run;
   const { readAtMs, preparedMs, hasWaited } = state.gate;
   const nowMs = Date.now();
-  const ask = step('ask when the window opens', { maximumAttempts: WINDOW_ATTEMPTS_MAX });
+  const ask = step('ask when the window opens', { retry: { maximumAttempts: WINDOW_ATTEMPTS_MAX } });
   const opening =
     window === undefined ? undefined : await state.interruptible(() => ask.nextWindowOf(window, nowMs));
   const opensAtMs = opening?.opensAtMs ?? nowMs;
@@ -140,7 +140,7 @@ async function ask(state: RunState, reasons: Reason[]): Promise<void> {
  * without a schedule, or a Temporal that does not tell, is no reason to stop waiting.
  */
 async function countLeftOut(state: RunState): Promise<void> {
-  const ask = step('ask what the schedule has left out', { maximumAttempts: 1 });
+  const ask = step('ask what the schedule has left out', { retry: { maximumAttempts: 1 } });
   const count = await state
     .interruptible(() => ask.leftOutBySchedule(state.run.pipeline))
     .catch((error: unknown) => {

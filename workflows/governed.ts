@@ -3,22 +3,15 @@ import {
   CancellationScope,
   ContinueAsNew,
   isCancellation,
-  proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Activities } from '../activities/index.js';
 import type { Ending, FailureType } from '../src/model/failures.js';
 import type { Report } from '../src/model/report.js';
 import type { Continued } from './continued.js';
+import { type Problem, problemOf } from './failure.js';
 import { Aborted, isNotTriedAgain, type RunState } from './run-state.js';
-import { type Problem, problemOf, steeredRun } from './steering.js';
-
-const { end } = proxyActivities<Activities>({
-  summary: 'keep the report',
-  startToCloseTimeout: '1 minute',
-  heartbeatTimeout: '10 seconds',
-  retry: { initialInterval: '1 second', maximumInterval: '20 seconds' },
-});
+import { steeredRun } from './steering.js';
+import { BRIEF, step } from './steps.js';
 
 /**
  * Registers how a step is undone; before the step, since a step that failed may have taken effect. A step that is done once
@@ -63,7 +56,7 @@ export async function governed(
     }
     const outcome = !problem ? success : problem.aborted ? 'aborted' : 'failed';
     const report = state.report(workflowInfo().firstExecutionRunId, outcome, problem);
-    if (state.hasBegun) await end(state.run, report);
+    if (state.hasBegun) await step('keep the report', BRIEF).end(state.run, report);
     await tellOutcome(state, outcome, problem);
     await state.settled();
     if (outcome === 'failed') throw failureOf(report);

@@ -1,8 +1,8 @@
 import { isCancellation, log } from '@temporalio/workflow';
+import { problemOf } from './failure.js';
 import type { Undo } from './governed.js';
 import type { RunState } from './run-state.js';
 import { inSlots, newestOf } from './slots.js';
-import { problemOf } from './steering.js';
 import { step } from './steps.js';
 
 /** A source that is away must not keep a run from its end, nor an aborted one from taking capture off live: the next run drops the snapshot. */
@@ -22,9 +22,9 @@ export async function ingest(state: RunState, undo: Undo): Promise<void> {
 }
 
 const giveUpMoment = (state: RunState) =>
-  step('give up the moment of the source', { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX }).closeMoment(
-    state.run,
-  );
+  step('give up the moment of the source', {
+    retry: { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX },
+  }).closeMoment(state.run);
 
 /** Every row is here: a source that is away by now, or a snapshot that a frozen worker reads, does not keep them from being published. */
 export async function tryToGiveUpMoment(state: RunState): Promise<void> {

@@ -35,7 +35,9 @@ export async function scheduledSync(input: SyncInput): Promise<Report | { skippe
 
 /** Says it here, in the worker's log, and to the run because of which this one is left out. It may end meanwhile: then there is nothing to ask. */
 async function sayWhySkipped(pipeline: string): Promise<string> {
-  const ask = step('ask what the running workflow waits for', { maximumAttempts: ASK_ATTEMPTS_MAX });
+  const ask = step('ask what the running workflow waits for', {
+    retry: { maximumAttempts: ASK_ATTEMPTS_MAX },
+  });
   const waitsFor = await ask.whatItWaitsFor(pipeline).catch(() => null);
   const why =
     waitsFor === null

@@ -1,63 +1,21 @@
-import {
-  ActivityFailure,
-  allHandlersFinished,
-  CancellationScope,
-  condition,
-  log,
-  proxyActivities,
-  setHandler,
-  workflowInfo,
-} from '@temporalio/workflow';
-import type { Activities } from '../activities/index.js';
-import {
-  type ClientEdit,
-  EDITS_A_BATCH_MAX,
-  type EditBatch,
-  type EditOutcome,
-} from '../src/model/messages.js';
+import { allHandlersFinished, condition, log, setHandler, workflowInfo } from '@temporalio/workflow';
+import { EDITS_A_BATCH_MAX, type EditBatch } from '../src/model/messages.js';
 import type { Continued } from './continued.js';
+import { EditBuffer } from './edits.js';
 import * as messages from './messages.js';
 import { RunState } from './run-state.js';
 
-// Edits are repeated until MySQL answers: an acknowledged edit is committed, an accepted signal is not given up.
-const { applyEdits } = proxyActivities<Pick<Activities, 'applyEdits'>>({
-  startToCloseTimeout: '1 minute',
-  heartbeatTimeout: '10 seconds',
-  retry: { initialInterval: '200 milliseconds', maximumInterval: '5 seconds' },
-  summary: 'edits handed in through Temporal → live',
-});
-
 /** The state of a run, with a handler for every signal, update and query that steers it. */
 export function steeredRun(input: { pipeline: string; continued?: Continued }): RunState {
-  const buffer: ClientEdit[] = [];
-  let writing: Promise<void> | undefined;
+  const edits = new EditBuffer(input.pipeline, (applied) => {
+    state.figures.handedIn += applied;
+  });
   // Return from the workflow without an await after this, so that no signal comes in between.
   const settled = () => {
     state.ending = true;
-    return condition(() => writing === undefined && buffer.length === 0 && allHandlersFinished());
+    return condition(() => edits.isIdle() && allHandlersFinished());
   };
   const state = new RunState(input, settled);
-
-  const write = (edits: ClientEdit[]) =>
-    CancellationScope.nonCancellable(async (): Promise<EditOutcome[]> => {
-      const outcomes = await applyEdits(input.pipeline, edits);
-      state.figures.handedIn += outcomes.filter((outcome) => outcome.outcome === 'applied').length;
-      return outcomes;
-    });
-  const drain = async () => {
-    while (buffer.length > 0) await writeAll(buffer.splice(0, EDITS_A_BATCH_MAX));
-    writing = undefined;
-  };
-  // Never rejects: an edit that cannot be written must neither take others with it nor keep the run from its end.
-  const writeAll = async (edits: ClientEdit[]): Promise<void> => {
-    try {
-      await write(edits);
-    } catch (error) {
-      if (edits.length > 1) for (const edit of edits) await writeAll([edit]);
-      else
-        log.error('an edit from a signal was not written', { editId: edits[0]?.editId, ...problemOf(error) });
-    }
-  };
 
   const abort = (reason?: unknown) => {
     if (state.swapped) return tooLateToAbort();
@@ -76,10 +34,9 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
   setHandler(messages.clientEdits, (batch) => {
     // Nobody checks a signal before it is accepted, and an error here would stop the whole run.
     if (!Array.isArray(batch?.edits)) return log.warn('a signal clientEdits without a list of edits');
-    buffer.push(...batch.edits);
-    writing ??= drain();
+    edits.push(batch.edits);
   });
-  setHandler(messages.submitEdits, (batch) => write(batch.edits), {
+  setHandler(messages.submitEdits, (batch) => edits.write(batch.edits), {
     validator: (batch) => {
       refuseMalformed(batch);
       refuse(
@@ -145,20 +102,4 @@ function refuseMalformed(batch: EditBatch): void {
       'every edit wants editId, table, key and set',
     );
   }
-}
-
-export interface Problem {
-  type: string;
-  message: string;
-  /** somebody, or a limit of the configuration, ended the run: it did not fail */
-  aborted?: true;
-}
-
-/** The innermost cause of a failed activity: what a person can act on. */
-export function problemOf(error: unknown): Problem {
-  const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
-  return {
-    type: (cause as { type?: string }).type ?? (cause as Error).name ?? 'Error',
-    message: (cause as Error).message ?? String(error),
-  };
 }

@@ -1,0 +1,61 @@
+import { CancellationScope, log } from '@temporalio/workflow';
+import { type ClientEdit, EDITS_A_BATCH_MAX, type EditOutcome } from '../src/model/messages.js';
+import { problemOf } from './failure.js';
+import { BRIEF, step } from './steps.js';
+
+// Edits are repeated until MySQL answers: an acknowledged edit is committed, an accepted signal is not given up.
+const { applyEdits } = step('edits handed in through Temporal → live', {
+  ...BRIEF,
+  retry: { initialInterval: '200 milliseconds', maximumInterval: '5 seconds' },
+});
+
+/**
+ * Edits that come through Temporal, on their way to live. Those of signals wait here and are written in the order in which they
+ * came, one batch at a time. An update's are written at once, beside them: its sender waits for the outcomes.
+ */
+export class EditBuffer {
+  readonly #waiting: ClientEdit[] = [];
+  #writing: Promise<void> | undefined;
+
+  /** @param onApplied is told how many edits were committed in live */
+  constructor(
+    readonly pipeline: string,
+    readonly onApplied: (edits: number) => void,
+  ) {}
+
+  /** Whether no edit of a signal waits or is written. */
+  isIdle(): boolean {
+    return this.#writing === undefined && this.#waiting.length === 0;
+  }
+
+  /** Takes a signal's edits. Nobody hears what becomes of them: what cannot be written is logged. */
+  push(edits: ClientEdit[]): void {
+    this.#waiting.push(...edits);
+    this.#writing ??= this.#drain();
+  }
+
+  /** Writes edits, also while the run is aborted. */
+  write(edits: ClientEdit[]): Promise<EditOutcome[]> {
+    return CancellationScope.nonCancellable(async (): Promise<EditOutcome[]> => {
+      const outcomes = await applyEdits(this.pipeline, edits);
+      this.onApplied(outcomes.filter((outcome) => outcome.outcome === 'applied').length);
+      return outcomes;
+    });
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) await this.#writeAll(this.#waiting.splice(0, EDITS_A_BATCH_MAX));
+    this.#writing = undefined;
+  }
+
+  /** Never rejects: an edit that cannot be written must neither take others with it nor keep the run from its end. */
+  async #writeAll(edits: ClientEdit[]): Promise<void> {
+    try {
+      await this.write(edits);
+    } catch (error) {
+      if (edits.length > 1) for (const edit of edits) await this.#writeAll([edit]);
+      else
+        log.error('an edit from a signal was not written', { editId: edits[0]?.editId, ...problemOf(error) });
+    }
+  }
+}
