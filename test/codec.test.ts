@@ -78,7 +78,17 @@ describe('Temporal is found', () => {
       security: { apiKey: 'key', tls: true },
     });
     expect(temporalPlace({ TEMPORAL_TLS: 'true' }).security.tls).toBeTruthy();
+    expect(temporalPlace({ TEMPORAL_TLS_DISABLE_HOST_VERIFICATION: 'false' }).security).toEqual({});
     expect(temporalPlace({ TEMPORAL_ADDRESS: '', TEMPORAL_NAMESPACE: '' }).address).toBe('localhost:7233');
+  });
+
+  test('by TLS on another machine, unless something else is said', () => {
+    const tlsOf = (address: string, more = {}) =>
+      temporalPlace({ TEMPORAL_ADDRESS: address, ...more }).security.tls;
+    expect(tlsOf('temporal.example.com:7233')).toBe(true);
+    expect(tlsOf('10.0.0.7:7233')).toBe(true);
+    expect(tlsOf('temporal:7233', { TEMPORAL_TLS: 'false' })).toBeFalsy();
+    for (const here of ['localhost:7233', '127.0.0.1:7233', '[::1]:7233']) expect(tlsOf(here)).toBeFalsy();
   });
 
   test('never with a certificate that is not checked, nor without a file that is named', () => {

@@ -2,10 +2,11 @@ import type { Begun } from '../activities/runs.js';
 import type { Reason } from '../src/model/approval.js';
 import type { Cost } from '../src/model/cost.js';
 import type { Tried } from '../src/model/cut-over.js';
+import type { ClientEdit } from '../src/model/messages.js';
 import type { PhaseReport, Report, RolledBack } from '../src/model/report.js';
 import type { TableCount } from '../src/model/table-counts.js';
 
-/** What travels to the next execution when a run goes on as a new one: counts and names, never rows. */
+/** What travels to the next execution when a run goes on as a new one: counts and names, never rows but those of edits. */
 export interface Continued {
   run: Begun | undefined;
   done: string[];
@@ -16,6 +17,10 @@ export interface Continued {
   gate: GateMemory;
   told: string[];
   startedAt: number;
+  /** of signals, and not written yet */
+  edits?: ClientEdit[];
+  /** the run has ended so, and only edits of signals are left to be written */
+  ended?: Report;
 }
 
 /** What a run knows about its gate. */

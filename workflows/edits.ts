@@ -1,4 +1,4 @@
-import { CancellationScope, log } from '@temporalio/workflow';
+import { CancellationScope, condition, log } from '@temporalio/workflow';
 import { type ClientEdit, EDITS_A_BATCH_MAX, type EditOutcome } from '../src/model/messages.js';
 import { problemOf } from './failure.js';
 import { BRIEF, step } from './steps.js';
@@ -9,6 +9,9 @@ const { applyEdits } = step('edits handed in through Temporal → live', {
   retry: { initialInterval: '200 milliseconds', maximumInterval: '5 seconds' },
 });
 
+/** So many characters of edits, as JSON, travel to the next execution at most: Temporal takes 2 MB, in UTF-8. */
+const CARRIED_CHARACTERS_MAX = 400_000;
+
 /**
  * Edits that come through Temporal, on their way to live. Those of signals wait here and are written in the order in which they
  * came, one batch at a time. An update's are written at once, beside them: its sender waits for the outcomes.
@@ -16,12 +19,19 @@ const { applyEdits } = step('edits handed in through Temporal → live', {
 export class EditBuffer {
   readonly #waiting: ClientEdit[] = [];
   #writing: Promise<void> | undefined;
+  #isHandingOver = false;
 
-  /** @param onApplied is told how many edits were committed in live */
+  /**
+   * @param onApplied is told how many edits were committed in live
+   * @param carried   of signals to the execution before, which that has not written any more
+   */
   constructor(
     readonly pipeline: string,
     readonly onApplied: (edits: number) => void,
-  ) {}
+    carried: ClientEdit[] = [],
+  ) {
+    this.push(carried);
+  }
 
   /** Whether no edit of a signal waits or is written. */
   isIdle(): boolean {
@@ -31,7 +41,17 @@ export class EditBuffer {
   /** Takes a signal's edits. Nobody hears what becomes of them: what cannot be written is logged. */
   push(edits: ClientEdit[]): void {
     this.#waiting.push(...edits);
-    this.#writing ??= this.#drain();
+    if (this.#waiting.length > 0) this.#writing ??= this.#drain();
+  }
+
+  /**
+   * Gives up what waits, for the next execution to write: signals may come faster than they are written, and then the buffer is
+   * never empty. What is more than can travel is written first.
+   */
+  async handOver(): Promise<ClientEdit[]> {
+    this.#isHandingOver = true;
+    await condition(() => this.#writing === undefined);
+    return this.#waiting;
   }
 
   /** Writes edits, also while the run is aborted. */
@@ -44,8 +64,13 @@ export class EditBuffer {
   }
 
   async #drain(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#writeAll(this.#waiting.splice(0, EDITS_A_BATCH_MAX));
+    while (this.#waiting.length > 0 && !(this.#isHandingOver && this.#canTravel()))
+      await this.#writeAll(this.#waiting.splice(0, EDITS_A_BATCH_MAX));
     this.#writing = undefined;
+  }
+
+  #canTravel(): boolean {
+    return JSON.stringify(this.#waiting).length <= CARRIED_CHARACTERS_MAX;
   }
 
   /** Never rejects: an edit that cannot be written must neither take others with it nor keep the run from its end. */

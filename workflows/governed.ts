@@ -33,6 +33,8 @@ export async function governed(
   steps: (state: RunState, undo: Undo) => Promise<void>,
 ): Promise<Report> {
   const state = steeredRun(input);
+  const { ended } = input.continued ?? {};
+  if (ended) return endWith(state, ended);
   const compensations = new Map<string, () => Promise<unknown>>();
   let problem: Problem | undefined;
   try {
@@ -57,11 +59,17 @@ export async function governed(
     const outcome = !problem ? success : problem.aborted ? 'aborted' : 'failed';
     const report = state.report(workflowInfo().firstExecutionRunId, outcome, problem);
     if (state.hasBegun) await step('keep the report', BRIEF).end(state.run, report);
+    state.ended(report);
     await tellOutcome(state, outcome, problem);
-    await state.settled();
-    if (outcome === 'failed') throw failureOf(report);
-    return report;
+    return endWith(state, report);
   });
+}
+
+/** Ends the workflow when every edit that it has taken is written. @throws {ApplicationFailure} the run failed */
+async function endWith(state: RunState, report: Report): Promise<Report> {
+  await state.settled(report);
+  if (report.outcome === 'failed') throw failureOf(report);
+  return report;
 }
 
 /** The failure that Temporal shows: the message first. Where in our code it is thrown helps nobody who looks at it there. */

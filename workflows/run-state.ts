@@ -15,7 +15,13 @@ import type { Begun } from '../activities/runs.js';
 import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
 import { NOTHING_TRIED } from '../src/model/cut-over.js';
 import type { Ending } from '../src/model/failures.js';
-import { type Notice, type Progress, SEARCH_ATTRIBUTES, type TableProgress } from '../src/model/messages.js';
+import {
+  type ClientEdit,
+  type Notice,
+  type Progress,
+  SEARCH_ATTRIBUTES,
+  type TableProgress,
+} from '../src/model/messages.js';
 import type { Cleaned, Repair, Report, TableReport } from '../src/model/report.js';
 import { TableCounts } from '../src/model/table-counts.js';
 import type { Continued, Figures, GateMemory } from './continued.js';
@@ -31,6 +37,11 @@ const PHASE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.phase, SearchAttributeT
 
 /** From here on a history takes no more edits: a step that lasts for hours lets no new execution begin. */
 const HISTORY_EVENTS_FULL = 30_000;
+/** Temporal takes 10,000 signals an execution, and refuses the next. */
+const SIGNALS_FULL = 6_000;
+
+const HANDED_OVER = 'edits-are-handed-over';
+const END_IS_FOUND = 'end-is-found';
 
 /** Thrown inside a run that was aborted. */
 export class Aborted extends Error {}
@@ -43,6 +54,14 @@ export const isNotTriedAgain = (error: unknown): boolean =>
   error instanceof ActivityFailure &&
   error.retryState === RetryState.CANCEL_REQUESTED &&
   patched('paused-while-failing');
+
+/** The edits that were handed in through Temporal, as far as an execution's end has to do with them. */
+export interface HandedIn {
+  /** Resolves when no edit waits and no handler runs, which is true then; or when something else is so. */
+  settled(orWhen: () => boolean): Promise<boolean>;
+  /** Resolves when no edit is under way and no handler runs, with those of signals that are left for the next execution. */
+  handOver(): Promise<ClientEdit[]>;
+}
 
 /** What a run knows about itself: how far it is, what steers it, its report for the end. */
 export class RunState {
@@ -78,6 +97,8 @@ export class RunState {
     cost: noCost(),
     tried: NOTHING_TRIED,
   };
+  /** with edits, to this execution */
+  #signals = 0;
   /** how many lines of work stand still because of a pause */
   #standing = 0;
   #waitsFor: { human: string; expiresAt: string } | undefined;
@@ -87,6 +108,7 @@ export class RunState {
   /** what the webhook was told: once is enough, over all executions */
   #told: string[] = [];
   #run: Begun | undefined;
+  #ended: Report | undefined;
   #startedAt = Date.now();
   readonly #phases: Phases;
   /** everything up to the swap: what abort and cancel end */
@@ -96,10 +118,9 @@ export class RunState {
   /** what a pause has interrupted: its end may come after the run was resumed, and is no abort then either */
   readonly #interrupted = new WeakSet<CancellationScope>();
 
-  /** @param settled resolves when no edit waits and no handler runs: only then may the execution end */
   constructor(
     readonly input: { pipeline: string; continued?: Continued },
-    readonly settled: () => Promise<void>,
+    readonly handed: HandedIn,
   ) {
     const { continued } = input;
     this.tables = new TableCounts(continued?.tables);
@@ -172,6 +193,22 @@ export class RunState {
     this.abortReason = reason;
     this.abortType = type;
     this.#work.cancel();
+    if (patched(END_IS_FOUND)) this.#tell();
+    else this.#tellStory();
+  }
+
+  /** Says how the run has ended, where the Temporal UI shows it, and as the phase by which it is found there. */
+  ended(report: Report): void {
+    this.#ended = report;
+    this.#tellStory();
+    if (patched(END_IS_FOUND)) this.#find(report.outcome);
+  }
+  /** Why it can be steered no more; undefined: it can. */
+  get isOver(): string | undefined {
+    if (this.#ended)
+      return `the run has ended (${this.#ended.outcome}), and only writes edits that were handed in`;
+    if (this.abortReason !== undefined && !this.swapped) return 'the run is being taken back';
+    return undefined;
   }
 
   /** An operator has approved what the run asks. @returns how many reasons these were */
@@ -206,11 +243,14 @@ export class RunState {
   /** Capture goes on; what was begun is given up, locks and source transactions included, and is done again later. */
   pause(): void {
     this.paused = true;
+    this.#interrupt();
+    this.#tell();
+  }
+  #interrupt(): void {
     for (const scope of this.#interruptible) {
       this.#interrupted.add(scope);
       scope.cancel();
     }
-    this.#tell();
   }
   resume(): void {
     this.paused = false;
@@ -240,6 +280,10 @@ export class RunState {
   async interruptible<T>(work: () => Promise<T>): Promise<T> {
     for (;;) {
       await this.steer();
+      if (this.#isFull()) {
+        await condition(() => this.#interruptible.size === 0);
+        await this.checkpoint();
+      }
       const scope = new CancellationScope();
       this.#interruptible.add(scope);
       try {
@@ -291,10 +335,41 @@ export class RunState {
 
   /** Goes on as a new execution if the history is long. Only where no activity of the run is under way. */
   async checkpoint(): Promise<void> {
-    if (!this.historyIsLong()) return;
-    await this.settled();
+    if (this.historyIsLong()) await this.#goOn();
+  }
+
+  /**
+   * Waits until no edit waits and no handler runs: only then may an execution end, and with nothing in between. Where signals come
+   * faster than their edits are written it goes on as a new one that has only these to write.
+   *
+   * @param report how the run has ended
+   */
+  async settled(report: Report): Promise<void> {
+    const goesOn = () => this.historyIsLong() && patched(HANDED_OVER);
+    while (!(await this.handed.settled(goesOn))) await this.#goOn(report);
+  }
+
+  /**
+   * A signal with edits has come. It cannot be refused, and Temporal terminates a history that is too long, with whatever it has
+   * taken: a step that lasts for hours is interrupted as by a pause, and is done again by the next execution.
+   */
+  signalled(): void {
+    this.#signals += 1;
+    if (this.#isFull()) this.#interrupt();
+  }
+  #isFull(): boolean {
+    const isFull = workflowInfo().historyLength > HISTORY_EVENTS_FULL || this.#signals > SIGNALS_FULL;
+    return isFull && !this.swapped && patched(HANDED_OVER);
+  }
+
+  async #goOn(ended?: Report): Promise<void> {
+    let edits: ClientEdit[] = [];
+    if (patched(HANDED_OVER)) edits = await this.handed.handOver();
+    else await this.handed.settled(() => false); // older histories replay only so
     this.#phases.readClock();
     const continued: Continued = {
+      ...(edits.length > 0 ? { edits } : {}),
+      ...(ended ? { ended } : {}),
       run: this.#run,
       ...this.#phases.continued,
       tables: this.tables.all(),
@@ -312,7 +387,7 @@ export class RunState {
       phase: this.#phases.current ?? 'waiting',
       tables: this.tables.progress(),
       // who has approved a paused run is not asked again until it is resumed
-      ...(this.#waitsFor === undefined || this.gate.asked.length === 0
+      ...(this.#waitsFor === undefined || this.gate.asked.length === 0 || this.isOver !== undefined
         ? {}
         : {
             waitingFor: this.#waitsFor.human,
@@ -322,8 +397,9 @@ export class RunState {
           }),
       ...(this.#delayedBy === undefined ? {} : { delayedBy: this.#delayedBy }),
       ...(this.gate.skipped === 0 ? {} : { scheduledRunsSkipped: this.gate.skipped }),
-      paused: this.paused,
-      ...(this.#isPausing() ? { pausing: true } : {}),
+      paused: this.paused && this.isOver === undefined,
+      ...(this.#isPausing() && this.isOver === undefined ? { pausing: true } : {}),
+      ...(this.abortReason !== undefined && !this.swapped && !this.#ended ? { aborting: true } : {}),
       generation: this.#run?.generation ?? 0,
       cost: this.figures.cost,
     };
@@ -357,14 +433,18 @@ export class RunState {
 
   #tellStory(): Progress {
     const progress = this.progress();
-    setCurrentDetails(storyOf(progress, this.report('', 'waiting')));
+    setCurrentDetails(storyOf(progress, this.#ended ?? this.report('', 'waiting')));
     return progress;
   }
 
   /** The story of the run, where the Temporal UI shows it, and the phase by which it is found there. */
   #tell(): void {
     const progress = this.#tellStory();
-    const phase = this.#waitsFor ? 'waiting' : progress.paused ? 'paused' : progress.phase;
+    if (progress.aborting) this.#find('aborting');
+    else this.#find(this.#waitsFor ? 'waiting' : progress.paused ? 'paused' : progress.phase);
+  }
+
+  #find(phase: string): void {
     if (!this.#run?.searchAttributes || phase === this.#found) return;
     this.#found = phase;
     upsertSearchAttributes([

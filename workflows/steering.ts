@@ -7,24 +7,42 @@ import { RunState } from './run-state.js';
 
 /** The state of a run, with a handler for every signal, update and query that steers it. */
 export function steeredRun(input: { pipeline: string; continued?: Continued }): RunState {
-  const edits = new EditBuffer(input.pipeline, (applied) => {
-    state.figures.handedIn += applied;
+  const edits = new EditBuffer(
+    input.pipeline,
+    (applied) => {
+      state.figures.handedIn += applied;
+    },
+    input.continued?.edits,
+  );
+  const state = new RunState(input, {
+    // Return from the workflow without an await after this, so that no signal comes in between.
+    settled: async (orWhen) => {
+      state.ending = true;
+      const isSettled = () => edits.isIdle() && allHandlersFinished();
+      await condition(() => isSettled() || orWhen());
+      return isSettled();
+    },
+    handOver: async () => {
+      state.ending = true;
+      const waiting = await edits.handOver();
+      await condition(allHandlersFinished);
+      return waiting;
+    },
   });
-  // Return from the workflow without an await after this, so that no signal comes in between.
-  const settled = () => {
-    state.ending = true;
-    return condition(() => edits.isIdle() && allHandlersFinished());
-  };
-  const state = new RunState(input, settled);
 
   const abort = (reason?: unknown) => {
-    if (state.swapped) return tooLateToAbort();
+    if (state.swapped || input.continued?.ended) return tooLateToAbort();
     state.abort(typeof reason === 'string' && reason !== '' ? reason : 'aborted by an operator');
     return 'aborting: what the run made is taken back, unless the swap is executed at this moment';
   };
   const pause = () => {
     state.pause();
-    return 'pausing: the run gives up what it is at, and then stands still; capture goes on';
+    const { moment } = state.figures;
+    const again =
+      moment === 'transaction' && state.progress().phase === 'ingest'
+        ? '; the source is read in one transaction, so that reading it begins again from the first row after resume'
+        : '';
+    return `pausing: the run gives up what it is at, and then stands still; capture goes on${again}`;
   };
   const resume = () => {
     state.resume();
@@ -35,6 +53,7 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
     // Nobody checks a signal before it is accepted, and an error here would stop the whole run.
     if (!Array.isArray(batch?.edits)) return log.warn('a signal clientEdits without a list of edits');
     edits.push(batch.edits);
+    state.signalled();
   });
   setHandler(messages.submitEdits, (batch) => edits.write(batch.edits), {
     validator: (batch) => {
@@ -45,20 +64,30 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
       );
     },
   });
-  setHandler(messages.pauseSignal, () => void pause());
+  setHandler(messages.pauseSignal, () => {
+    if (state.swapped || state.isOver) return log.warn('a signal pause came too late, and changes nothing');
+    pause();
+  });
   setHandler(messages.resumeSignal, () => void resume());
   setHandler(messages.abortSignal, (reason) => void abort(reason));
   setHandler(messages.pauseUpdate, pause, {
     validator: () => {
+      refuseIfOver(state);
       refuse(state.paused, 'the run is paused already');
       refuse(state.swapped, 'what is left, after the swap or where there is none, cannot be paused');
     },
   });
   setHandler(messages.resumeUpdate, resume, {
-    validator: () => refuse(!state.paused, 'the run is not paused'),
+    validator: () => {
+      refuseIfOver(state);
+      refuse(!state.paused, 'the run is not paused');
+    },
   });
   setHandler(messages.abortUpdate, (reason?: string) => abort(reason), {
-    validator: (_reason?: string) => refuse(state.swapped, tooLateToAbort()),
+    validator: (_reason?: string) => {
+      refuseIfOver(state);
+      refuse(state.swapped, tooLateToAbort());
+    },
   });
   setHandler(
     messages.approve,
@@ -67,7 +96,10 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
       return `approved: ${count} ${count === 1 ? 'reason' : 'reasons'} for which the run waited`;
     },
     {
-      validator: () => refuse(state.gate.asked.length === 0, 'the run does not wait for an approval'),
+      validator: () => {
+        refuseIfOver(state);
+        refuse(state.gate.asked.length === 0, 'the run does not wait for an approval');
+      },
     },
   );
   setHandler(messages.scheduledSkipped, () => {
@@ -84,6 +116,10 @@ function tooLateToAbort(): string {
   return workflowInfo().workflowType === 'sync'
     ? 'the swap has been executed: use stageswap rollback'
     : 'it can be aborted no more: it has swapped, or makes no swap, and comes to its end';
+}
+
+function refuseIfOver({ isOver }: RunState): void {
+  if (isOver !== undefined) throw new Error(isOver);
 }
 
 function refuse(when: boolean, reason: string): void {

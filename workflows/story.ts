@@ -1,5 +1,5 @@
 import type { Progress } from '../src/model/messages.js';
-import { momentText, type Report } from '../src/model/report.js';
+import { momentText, type Outcome, type Report } from '../src/model/report.js';
 
 const count = (value: number) => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 
@@ -9,7 +9,7 @@ const count = (value: number) => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
  */
 export function storyOf(progress: Progress, report: Report): string {
   return [
-    headline(progress),
+    report.outcome === 'waiting' ? headline(progress) : lastWord(report),
     steps(progress, report),
     ...(report.moment ? [`The source is read by ${momentText(report)}.`] : []),
     ...(progress.tables.length > 0 ? [tables(progress, report)] : []),
@@ -20,7 +20,24 @@ export function storyOf(progress: Progress, report: Report): string {
   ].join('\n\n');
 }
 
-function headline({ phase, paused, pausing, waitingFor, delayedBy }: Progress): string {
+const ENDS: Record<Exclude<Outcome, 'waiting'>, string> = {
+  published: 'Published',
+  rolledBack: 'Rolled back',
+  planned: 'Planned: live was only read',
+  repaired: 'Repaired',
+  cleaned: 'Cleaned up',
+  aborted: 'Aborted: live is as it was',
+  failed: 'Failed',
+};
+
+/** How a run has ended, and what to do where it did not end well. */
+function lastWord({ outcome, problem, problemType }: Report): string {
+  const title = `### ${ENDS[outcome as keyof typeof ENDS]}`;
+  return problem === undefined ? title : `${title}\n\n**${problemType ?? 'Unexpected'}:** ${problem}`;
+}
+
+function headline({ phase, paused, pausing, aborting, waitingFor, delayedBy }: Progress): string {
+  if (aborting) return '### Aborting\n\nWhat the run made is taken back; live stays as it is.';
   if (waitingFor !== undefined)
     return `### Waits for a human\n\n${waitingFor}\n\n**What to do:** \`stageswap approve --config FILE\` lets it go on, \`stageswap abort --config FILE\` ends it and leaves live as it is.`;
   if (paused)

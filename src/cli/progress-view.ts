@@ -76,7 +76,8 @@ export function screen(
   progress: Progress,
   { speeds, failing = [], bars = true }: ScreenOptions = {},
 ): string[] {
-  const state = progress.paused ? colours.yellow(`  ${pauseText(progress)}`) : '';
+  const held = progress.aborting ? ABORTING : progress.paused ? pauseText(progress) : undefined;
+  const state = held === undefined ? '' : colours.yellow(`  ${held}`);
   const lines = [`${colours.bold(progress.phase)}${state}`];
   const width = Math.max(0, ...progress.tables.map((table) => table.table.length));
   for (const table of progress.tables) {
@@ -98,6 +99,8 @@ export function screen(
     lines.push(`left out by the schedule because of this run: ${progress.scheduledRunsSkipped}`);
   return lines;
 }
+
+const ABORTING = 'aborting: what it made is taken back';
 
 /** Of a run that is paused: whether it stands still yet. */
 const pauseText = ({ pausing }: Progress) => (pausing ? 'pausing' : 'paused');
@@ -164,6 +167,7 @@ export function lineView(write: (line: string) => void): ProgressView {
           `  ${table.table}: ${table.phase}, ${rowsText(table)}`,
         );
       }
+      if (progress.aborting) once('aborting', ABORTING, ABORTING);
       if (progress.paused || shown.has('paused')) {
         const state = progress.paused ? pauseText(progress) : 'resumed';
         once('paused', state, state);

@@ -1,4 +1,10 @@
-import { type WorkflowHandle, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { hostname, userInfo } from 'node:os';
+import {
+  type Client,
+  type WorkflowHandle,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+} from '@temporalio/client';
 import type { Command } from 'commander';
 import { loadPipelineName } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/exit-code.js';
@@ -7,7 +13,9 @@ import { configOption, jsonOption } from './config-option.js';
 import { confirmAtTerminal } from './confirm.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';
-import { print, printJson } from './output.js';
+import { askProgress } from './follow.js';
+import { note, print, printJson } from './output.js';
+import { readWorkflow } from './status.js';
 import { isTimeout, rootCause, withTemporal } from './temporal.js';
 
 const ANSWER_MS_MAX = 10_000;
@@ -48,19 +56,21 @@ type Steering = (typeof STEERING)[number];
 
 export function addSteering(program: Command, end: (code: ExitCode) => void): void {
   for (const steering of STEERING) {
-    program
+    const command = program
       .command(steering.name)
       .description(steering.description)
       .addOption(configOption())
       .addOption(jsonOption())
       .option('--yes', 'without being asked', false)
       .addHelpText('after', examples(`stageswap ${steering.name} --config stageswap.yaml`))
-      .action(async (options: { config: string; yes: boolean; json: boolean }) => {
+      .action(async (options: Options) => {
         const pipeline = loadPipelineName(options.config);
-        if (steering.name === 'abort') await confirmAtTerminal(`end the run of ${pipeline}`, options);
         const answer = await withTemporal(async (client) => {
           const handle = client.workflow.getHandle(workflowIdOf(pipeline));
-          return steer(steering, pipeline, handle, (call) =>
+          if (steering.name === 'abort') await confirmAtTerminal(`end the run of ${pipeline}`, options);
+          if (steering.name === 'approve') await showWhatIsAsked(client, handle, pipeline, options);
+          const reason = steering.name === 'abort' ? abortReason(options.reason) : undefined;
+          return steer(steering, pipeline, handle, reason, (call) =>
             client.connection.withDeadline(Date.now() + ANSWER_MS_MAX, call),
           );
         });
@@ -68,17 +78,50 @@ export function addSteering(program: Command, end: (code: ExitCode) => void): vo
         else print(`${pipeline}: ${answer.message}`);
         end(EXIT.done);
       });
+    if (steering.name === 'abort') command.option('--reason <text>', 'why, for whoever reads the report');
   }
+}
+
+interface Options {
+  config: string;
+  yes: boolean;
+  json: boolean;
+  reason?: string;
+}
+
+/** What stands in the report of a run that was aborted. */
+function abortReason(reason: string | undefined): string {
+  const by = `aborted by ${userInfo().username} on ${hostname()}`;
+  return reason === undefined ? by : `${by}: ${reason}`;
+}
+
+/** Whoever approves sees what he approves. Where no worker answers, the approval itself will say so. */
+async function showWhatIsAsked(
+  client: Client,
+  handle: WorkflowHandle,
+  pipeline: string,
+  options: Options,
+): Promise<void> {
+  if (options.yes || options.json || (await readWorkflow(client, pipeline))?.status !== 'RUNNING') return;
+  const progress = await askProgress(client, handle);
+  if (typeof progress === 'string' || progress.waitingFor === undefined) return;
+  note(`${pipeline} waits for: ${progress.waitingFor}`);
+  await confirmAtTerminal('let it go on', options);
 }
 
 async function steer(
   steering: Steering,
   pipeline: string,
   handle: WorkflowHandle,
+  reason: string | undefined,
   withDeadline: <T>(call: () => Promise<T>) => Promise<T>,
 ): Promise<{ sentAs: 'update' | 'signal'; message: string }> {
   try {
-    const answer = await withDeadline(() => handle.executeUpdate<unknown, []>(steering.update));
+    const answer = await withDeadline(() =>
+      reason === undefined
+        ? handle.executeUpdate<unknown, []>(steering.update)
+        : handle.executeUpdate<unknown, [string]>(steering.update, { args: [reason] }),
+    );
     return { sentAs: 'update', message: typeof answer === 'string' ? answer : steering.done };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) {
@@ -101,12 +144,12 @@ async function steer(
     if (steering.signal === undefined) {
       throw new CommandError(
         EXIT.unreachable,
-        `no worker answered for pipeline ${pipeline}`,
-        'start `stageswap worker --config FILE`, then repeat the command',
+        `no worker answered for pipeline ${pipeline}; one that comes may still carry ${steering.name} out`,
+        'start `stageswap worker --config FILE`, look at `stageswap status`, and repeat the command only if it still waits',
         { cause: error },
       );
     }
-    await handle.signal(steering.signal);
+    await handle.signal(steering.signal, ...(reason === undefined ? [] : [reason]));
     return {
       sentAs: 'signal',
       message: `no worker answers; ${steering.name} was left as a signal, which the run reads when a worker is back`,

@@ -45,7 +45,7 @@ function unreachable(place: TemporalPlace, cause: unknown): CommandError {
   return new CommandError(
     EXIT.unreachable,
     `Temporal at ${place.address} does not answer: ${rootCause(cause).message}`,
-    'start it, or set TEMPORAL_ADDRESS to host:port of its frontend; if it speaks TLS, or asks for a key, set TEMPORAL_TLS or TEMPORAL_API_KEY',
+    'start it, or set TEMPORAL_ADDRESS to host:port of its frontend; an address on another machine means TLS: if it speaks none, set TEMPORAL_TLS=false; if it asks for a key, set TEMPORAL_API_KEY',
     { cause },
   );
 }

@@ -159,6 +159,8 @@ export interface Progress {
   paused: boolean;
   /** paused, and something still works: it gives up what can be given up, and finishes the rest; absent: it stands still */
   pausing?: true;
+  /** it was aborted, or gave up, and takes back what it made */
+  aborting?: true;
   generation: number;
   /** so far, with what the run stood back for each side */
   cost?: Cost;

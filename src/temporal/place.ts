@@ -20,8 +20,8 @@ export class TemporalSettingsError extends Error {
 
 /**
  * Where Temporal is, by the variables that its own command line knows: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
- * TEMPORAL_API_KEY, TEMPORAL_TLS and TEMPORAL_TLS_…; what is not said is as its development server has it. Server
- * certificates are always checked. Payloads are encrypted where STAGESWAP_CODEC_KEYS is set.
+ * TEMPORAL_API_KEY, TEMPORAL_TLS and TEMPORAL_TLS_…; what is not said is as its development server has it, but that an
+ * address on another machine means TLS unless TEMPORAL_TLS=false. Server certificates are always checked. Payloads are encrypted where STAGESWAP_CODEC_KEYS is set.
  *
  * @throws {TemporalSettingsError} a file that cannot be read, a key that is none, or an unchecked certificate
  */
@@ -29,15 +29,18 @@ export function temporalPlace(env: Record<string, string | undefined> = process.
   const set = Object.fromEntries(
     Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== ''),
   );
-  if (set.TEMPORAL_TLS_DISABLE_HOST_VERIFICATION)
+  if (isTrue(set.TEMPORAL_TLS_DISABLE_HOST_VERIFICATION))
     throw new TemporalSettingsError(
       'TEMPORAL_TLS_DISABLE_HOST_VERIFICATION is set, and certificates are always checked: unset it; TEMPORAL_TLS_SERVER_CA_CERT_PATH names an authority of your own',
     );
+  delete set.TEMPORAL_TLS_DISABLE_HOST_VERIFICATION; // said to be false, it would still be taken for a word on TLS
   const { connectionOptions, namespace } = environmentOf(set);
-  const { tls, apiKey } = connectionOptions;
+  const { apiKey, address = 'localhost:7233' } = connectionOptions;
+  const isSaid = set.TEMPORAL_TLS !== undefined || (connectionOptions.tls ?? undefined) !== undefined;
+  const tls = isSaid || isLoopback(address) ? connectionOptions.tls : true;
   const dataConverter = dataConverterOf(set);
   return {
-    address: connectionOptions.address ?? 'localhost:7233',
+    address,
     namespace: namespace ?? 'default',
     security: {
       ...(tls === undefined || tls === null ? {} : { tls }),
@@ -46,6 +49,11 @@ export function temporalPlace(env: Record<string, string | undefined> = process.
     ...(dataConverter ? { dataConverter } : {}),
   };
 }
+
+const isTrue = (text: string | undefined) => text !== undefined && !/^(0|f|false)$/i.test(text);
+
+/** host:port on this machine, where nobody listens on the way. */
+const isLoopback = (address: string) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i.test(address);
 
 function environmentOf(set: Record<string, string>) {
   try {
