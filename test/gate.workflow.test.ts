@@ -101,6 +101,34 @@ describe('a run whose guards trip', () => {
     expect(report).toMatchObject({ outcome: 'aborted', problem: 'no', problemType: 'Aborted' });
   }, 120_000);
 
+  it('waits for nobody any more when it was aborted, and refuses what comes too late', async () => {
+    const undoing = withResolvers();
+    const activities = noting([], {
+      begin: async () => ({ ...RUN, firstPublish: false, approve: 'always' as const }),
+      undo: async () => {
+        await undoing.promise;
+        return { undone: true };
+      },
+    });
+    const report = await workflows.withRun(activities, 'sync', async (handle) => {
+      await asks(handle, 'approve: always');
+      await handle.signal('abort', 'no');
+      const progress = () => handle.query<Progress>('progress');
+      await expect.poll(progress).toMatchObject({ aborting: true, paused: false });
+      expect((await progress()).waitingFor).toBeUndefined();
+      for (const update of ['approve', 'pause', 'resume', 'abort'])
+        await expect(handle.executeUpdate(update)).rejects.toMatchObject({
+          cause: { message: 'the run is being taken back' },
+        });
+      await handle.signal('pause');
+      expect(await progress()).toMatchObject({ paused: false });
+      undoing.resolve();
+      return handle.result();
+    });
+    expect(report).toMatchObject({ outcome: 'aborted', problem: 'no' });
+    expect(report).not.toHaveProperty('approved');
+  });
+
   it('is aborted and taken back when nobody approves in time, and says so', async () => {
     const notes: string[] = [];
     const activities = noting(notes, {

@@ -39,6 +39,14 @@ async function create(name: string, namespace: string): Promise<PipelineUnderTes
 const attributes = async (namespace: string) =>
   (await connection.operatorService.listSearchAttributes({ namespace })).customAttributes ?? {};
 
+/** The workflows of the pipeline that are found by a phase. */
+async function found(phase: string): Promise<string[]> {
+  const ids: string[] = [];
+  const query = `StageswapPipeline = 'ui' AND StageswapPhase = '${phase}'`;
+  for await (const { workflowId } of client.workflow.list({ query })) ids.push(workflowId);
+  return ids;
+}
+
 describe('the Temporal UI', () => {
   it('lists runs by pipeline and phase, which the worker has registered', async () => {
     const pipeline = await create('ui', 'default');
@@ -49,13 +57,7 @@ describe('the Temporal UI', () => {
       StageswapPipeline: KEYWORD,
       StageswapPhase: KEYWORD,
     });
-    const found = async () => {
-      const ids: string[] = [];
-      const query = "StageswapPipeline = 'ui' AND StageswapPhase = 'cleanup'";
-      for await (const { workflowId } of client.workflow.list({ query })) ids.push(workflowId);
-      return ids;
-    };
-    await expect.poll(found, { timeout: 20_000 }).toEqual(['stageswap-ui']);
+    await expect.poll(() => found('published'), { timeout: 20_000 }).toEqual(['stageswap-ui']);
   });
 
   it('says of every activity and timer what it is for, and shows no failed task', async () => {
@@ -90,7 +92,26 @@ describe('the Temporal UI', () => {
     await pipeline.stageswap('resume');
     expect(await handle.result()).toMatchObject({ outcome: 'published' });
     expect(await details()).toMatch(/preflight [\d.]+ s → prepare [\d.]+ s/);
+    expect(await details()).toMatch(/^### Published\n/);
     expect(await details()).toMatch(/- \*\*customer\*\*: 300 rows · \d+ new/);
+  });
+
+  it('says of a run that was aborted while it was paused that it waits for nobody any more', async () => {
+    const [pipeline] = pipelines;
+    if (!pipeline) throw new Error('no pipeline');
+    await pipeline.stageswap('run', '--no-wait');
+    await pipeline.stageswap('pause');
+    const handle = client.workflow.getHandle('stageswap-ui');
+    await expect.poll(() => found('paused'), { timeout: 20_000 }).toEqual(['stageswap-ui']);
+    await pipeline.stageswap('abort', '--reason', 'the test');
+    expect(await handle.result()).toMatchObject({
+      outcome: 'aborted',
+      problem: expect.stringMatching(/^aborted by .+ on .+: the test$/),
+    });
+    await expect.poll(() => found('aborted'), { timeout: 20_000 }).toEqual(['stageswap-ui']);
+    expect(await found('paused')).toEqual([]);
+    const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toMatch(/^### Aborted: live is as it was\n/);
   });
 
   it('is done without where the names are taken by others, and the worker says so', async () => {
