@@ -4,6 +4,7 @@ import { IllegalStateError } from '@temporalio/common';
 import { parseMssqlAddress, parseMysqlAddress } from '../src/config/address.js';
 import type { Config } from '../src/config/load.js';
 import { StageswapError } from '../src/model/failures.js';
+import type { Doing } from '../src/model/messages.js';
 import { control, physicalTable } from '../src/model/names.js';
 import { scrubSecrets, scrubValues } from '../src/model/scrub.js';
 import type { RunSpec } from '../src/model/spec.js';
@@ -244,6 +245,13 @@ function scrubbed(error: unknown): Error {
   return clean;
 }
 
+const doing = new WeakMap<Context, Doing>();
+
+/** What an activity that lasts tells of itself with its heartbeats: the UI and the command line show it, the workflow never hears it. */
+export function tellDoing(what: Doing): void {
+  doing.set(Context.current(), what);
+}
+
 /**
  * Wraps an activity: heartbeats while it works, tells what it did, and failures of the list under their own type.
  */
@@ -256,7 +264,7 @@ export function activity<A extends unknown[], R>(
     const { activityType, attempt } = context.info;
     const where = whereabouts(activityType, input);
     const startedAt = performance.now();
-    const beat = setInterval(() => context.heartbeat(), 2_000);
+    const beat = setInterval(() => context.heartbeat(doing.get(context)), 2_000);
     try {
       const result = await work(...input);
       activityDone(activityType, where, result, performance.now() - startedAt);

@@ -13,7 +13,15 @@ import { beginSnapshotTransaction } from '../src/sql-server/moment.js';
 import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
 import { Quarantine, refuseBroken, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
 import { type ChunkRow, pendingChunks, planChunks } from './chunks.js';
-import { type Dependencies, holdFence, onRun, source, stopIfCancelled, WORK_MS_MAX } from './context.js';
+import {
+  type Dependencies,
+  holdFence,
+  onRun,
+  source,
+  stopIfCancelled,
+  tellDoing,
+  WORK_MS_MAX,
+} from './context.js';
 import { snapshotOf } from './moment.js';
 import { chunkStored } from './observe.js';
 import { PacedSink, paceOf, waitForTarget } from './stand-back.js';
@@ -106,7 +114,11 @@ export function ingestActivities(dependencies: Dependencies) {
               for (const table of spec.tables) {
                 let cost = noCost();
                 await planChunks(session, spec, table, transaction);
-                for (const chunk of await pendingChunks(session, spec, table.live)) {
+                const chunks = await pendingChunks(session, spec, table.live);
+                for (const [chunksDone, chunk] of chunks.entries()) {
+                  const rowsDone = cost.source.rows;
+                  const counts = { rowsDone, chunksDone, chunks: chunks.length };
+                  tellDoing({ table: table.live, phase: 'ingest', ...counts });
                   cost = sumOfCosts(cost, await loadChunk(session, transaction, spec, table, chunk, pace));
                 }
                 const done = await ingestProgress(session, spec, table.live);

@@ -1,5 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
+import { activity, tellDoing } from '../activities/context.js';
+import { askRun } from '../src/cli/follow.js';
 import type { Report } from '../src/model/report.js';
 import {
   edit,
@@ -24,6 +26,28 @@ const tooMany = (measure: number) => ({
 });
 
 describe('a run', () => {
+  it('is told how far a step is that lasts, before the step has ended', async () => {
+    const read = withResolvers();
+    const far = { rowsDone: 7_000, chunksDone: 2, chunks: 5 };
+    const activities = noting([], {
+      openMoment: async () => ({ moment: 'transaction' as const }),
+      ingestTransaction: activity(async () => {
+        tellDoing({ table: 'customer', phase: 'ingest', ...far });
+        await read.promise;
+        return { customer: { rows: 9_000, chunksDone: 5, chunks: 5 } };
+      }),
+    });
+    await workflows.withRun(activities, 'sync', async (handle) => {
+      const tables = async () => {
+        const { progress } = await askRun(workflows.client, handle);
+        return typeof progress === 'string' ? progress : progress.tables;
+      };
+      await expect.poll(tables, { timeout: 20_000 }).toMatchObject([{ table: 'customer', ...far }]);
+      read.resolve();
+      expect(await handle.result()).toMatchObject({ outcome: 'published' });
+    });
+  });
+
   it('takes the steps in their order and reports what they did', async () => {
     const notes: string[] = [];
     const report = (await workflows.withRun(noting(notes), 'sync', (handle) => handle.result())) as Report;

@@ -1,5 +1,9 @@
 import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
-import { decodeOptionalFailureToOptionalError } from '@temporalio/common/lib/internal-non-workflow/index.js';
+import {
+  decodeArrayFromPayloads,
+  decodeOptionalFailureToOptionalError,
+} from '@temporalio/common/lib/internal-non-workflow/index.js';
+import type { Doing, Progress } from '../model/messages.js';
 
 /** A step that has failed and is going to be tried again: what holds a run up although nothing is wrong with the run. */
 export interface Failing {
@@ -30,6 +34,26 @@ export async function failingOf(
     found.push({ step: activityType?.name ?? 'a step', attempts, ...(type ? { type } : {}), message });
   }
   return found;
+}
+
+/** How far the steps that work are, by their heartbeats. */
+export async function doingOf(
+  client: Client,
+  { raw }: Pick<WorkflowExecutionDescription, 'raw'>,
+): Promise<Doing[]> {
+  const found = (raw.pendingActivities ?? []).map(({ heartbeatDetails }) =>
+    decodeArrayFromPayloads(client.options.loadedDataConverter, heartbeatDetails?.payloads),
+  );
+  return (await Promise.all(found)).flatMap(([doing]) => (doing ? [doing as Doing] : []));
+}
+
+/** Progress with what steps tell of themselves before they have ended. */
+export function withDoing(progress: Progress, doing: Doing[]): Progress {
+  const tables = progress.tables.map((table) => {
+    const now = doing.find((one) => one.table === table.table && one.chunksDone >= table.chunksDone);
+    return now ? { ...table, ...now } : table;
+  });
+  return { ...progress, tables };
 }
 
 /** Why a run does not get on, in one line. */

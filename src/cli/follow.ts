@@ -2,9 +2,9 @@ import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { EXIT, type ExitCode, exitCodeOf, type Started } from '../model/exit-code.js';
-import { type Progress, QUERIES, TASK_QUEUE } from '../model/messages.js';
+import { type Doing, type Progress, QUERIES, TASK_QUEUE } from '../model/messages.js';
 import type { Report } from '../model/report.js';
-import { type Failing, failingOf } from './failing.js';
+import { doingOf, type Failing, failingOf, withDoing } from './failing.js';
 import { CommandError } from './failure.js';
 import { note, print, printJson } from './output.js';
 import { progressView } from './progress-view.js';
@@ -42,22 +42,28 @@ export async function askProgress(client: Client, handle: WorkflowHandle): Promi
   }
 }
 
-/** Asks a workflow how far it is, and Temporal which of its steps fail. */
+/** Asks a workflow how far it is, and Temporal how far its steps are and which of them fail. */
 export async function askRun(
   client: Client,
   handle: WorkflowHandle,
 ): Promise<{ progress: Asked; failing: Failing[] }> {
-  const [progress, failing] = await Promise.all([askProgress(client, handle), askFailing(client, handle)]);
-  return { progress, failing };
+  const [progress, { failing, doing }] = await Promise.all([
+    askProgress(client, handle),
+    askSteps(client, handle),
+  ]);
+  return { progress: typeof progress === 'string' ? progress : withDoing(progress, doing), failing };
 }
 
 /** None where Temporal does not answer: what is asked beside it says so. */
-async function askFailing(client: Client, handle: WorkflowHandle): Promise<Failing[]> {
+async function askSteps(
+  client: Client,
+  handle: WorkflowHandle,
+): Promise<{ failing: Failing[]; doing: Doing[] }> {
   try {
     const found = await client.connection.withDeadline(Date.now() + ANSWER_MS_MAX, () => handle.describe());
-    return await failingOf(client, found);
+    return { failing: await failingOf(client, found), doing: await doingOf(client, found) };
   } catch (error) {
-    if (isTimeout(error) || isUnavailable(error)) return [];
+    if (isTimeout(error) || isUnavailable(error)) return { failing: [], doing: [] };
     throw error;
   }
 }

@@ -4,12 +4,12 @@ import type { Command } from 'commander';
 
 import { loadTarget, type PipelineTarget } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/exit-code.js';
-import { type Progress, workflowIdOf } from '../model/messages.js';
+import { type Doing, type Progress, workflowIdOf } from '../model/messages.js';
 import type { Outcome, Report } from '../model/report.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
-import { type Failing, failingOf } from './failing.js';
+import { doingOf, type Failing, failingOf, withDoing } from './failing.js';
 import { describeFailure } from './failure.js';
 import { askProgress, askRun } from './follow.js';
 import { note, print, printJson } from './output.js';
@@ -86,6 +86,7 @@ interface Described {
   /** as the run's row in MySQL names it */
   firstRunId: string;
   failing: Failing[];
+  doing: Doing[];
 }
 
 /** The pipeline's latest workflow, or null where Temporal knows none. */
@@ -102,6 +103,7 @@ async function describe(client: Client, pipeline: string): Promise<Described | u
       workflow: { id, type, runId, status: status.name, startedAt: startTime.toISOString() },
       firstRunId: found.raw.workflowExecutionInfo?.firstRunId || runId,
       failing: status.name === 'RUNNING' ? await failingOf(client, found) : [],
+      doing: status.name === 'RUNNING' ? await doingOf(client, found) : [],
     };
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined;
@@ -121,7 +123,7 @@ async function readStatus(
     workflow?.status === 'RUNNING'
       ? await askProgress(client, client.workflow.getHandle(workflow.id))
       : 'no worker';
-  const progress = typeof asked === 'string' ? null : asked;
+  const progress = typeof asked === 'string' ? null : withDoing(asked, found?.doing ?? []);
   const failing = found?.failing ?? [];
   const status: Status = { pipeline, workflow, progress, failing, held: null, lastRun: null };
   let code: ExitCode = EXIT.done;

@@ -139,6 +139,9 @@ export interface TableProgress {
   chunks: number;
 }
 
+/** How far one activity is within a table, by its heartbeats: for steps that last, of which the workflow hears at their end. */
+export type Doing = Pick<TableProgress, 'table' | 'phase' | 'rowsDone' | 'chunksDone' | 'chunks'>;
+
 /** Answer to the query `progress`. */
 export interface Progress {
   phase: string;
