@@ -34,7 +34,7 @@ function writing(written: string[], change: Partial<Activities>): Activities {
     applyEdits: async (_pipeline: string, edits: ClientEdit[]) => {
       await sleep(WRITE_MS);
       written.push(...edits.map(({ editId }) => editId));
-      return edits.map(({ editId }) => ({ editId, outcome: 'applied' as const }));
+      return edits.map(({ editId }) => ({ editId, outcome: editId === 'bad' ? 'refused' : 'applied' }));
     },
     ...change,
   });
@@ -103,12 +103,15 @@ it('a run ends as it would have ended, also where they come all the time while i
   expect(ended).toBe(1);
 });
 
-it('a signal without edits keeps no run from its end', async () => {
+it('a signal without edits keeps no run from its end, and one that is refused is counted', async () => {
   const written: string[] = [];
   await workflows.withRun(writing(written, {}), 'sync', async (handle) => {
     await handle.signal('clientEdits', { edits: [] });
-    await handle.signal('clientEdits', { edits: [edit('later')] });
-    expect(await handle.result()).toMatchObject({ outcome: 'published' });
+    await handle.signal('clientEdits', { edits: [edit('later'), edit('bad')] });
+    expect(await handle.result()).toMatchObject({
+      outcome: 'published',
+      edits: { handedIn: 1, refused: 1 },
+    });
   });
-  expect(written).toEqual(['later']);
+  expect(written).toEqual(['later', 'bad']);
 });

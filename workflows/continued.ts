@@ -57,6 +57,8 @@ export interface Figures {
   moment: string;
   momentBecause: string | undefined;
   handedIn: number;
+  /** edits that were handed in and refused */
+  refused?: number;
   captured: number;
   replayedBefore: number;
   replayedUnderLock: number;

@@ -22,12 +22,12 @@ export class EditBuffer {
   #isHandingOver = false;
 
   /**
-   * @param onApplied is told how many edits were committed in live
+   * @param onWritten is told what became of edits
    * @param carried   of signals to the execution before, which that has not written any more
    */
   constructor(
     readonly pipeline: string,
-    readonly onApplied: (edits: number) => void,
+    readonly onWritten: (outcomes: EditOutcome[]) => void,
     carried: ClientEdit[] = [],
   ) {
     this.push(carried);
@@ -58,7 +58,7 @@ export class EditBuffer {
   write(edits: ClientEdit[]): Promise<EditOutcome[]> {
     return CancellationScope.nonCancellable(async (): Promise<EditOutcome[]> => {
       const outcomes = await applyEdits(this.pipeline, edits);
-      this.onApplied(outcomes.filter((outcome) => outcome.outcome === 'applied').length);
+      this.onWritten(outcomes);
       return outcomes;
     });
   }

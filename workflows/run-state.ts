@@ -406,7 +406,7 @@ export class RunState {
   }
 
   report(runId: string, outcome: Report['outcome'], problem?: { type: string; message: string }): Report {
-    const { moment, momentBecause, captured, replayedBefore, replayedUnderLock, handedIn, cutOver } =
+    const { moment, momentBecause, captured, replayedBefore, replayedUnderLock, handedIn, refused, cutOver } =
       this.figures;
     return {
       pipeline: this.input.pipeline,
@@ -419,7 +419,7 @@ export class RunState {
       ...(momentBecause === undefined ? {} : { momentBecause }),
       ms: Date.now() - this.#startedAt,
       tables: this.tables.reports(),
-      edits: { captured, replayedBefore, replayedUnderLock, handedIn },
+      edits: { captured, replayedBefore, replayedUnderLock, handedIn, ...(refused ? { refused } : {}) },
       cutOver,
       phases: this.#phases.reports,
       ...(this.gate.approved.length > 0 ? { approved: this.gate.approved.map(({ text }) => text) } : {}),

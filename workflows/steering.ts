@@ -1,5 +1,5 @@
 import { allHandlersFinished, condition, log, setHandler, workflowInfo } from '@temporalio/workflow';
-import { EDITS_A_BATCH_MAX, type EditBatch } from '../src/model/messages.js';
+import { EDITS_A_BATCH_MAX, type EditBatch, type EditOutcome } from '../src/model/messages.js';
 import type { Continued } from './continued.js';
 import { EditBuffer } from './edits.js';
 import * as messages from './messages.js';
@@ -9,8 +9,11 @@ import { RunState } from './run-state.js';
 export function steeredRun(input: { pipeline: string; continued?: Continued }): RunState {
   const edits = new EditBuffer(
     input.pipeline,
-    (applied) => {
-      state.figures.handedIn += applied;
+    (outcomes) => {
+      const count = (wanted: EditOutcome['outcome']) =>
+        outcomes.filter(({ outcome }) => outcome === wanted).length;
+      state.figures.handedIn += count('applied');
+      state.figures.refused = (state.figures.refused ?? 0) + count('refused');
     },
     input.continued?.edits,
   );

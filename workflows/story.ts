@@ -90,9 +90,9 @@ function findings({ tables, edits, cutOver, cost }: Report): string[] {
     found.push(
       `**${count(sum('quarantined'))} rows set aside**: live cannot hold their values. \`stageswap conflicts --config FILE\` lists them.`,
     );
-  if (edits.captured + edits.replayedBefore + edits.handedIn > 0)
+  if (edits.captured + edits.replayedBefore + edits.handedIn + (edits.refused ?? 0) > 0)
     found.push(
-      `Edits meanwhile: ${count(edits.replayedBefore)} replayed, ${count(edits.handedIn)} handed in through Temporal.`,
+      `Edits meanwhile: ${count(edits.replayedBefore)} replayed, ${count(edits.handedIn)} handed in through Temporal${edits.refused ? `, ${count(edits.refused)} refused` : ''}.`,
     );
   if (cost && cost.source.waitedMs + cost.target.waitedMs > 0)
     found.push(

@@ -27,7 +27,7 @@ export function reportText(report: Report, { isHeld } = { isHeld: true }): strin
   const { edits, cutOver } = report;
   parts.push(
     `edits: ${count(edits.captured)} captured, ${count(edits.replayedBefore)} replayed before the lock, ` +
-      `${count(edits.replayedUnderLock)} under it; ${count(edits.handedIn)} handed in`,
+      `${count(edits.replayedUnderLock)} under it; ${count(edits.handedIn)} handed in${edits.refused ? `, ${count(edits.refused)} refused` : ''}`,
   );
   if (cutOver.attempts > 0) {
     parts.push(

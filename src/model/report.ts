@@ -58,6 +58,8 @@ export interface Report {
     replayedUnderLock: number;
     /** edits that came through Temporal */
     handedIn: number;
+    /** edits that came through Temporal and were refused; absent: none */
+    refused?: number;
   };
   cutOver: {
     attempts: number;
