@@ -88,6 +88,21 @@ test('a run that was refused is told by status, although MySQL has no record of 
   expect((await command('release')).exitCode).toBe(0);
 });
 
+test('status without Temporal tells what MySQL knows, with the exit code of an engine that is away', async () => {
+  const env = { ...pipeline.environment, TEMPORAL_ADDRESS: '127.0.0.1:1' };
+  const asked = (...words: string[]) =>
+    execa('node', [CLI, 'status', '--config', pipeline.file, ...words], { env, reject: false });
+  const { exitCode, stdout, stderr } = await asked();
+  expect(exitCode).toBe(6);
+  expect(stderr).toContain('Temporal at 127.0.0.1:1 does not answer');
+  expect(stdout).toMatch(/^unconfigured, as MySQL alone knows it:\nunconfigured\s+published/);
+  expect(JSON.parse((await asked('--json')).stdout)).toMatchObject({
+    isTemporalAway: true,
+    lastRun: { outcome: 'published' },
+    problem: expect.stringContaining('does not answer'),
+  });
+});
+
 test('a run, or a plan, by another file than the worker has read is refused: a changed file wants a worker that starts again', async () => {
   const changed = join(folder, 'changed.yaml');
   writeFileSync(

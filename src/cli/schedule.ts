@@ -243,6 +243,8 @@ interface ScheduleShown {
   next: string[];
   latest: string | null;
   skipped: number;
+  /** starts that came too late to be made up for, as while Temporal was down */
+  missed: number;
   /** why starts are skipped at present: what the run that works waits for; null if it does not wait */
   waitingFor: string | null;
 }
@@ -261,6 +263,7 @@ async function describe(pipeline: string, of: Scheduled): Promise<ScheduleShown 
         next: found.info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
         latest: found.info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
         skipped: found.info.numActionsSkippedOverlap,
+        missed: found.info.numActionsMissedCatchupWindow,
         waitingFor: await waitingFor(client, pipeline),
       };
     } catch (error) {
@@ -298,6 +301,9 @@ function scheduleText(shown: ScheduleShown): string {
     `${shown.scheduleId}: ${shown.cron}, ${shown.timeZone}${shown.paused ? `, paused: ${shown.pausedBecause ?? 'nobody said why'}` : ''}`,
     `  ${shown.paused ? 'next, once it is resumed' : 'next'}: ${shown.next.join(', ') || 'never'}`,
     `  latest: ${shown.latest ?? 'none yet'}; skipped because the schedule's own last run had not ended: ${shown.skipped}`,
+    ...(shown.missed > 0
+      ? [colours.yellow(`  missed while Temporal was down, and not made up for: ${shown.missed}`)]
+      : []),
     ...(shown.waitingFor
       ? [
           colours.yellow(

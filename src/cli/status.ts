@@ -10,7 +10,7 @@ import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { doingOf, type Failing, failingOf, withDoing } from './failing.js';
-import { describeFailure } from './failure.js';
+import { describeFailure, failureText } from './failure.js';
 import { askProgress, askRun } from './follow.js';
 import { note, print, printJson } from './output.js';
 import { type Held, onTarget, type RunRow, readHeld, readRuns } from './pipeline-store.js';
@@ -29,6 +29,8 @@ interface Status {
   failure?: { type: string; message: string };
   /** how the latest workflow ended, by its report; absent: it runs, or left none */
   outcome?: Outcome;
+  /** whether a run works is not known then */
+  isTemporalAway?: true;
   held: Held | null;
   lastRun: RunRow | null;
   /** what could not be read */
@@ -56,13 +58,13 @@ export function addStatus(program: Command, end: (code: ExitCode) => void): void
     )
     .action(async (options: { config: string; watch: boolean; json: boolean }) => {
       const config = loadTarget(options.config);
-      await withTemporal(async (client) => {
+      const { status, code } = await withTemporal(async (client) => {
         if (options.watch) await watch(client, config.pipeline, options.json);
-        const { status, code } = await readStatus(client, config);
-        if (options.json) printJson(status);
-        else print(statusText(status));
-        end(code);
-      });
+        return readStatus(client, config);
+      }).catch((error: unknown) => withoutTemporal(config, error));
+      if (options.json) printJson(status);
+      else print(statusText(status));
+      end(code);
     });
 }
 
@@ -111,11 +113,53 @@ async function describe(client: Client, pipeline: string): Promise<Described | u
   }
 }
 
-/** MySQL may be down while Temporal answers: what can be said is said, and the exit code tells the rest. */
-async function readStatus(
-  client: Client,
-  config: PipelineTarget,
-): Promise<{ status: Status; code: ExitCode }> {
+interface Told {
+  status: Status;
+  code: ExitCode;
+}
+
+/** Temporal may be down while MySQL answers, and the other way round: what can be said is said, and the exit code tells the rest. */
+async function withoutTemporal(config: PipelineTarget, error: unknown): Promise<Told> {
+  const shown = describeFailure(error);
+  if (shown.exitCode !== EXIT.unreachable) throw error;
+  note(failureText(shown));
+  const { code: _, ...record } = await readRecord(config);
+  const problem = [...shown.problems.map(({ message }) => message), record.problem ?? []].flat().join('; ');
+  const { pipeline } = config;
+  return {
+    status: {
+      pipeline,
+      workflow: null,
+      progress: null,
+      failing: [],
+      isTemporalAway: true,
+      ...record,
+      problem,
+    },
+    code: shown.exitCode,
+  };
+}
+
+/** What MySQL keeps of a pipeline. */
+async function readRecord({
+  pipeline,
+  target,
+}: PipelineTarget): Promise<Pick<Status, 'held' | 'lastRun' | 'problem'> & { code: ExitCode }> {
+  try {
+    return await onTarget({ target }, async (session) => ({
+      held: (await readHeld(session, pipeline)) ?? null,
+      lastRun: (await readRuns(session, pipeline, 1))[0] ?? null,
+      code: EXIT.done,
+    }));
+  } catch (error) {
+    const shown = describeFailure(error);
+    const problem = shown.problems.map(({ message }) => message).join('; ');
+    note(problem);
+    return { held: null, lastRun: null, problem, code: shown.exitCode };
+  }
+}
+
+async function readStatus(client: Client, config: PipelineTarget): Promise<Told> {
   const { pipeline } = config;
   const found = await describe(client, pipeline);
   const workflow = found?.workflow ?? null;
@@ -125,21 +169,10 @@ async function readStatus(
       : 'no worker';
   const progress = typeof asked === 'string' ? null : withDoing(asked, found?.doing ?? []);
   const failing = found?.failing ?? [];
-  const status: Status = { pipeline, workflow, progress, failing, held: null, lastRun: null };
-  let code: ExitCode = EXIT.done;
-  try {
-    await onTarget(config, async (session) => {
-      status.held = (await readHeld(session, pipeline)) ?? null;
-      status.lastRun = (await readRuns(session, pipeline, 1))[0] ?? null;
-    });
-  } catch (error) {
-    const shown = describeFailure(error);
-    status.problem = shown.problems.map((problem) => problem.message).join('; ');
-    note(status.problem);
-    code = shown.exitCode;
-  }
-  if (progress?.waitingFor !== undefined && code === EXIT.done) code = EXIT.waiting;
-  const { lastRun } = status;
+  const { code: readable, ...record } = await readRecord(config);
+  const status: Status = { pipeline, workflow, progress, failing, ...record };
+  const code = progress?.waitingFor !== undefined && readable === EXIT.done ? EXIT.waiting : readable;
+  const { lastRun } = record;
   const isRecorded = lastRun?.report != null && lastRun.runId === found?.firstRunId;
   const end = found && (isRecorded ? outcomeOf(lastRun?.report) : await readEnd(client, found.workflow));
   return { status: { ...status, ...end }, code };
@@ -182,6 +215,8 @@ function statusText(status: Status): string {
       `${colours.bold(status.pipeline)}: nothing is running; ${workflow.type} ended: ${status.outcome ? outcomeText(status.outcome) : workflow.status.toLowerCase()}`,
     );
     if (status.failure) lines.push(colours.red(`${status.failure.type}: ${status.failure.message}`));
+  } else if (status.isTemporalAway) {
+    lines.push(`${colours.bold(status.pipeline)}, as MySQL alone knows it:`);
   } else {
     lines.push(`${colours.bold(status.pipeline)}: nothing is running, and Temporal knows no earlier run`);
   }
