@@ -41,8 +41,11 @@ function writing(written: string[], change: Partial<Activities>): Activities {
 }
 
 /** One signal after the other, each of one edit. @returns their ids */
-async function signals(handle: WorkflowHandle, meanwhile = async () => {}): Promise<string[]> {
-  const sent: string[] = [];
+async function signals(
+  handle: WorkflowHandle,
+  meanwhile = async () => {},
+  sent: string[] = [],
+): Promise<string[]> {
   for (let next = Date.now(); sent.length < SIGNALS; next += SIGNAL_EVERY_MS) {
     await handle.signal('clientEdits', { edits: [edit(`e${sent.length}`)] });
     sent.push(`e${sent.length}`);
@@ -102,6 +105,29 @@ it('a run ends as it would have ended, also where they come all the time while i
   });
   expect(ended).toBe(1);
 });
+
+it.each([2_000, 2_500, 3_000, 3_500])(
+  'an abort ends it, %i ms after it began, and every edit is written',
+  async (afterMs) => {
+    const written: string[] = [];
+    const activities = writing(written, {
+      ingestChunks: async () => {
+        await sleep(200);
+        return { rows: 1, chunksDone: 1, chunks: 2, finished: false } as never;
+      },
+    });
+    await workflows.withRun(activities, 'sync', async (handle) => {
+      const report = handle.result();
+      const sent: string[] = [];
+      const stream = signals(latest(handle), async () => {}, sent).catch(() => {}); // the run has ended: that signal was refused
+      await sleep(afterMs);
+      await latest(handle).signal('abort', 'the test');
+      expect(await report).toMatchObject({ outcome: 'aborted', problem: 'the test' });
+      await stream;
+      expect(written).toEqual(sent);
+    });
+  },
+);
 
 it('a signal without edits keeps no run from its end, and one that is refused is counted', async () => {
   const written: string[] = [];

@@ -41,7 +41,7 @@ export class EditBuffer {
   /** Takes a signal's edits. Nobody hears what becomes of them: what cannot be written is logged. */
   push(edits: ClientEdit[]): void {
     this.#waiting.push(...edits);
-    if (this.#waiting.length > 0) this.#writing ??= this.#drain();
+    this.#start();
   }
 
   /**
@@ -53,6 +53,11 @@ export class EditBuffer {
     await condition(() => this.#writing === undefined);
     return this.#waiting;
   }
+  /** There is no next execution after all, such as where the run is aborted meanwhile: this one writes what waits. */
+  keep(): void {
+    this.#isHandingOver = false;
+    this.#start();
+  }
 
   /** Writes edits, also while the run is aborted. */
   write(edits: ClientEdit[]): Promise<EditOutcome[]> {
@@ -63,14 +68,18 @@ export class EditBuffer {
     });
   }
 
+  #start(): void {
+    if (this.#hasToWrite()) this.#writing ??= this.#drain();
+  }
+
   async #drain(): Promise<void> {
-    while (this.#waiting.length > 0 && !(this.#isHandingOver && this.#canTravel()))
-      await this.#writeAll(this.#waiting.splice(0, EDITS_A_BATCH_MAX));
+    while (this.#hasToWrite()) await this.#writeAll(this.#waiting.splice(0, EDITS_A_BATCH_MAX));
     this.#writing = undefined;
   }
 
-  #canTravel(): boolean {
-    return JSON.stringify(this.#waiting).length <= CARRIED_CHARACTERS_MAX;
+  #hasToWrite(): boolean {
+    if (this.#waiting.length === 0) return false;
+    return !this.#isHandingOver || JSON.stringify(this.#waiting).length > CARRIED_CHARACTERS_MAX;
   }
 
   /** Never rejects: an edit that cannot be written must neither take others with it nor keep the run from its end. */

@@ -34,7 +34,7 @@ export async function governed(
 ): Promise<Report> {
   const state = steeredRun(input);
   const { ended } = input.continued ?? {};
-  if (ended) return endWith(state, ended);
+  if (ended) return CancellationScope.nonCancellable(() => endWith(state, ended));
   const compensations = new Map<string, () => Promise<unknown>>();
   let problem: Problem | undefined;
   try {

@@ -132,6 +132,7 @@ export class RunState {
     this.#run = continued.run;
     this.#told = continued.told;
     this.#startedAt = continued.startedAt;
+    this.#ended = continued.ended;
   }
 
   /** The run that `begin` has begun. @throws {Error} asked too early: a bug */
@@ -202,6 +203,9 @@ export class RunState {
     this.#ended = report;
     this.#tellStory();
     if (patched(END_IS_FOUND)) this.#find(report.outcome);
+  }
+  get hasEnded(): boolean {
+    return this.#ended !== undefined;
   }
   /** Why it can be steered no more; undefined: it can. */
   get isOver(): string | undefined {
@@ -384,7 +388,7 @@ export class RunState {
 
   progress(): Progress {
     return {
-      phase: this.#phases.current ?? 'waiting',
+      phase: this.#ended?.outcome ?? this.#phases.current ?? 'waiting',
       tables: this.tables.progress(),
       // who has approved a paused run is not asked again until it is resumed
       ...(this.#waitsFor === undefined || this.gate.asked.length === 0 || this.isOver !== undefined
@@ -440,8 +444,9 @@ export class RunState {
   /** The story of the run, where the Temporal UI shows it, and the phase by which it is found there. */
   #tell(): void {
     const progress = this.#tellStory();
-    if (progress.aborting) this.#find('aborting');
-    else this.#find(this.#waitsFor ? 'waiting' : progress.paused ? 'paused' : progress.phase);
+    if (this.#ended) return;
+    if (progress.aborting && patched(END_IS_FOUND)) this.#find('aborting');
+    else this.#find(this.#waitsFor ? 'waiting' : this.paused ? 'paused' : progress.phase);
   }
 
   #find(phase: string): void {

@@ -27,14 +27,19 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
     },
     handOver: async () => {
       state.ending = true;
-      const waiting = await edits.handOver();
-      await condition(allHandlersFinished);
-      return waiting;
+      try {
+        const waiting = await edits.handOver();
+        await condition(allHandlersFinished);
+        return waiting;
+      } catch (error) {
+        edits.keep();
+        throw error;
+      }
     },
   });
 
   const abort = (reason?: unknown) => {
-    if (state.swapped || input.continued?.ended) return tooLateToAbort();
+    if (state.swapped || state.hasEnded) return tooLateToAbort();
     state.abort(typeof reason === 'string' && reason !== '' ? reason : 'aborted by an operator');
     return 'aborting: what the run made is taken back, unless the swap is executed at this moment';
   };
