@@ -44,15 +44,16 @@ for (const [lane, name] of NAMES.entries()) {
       worker = pipeline.startWorker();
     };
     /**
-     * A worker that is stopped between two steps, or as it tells of one that it has done, may have nothing that another
-     * could take over: it goes on until one is under way.
+     * A worker that is stopped between two steps, before it has read that it is given one, or as it tells of one that it has
+     * done, may have nothing to find out when it wakes up: it goes on until one is under way.
      */
     const freezeAtWork = async () => {
       for (;;) {
         await worker.freeze();
         const under = await underWay();
         await sleep(100); // what it sent before it was stopped has arrived
-        if (under && !hasDone(under) && under.activityId === (await underWay())?.activityId) return;
+        const isUnderWay = under && (await hasBegun(under)) && !hasDone(under);
+        if (isUnderWay && under.activityId === (await underWay())?.activityId) return;
         worker.thaw();
         await sleep(10);
       }
@@ -65,6 +66,16 @@ for (const [lane, name] of NAMES.entries()) {
           state === STARTED && lastWorkerIdentity?.startsWith(`${worker.pid}@`),
       );
       return step && { activityId: String(step.activityId), runId };
+    };
+    /** Whether the step has its session on MySQL. */
+    const hasBegun = async ({ activityId, runId }: { activityId: string; runId: string }) => {
+      const connection = await pipeline.connect();
+      const [rows] = await connection.query<RowDataPacket[]>(
+        `SELECT 1 FROM ${control.attempt} WHERE activity = ?`,
+        [`${runId}/${activityId}`],
+      );
+      await connection.end();
+      return rows.length > 0;
     };
     /** Whether the worker has logged that it has done a step: Temporal may not have heard of it yet. */
     const hasDone = ({ activityId, runId }: { activityId: string; runId: string }) =>
