@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { configDigest } from '../src/config/digest.js';
 import type { Config } from '../src/config/load.js';
 import { DEFAULTS } from '../src/config/schema.js';
@@ -52,6 +53,12 @@ export interface Begun extends RunRef {
   heldMsMax: number;
 }
 
+const otherConfiguration = (pipeline: string) =>
+  new StageswapError(
+    'Refused',
+    `this worker has another configuration of ${pipeline} than the file that was named, or is of another version of stageswap. A worker reads its files when it starts: restart all workers of ${pipeline} with that file, or name theirs by --config. Live is untouched.`,
+  );
+
 /** Begins and ends runs: preflight, the claim on the tables, the generation that fences older runs, the report that stays. */
 export function runActivities(dependencies: Dependencies) {
   /**
@@ -66,11 +73,9 @@ export function runActivities(dependencies: Dependencies) {
       digest?: string,
     ): Promise<Begun> => {
       const config = dependencies.config(pipeline);
-      if (digest !== undefined && digest !== configDigest(config))
-        throw new StageswapError(
-          'Refused',
-          `this worker has another configuration of ${pipeline} than the file that was named. A worker reads its files when it starts: restart all workers of ${pipeline} with that file, or name theirs by --config. Live is untouched.`,
-        );
+      const isOther = digest !== undefined && digest !== configDigest(config);
+      // an attempt before this one, on another worker, may have begun the run: that is asked below
+      if (isOther && Context.current().info.attempt === 1) throw otherConfiguration(pipeline);
       const facts = await gatherFacts(config);
       if (kind === 'plan') facts.held = null;
       if (facts.held !== null)
@@ -83,6 +88,7 @@ export function runActivities(dependencies: Dependencies) {
         for (const statement of createControlTables()) await session.run(statement);
         const known = await specOf(session, pipeline, { runId });
         if (known) return begun(known, dependencies);
+        if (isOther) throw otherConfiguration(pipeline);
         await evictOthers(session, pipeline);
         if ((await publishedGeneration(session, pipeline)) === 0) await session.run(createMarker(pipeline));
         const spec = await session.transaction(async () => {

@@ -88,6 +88,8 @@ describe('Temporal is found', () => {
     expect(tlsOf('temporal.example.com:7233')).toBe(true);
     expect(tlsOf('10.0.0.7:7233')).toBe(true);
     expect(tlsOf('temporal:7233', { TEMPORAL_TLS: 'false' })).toBeFalsy();
+    expect(tlsOf('temporal:7233', { TEMPORAL_TLS: 'TRUE' })).toBeTruthy();
+    expect(() => tlsOf('temporal:7233', { TEMPORAL_TLS: 'yes' })).toThrow(/write true or false/);
     for (const here of ['localhost:7233', '127.0.0.1:7233', '[::1]:7233']) expect(tlsOf(here)).toBeFalsy();
   });
 

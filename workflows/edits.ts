@@ -46,11 +46,11 @@ export class EditBuffer {
 
   /**
    * Gives up what waits, for the next execution to write: signals may come faster than they are written, and then the buffer is
-   * never empty. What is more than can travel is written first.
+   * never empty. What is more than can travel is written first. The execution has to end without an await after this.
    */
-  async handOver(): Promise<ClientEdit[]> {
+  async handOver(andWhen: () => boolean): Promise<ClientEdit[]> {
     this.#isHandingOver = true;
-    await condition(() => this.#writing === undefined);
+    await condition(() => this.#writing === undefined && andWhen());
     return this.#waiting;
   }
   /** There is no next execution after all, such as where the run is aborted meanwhile: this one writes what waits. */

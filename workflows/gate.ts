@@ -1,4 +1,4 @@
-import { condition, isCancellation } from '@temporalio/workflow';
+import { ContinueAsNew, condition, isCancellation } from '@temporalio/workflow';
 import {
   approvalText,
   notApproved,
@@ -144,7 +144,7 @@ async function countLeftOut(state: RunState): Promise<void> {
   const count = await state
     .interruptible(() => ask.leftOutBySchedule(state.run.pipeline))
     .catch((error: unknown) => {
-      if (isCancellation(error)) throw error;
+      if (isCancellation(error) || error instanceof ContinueAsNew) throw error;
       return null;
     });
   if (count !== null) state.leftOutBySchedule(count);

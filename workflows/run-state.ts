@@ -204,6 +204,10 @@ export class RunState {
     this.#tellStory();
     if (patched(END_IS_FOUND)) this.#find(report.outcome);
   }
+  /** Older code paused all the same: its histories say so. */
+  isTooLateToPause(): boolean {
+    return (this.swapped || this.isOver !== undefined) && patched(END_IS_FOUND);
+  }
   get hasEnded(): boolean {
     return this.#ended !== undefined;
   }
@@ -285,8 +289,12 @@ export class RunState {
     for (;;) {
       await this.steer();
       if (this.#isFull()) {
+        log.warn(
+          'signals with edits have filled the history: the run goes on as a new execution, and does its step again',
+        );
+        this.gate.hasWaited = true; // it is not the run's own work that takes so long
         await condition(() => this.#interruptible.size === 0);
-        await this.checkpoint();
+        await this.#goOn();
       }
       const scope = new CancellationScope();
       this.#interruptible.add(scope);

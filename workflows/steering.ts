@@ -28,9 +28,7 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
     handOver: async () => {
       state.ending = true;
       try {
-        const waiting = await edits.handOver();
-        await condition(allHandlersFinished);
-        return waiting;
+        return await edits.handOver(allHandlersFinished);
       } catch (error) {
         edits.keep();
         throw error;
@@ -73,7 +71,7 @@ export function steeredRun(input: { pipeline: string; continued?: Continued }): 
     },
   });
   setHandler(messages.pauseSignal, () => {
-    if (state.swapped || state.isOver) return log.warn('a signal pause came too late, and changes nothing');
+    if (state.isTooLateToPause()) return log.warn('a signal pause came too late, and changes nothing');
     pause();
   });
   setHandler(messages.resumeSignal, () => void resume());

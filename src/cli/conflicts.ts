@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import Table from 'cli-table3';
 import { type Command, Option } from 'commander';
 
@@ -20,6 +19,7 @@ import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';
 import { CommandError } from './failure.js';
 import { positiveInteger } from './history.js';
+import { operator } from './operator.js';
 import { print, printJson } from './output.js';
 import { onTarget } from './pipeline-store.js';
 import { count, many } from './report-text.js';
@@ -125,7 +125,7 @@ async function decide(
     throw new CommandError(EXIT.refused, 'no such conflict is open', '`stageswap conflicts` lists them');
   const what = side === undefined ? 'withdraw' : `settle as ${side}`;
   if (found > 1) await confirm(`${what}: ${many(found, 'conflict')}`, options);
-  const settled = await settle(session, pipeline, filter, { side, by: userInfo().username });
+  const settled = await settle(session, pipeline, filter, { side, by: operator() });
   if (side === undefined) {
     if (options.json) printJson({ pipeline, found, withdrawn: settled });
     else print(`${many(settled, 'settlement')} withdrawn`);

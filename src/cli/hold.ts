@@ -1,9 +1,9 @@
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { loadTarget } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
+import { operator } from './operator.js';
 import { print, printJson } from './output.js';
 import { hold, onTarget, readHeld, release } from './pipeline-store.js';
 
@@ -20,7 +20,7 @@ export function addHold(program: Command, end: (code: ExitCode) => void): void {
     )
     .action(async (options: { config: string; reason?: string; json: boolean }) => {
       const { pipeline, target } = loadTarget(options.config);
-      const reason = options.reason ?? `held by ${userInfo().username}`;
+      const reason = options.reason ?? `held by ${operator()}`;
       const before = await onTarget({ target }, async (session) => {
         const held = await readHeld(session, pipeline);
         await hold(session, pipeline, reason);

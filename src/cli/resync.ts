@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/exit-code.js';
@@ -6,6 +5,7 @@ import { resync } from '../mysql/settlements.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';
 import { CommandError } from './failure.js';
+import { operator } from './operator.js';
 import { print, printJson } from './output.js';
 import { onTarget } from './pipeline-store.js';
 import { published, publishedTable } from './published.js';
@@ -36,7 +36,7 @@ export function addResync(program: Command, end: (code: ExitCode) => void): void
         const config = loadConfig(options.config);
         const known = tableNamed(config.tables, table);
         const wantedKeys = keys.map((text) => rowKey(known, text));
-        const by = userInfo().username;
+        const by = operator();
         if (keys.length > 1)
           await confirm(`take ${many(keys.length, 'row')} of ${table} from billing again`, options);
         await onTarget(config, async (session) => {

@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import {
   type Client,
   ScheduleAlreadyRunning,
@@ -26,6 +25,7 @@ import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { askProgress } from './follow.js';
+import { operator } from './operator.js';
 import { note, print, printJson } from './output.js';
 import { onTarget, readHeld } from './pipeline-store.js';
 import { withTemporal } from './temporal.js';
@@ -163,9 +163,7 @@ function addChange(
       const scheduleId = scheduleIdOf(pipeline, options.of);
       await withTemporal(async (client) => {
         const handle = client.schedule.getHandle(scheduleId);
-        await change(handle, options.reason ?? `${name}d by ${userInfo().username}`).catch(
-          noSchedule(pipeline),
-        );
+        await change(handle, options.reason ?? `${name}d by ${operator()}`).catch(noSchedule(pipeline));
       });
       if (options.json) printJson({ pipeline, scheduleId, [name]: true });
       else print(`${scheduleId} ${done}`);

@@ -1,4 +1,4 @@
-import { hostname, userInfo } from 'node:os';
+import { hostname } from 'node:os';
 import {
   type Client,
   type WorkflowHandle,
@@ -14,6 +14,7 @@ import { confirmAtTerminal } from './confirm.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';
 import { askProgress } from './follow.js';
+import { operator } from './operator.js';
 import { note, print, printJson } from './output.js';
 import { readWorkflow } from './status.js';
 import { isTimeout, rootCause, withTemporal } from './temporal.js';
@@ -91,7 +92,7 @@ interface Options {
 
 /** What stands in the report of a run that was aborted. */
 function abortReason(reason: string | undefined): string {
-  const by = `aborted by ${userInfo().username} on ${hostname()}`;
+  const by = `aborted by ${operator()} on ${hostname()}`;
   return reason === undefined ? by : `${by}: ${reason}`;
 }
 

@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
@@ -9,6 +8,7 @@ import type { LiveRows } from '../sql/settlements.js';
 import { configOption, jsonOption } from './config-option.js';
 import { confirm } from './confirm.js';
 import { CommandError } from './failure.js';
+import { operator } from './operator.js';
 import { print, printJson } from './output.js';
 import { onTarget } from './pipeline-store.js';
 import { published, publishedTable } from './published.js';
@@ -70,7 +70,7 @@ export function addYield(program: Command, end: (code: ExitCode) => void): void 
           if (!options.json) print(editsText(unit, tableSpec.key, found));
           if ('where' in rows)
             await confirm(`give ${many(found.count, 'edit')} of ${table} back to billing`, options);
-          const yielded = await yieldTo(session, spec, tableSpec, unit, rows, userInfo().username);
+          const yielded = await yieldTo(session, spec, tableSpec, unit, rows, operator());
           if (options.json)
             printJson({
               pipeline: config.pipeline,

@@ -144,7 +144,7 @@ function problemOf(error: unknown): string | undefined {
   if (!isRefusal(error)) return undefined;
   const number = errorNumber(error);
   // names alone: the rest of MySQL's words quotes values
-  const [, column] = /column '([^']+)'/i.exec((error as Error).message) ?? [];
+  const [, column] = [...(error as Error).message.matchAll(/column '([^']+)'/gi)].at(-1) ?? []; // after the value
   const of = column === undefined ? '' : `, column ${column}`;
   return `MySQL refuses it (error ${number}${of}): ${number === UNKNOWN_COLUMN ? 'there is no such column' : 'a value does not fit its column, or breaks a key'}`;
 }

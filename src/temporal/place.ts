@@ -29,11 +29,12 @@ export function temporalPlace(env: Record<string, string | undefined> = process.
   const set = Object.fromEntries(
     Object.entries(env).filter((pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== ''),
   );
-  if (isTrue(set.TEMPORAL_TLS_DISABLE_HOST_VERIFICATION))
+  if (isTrue(set, 'TEMPORAL_TLS_DISABLE_HOST_VERIFICATION'))
     throw new TemporalSettingsError(
       'TEMPORAL_TLS_DISABLE_HOST_VERIFICATION is set, and certificates are always checked: unset it; TEMPORAL_TLS_SERVER_CA_CERT_PATH names an authority of your own',
     );
   delete set.TEMPORAL_TLS_DISABLE_HOST_VERIFICATION; // said to be false, it would still be taken for a word on TLS
+  if (set.TEMPORAL_TLS !== undefined) set.TEMPORAL_TLS = String(isTrue(set, 'TEMPORAL_TLS'));
   const { connectionOptions, namespace } = environmentOf(set);
   const { apiKey, address = 'localhost:7233' } = connectionOptions;
   const isSaid = set.TEMPORAL_TLS !== undefined || (connectionOptions.tls ?? undefined) !== undefined;
@@ -50,7 +51,13 @@ export function temporalPlace(env: Record<string, string | undefined> = process.
   };
 }
 
-const isTrue = (text: string | undefined) => text !== undefined && !/^(0|f|false)$/i.test(text);
+/** A switch of the environment. @throws {TemporalSettingsError} neither true nor false: what is mistyped must not turn TLS off */
+function isTrue(set: Record<string, string>, name: string): boolean {
+  const text = set[name];
+  if (text === undefined || /^(0|false)$/i.test(text)) return false;
+  if (/^(1|true)$/i.test(text)) return true;
+  throw new TemporalSettingsError(`${name} is ${text}: write true or false`);
+}
 
 /** host:port on this machine, where nobody listens on the way. */
 const isLoopback = (address: string) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i.test(address);
