@@ -37,7 +37,7 @@ const BEGINNING = `# Configuration
 Every key of \`stageswap.yaml\`. \`stageswap init\` writes the file, and \`stageswap check\` says what is wrong in it, with the line and the cure. A key
 that is not listed here is refused. \`dist/stageswap.schema.json\` is the same for editors.
 
-\`\${NAME}\` stands for a variable of the environment, in the addresses (\`url\`) alone; worker and command line both need it.
+\`\${NAME}\` stands for a variable of the environment, in the addresses (\`url\`) alone; the worker needs all of them, a command those that it uses.
 A list has \`[]\` here, and \`*\` stands for the name of a column. What has no default and is not required may be left out.
 `;
 
