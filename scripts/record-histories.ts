@@ -1,25 +1,36 @@
-// Records the histories that test/histories.test.ts replays: runs that were published, aborted, failed and rolled back, and one
-// that waits. After a change of the workflows that is meant to break them: npm run build && npx tsx scripts/record-histories.ts
+// Records the histories that test/histories.test.ts replays, those that are named or all: runs that were published, aborted, failed
+// and rolled back, ones that wait, are paused or go on as a new execution, and the other workflows. Older records stay, since
+// they are what a new version meets: npm run build && npx tsx scripts/record-histories.ts [NAME…]
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { startEngines } from '../demo/engines/index.js';
+import { startTemporal } from '../demo/engines/temporal.js';
 import { EditClient } from '../src/client.js';
-import type { Progress } from '../src/model/messages.js';
+import { type Progress, TASK_QUEUE, WORKFLOWS } from '../src/model/messages.js';
 import { PipelineUnderTest } from '../test/support/pipeline-under-test.js';
 
 const FOLDER = fileURLToPath(new URL('../test/histories/', import.meta.url));
 const NAME = 'recorded';
+const wanted = process.argv.slice(2);
+/** Temporal suggests a new execution after 4,096 events: here an ordinary run goes on as one. */
+const EVENTS_AN_EXECUTION = 60;
 const engines = await startEngines({ say: console.error, databases: ['stageswap_test_billing'] });
-const connection = await Connection.connect({ address: engines.temporal.address });
+const temporal = await startTemporal(console.error, {
+  owned: true,
+  settings: wanted.includes('continued')
+    ? [`limit.historyCount.suggestContinueAsNew=${EVENTS_AN_EXECUTION}`]
+    : [],
+});
+const connection = await Connection.connect({ address: temporal.address });
 const client = new Client({ connection });
 const run = client.workflow.getHandle(`stageswap-${NAME}`);
 const pipeline = await PipelineUnderTest.create({
   name: NAME,
   mysqlUrl: engines.mysql.url,
   mssqlUrl: engines.sqlServer.url,
-  temporalAddress: engines.temporal.address,
+  temporalAddress: temporal.address,
   customers: 200,
   invoices: 200,
 });
@@ -36,9 +47,10 @@ async function until(reached: (progress: Progress) => boolean): Promise<void> {
 }
 
 /** Saves the latest run's history, without what belongs to this machine alone. */
-async function record(name: string): Promise<void> {
-  const { runId } = await run.describe();
-  const history = await client.workflow.getHandle(run.workflowId, runId).fetchHistory();
+async function record(name: string, workflowId = run.workflowId): Promise<void> {
+  if (wanted.length > 0 && !wanted.includes(name)) return;
+  const { runId } = await client.workflow.getHandle(workflowId).describe();
+  const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
   const text = JSON.stringify(
     history,
     (key, value) => (key === 'stackTrace' ? undefined : key === 'identity' ? 'worker' : value),
@@ -58,6 +70,26 @@ try {
   let worker = pipeline.startWorker();
   await pipeline.stageswap('run');
   await record('published');
+  await record('continued'); // by itself: the setting above changes all others
+
+  await pipeline.stageswap('plan');
+  await record('planned');
+  await pipeline.stageswap('cleanup', '--now', '--yes');
+  await record('cleaned');
+  await pipeline.stageswap('run', '--no-wait');
+  await pipeline.stageswap('pause');
+  await until(({ paused, pausing }) => paused && !pausing);
+  await record('paused');
+  await run.terminate('the recording');
+  await pipeline.stageswap('repair', '--yes');
+  await record('repaired');
+  const scheduled = await client.workflow.start(WORKFLOWS.scheduledSync, {
+    workflowId: `stageswap-${NAME}-scheduled`,
+    taskQueue: TASK_QUEUE,
+    args: [{ pipeline: NAME }],
+  });
+  await scheduled.result();
+  await record('scheduled', scheduled.workflowId);
 
   await pipeline.stageswap('run', '--no-wait');
   await pipeline.stageswap('pause');
@@ -109,5 +141,6 @@ try {
   await edits.close();
   await pipeline.end();
   await connection.close();
+  await temporal.stop();
   await engines.stop();
 }

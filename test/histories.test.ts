@@ -51,13 +51,19 @@ describe('a recorded run', () => {
           'aborted',
           'failed',
           'refused',
+          'continued',
+          'planned',
+          'cleaned',
+          'paused',
+          'repaired',
+          'scheduled',
         ].map((name) => `${name}.json`),
       ),
     );
     const ends = NAMES.filter((name) =>
       /WORKFLOW_EXECUTION_(COMPLETED|FAILED)$/.test(recorded(name).events.at(-1)?.eventType ?? ''),
     );
-    expect(NAMES.filter((name) => !ends.includes(name))).toEqual(['waiting.json']);
+    expect(NAMES.filter((name) => !ends.includes(name))).toEqual(['paused.json', 'waiting.json']);
   });
 
   for (const name of NAMES) {
