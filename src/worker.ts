@@ -87,6 +87,7 @@ export async function runWorker(options: WorkerOptions, telemetry: Telemetry): P
       {
         pipelines: options.configs.map((config) => config.pipeline),
         taskQueue: options.taskQueue ?? TASK_QUEUE,
+        temporal: options.temporal.address,
       },
       'the worker works',
     );

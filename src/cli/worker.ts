@@ -37,9 +37,11 @@ export function addWorker(program: Command): void {
       // loaded here only: the worker's modules take seconds, the other commands should not
       const { runWorker } = await import('../worker.js');
       const pipelines = configs.map((config) => config.pipeline).join(', ');
-      note(
-        `worker of ${pipelines}: polls ${TASK_QUEUE} at ${place.address}; Ctrl-C lets running steps finish`,
-      );
+      // elsewhere than at a terminal every line is JSON: the log says the same
+      if (process.stderr.isTTY)
+        note(
+          `worker of ${pipelines}: polls ${TASK_QUEUE} at ${place.address}; Ctrl-C lets running steps finish`,
+        );
       await runWorker(
         { configs, temporal: place },
         {
