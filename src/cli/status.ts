@@ -122,9 +122,10 @@ interface Told {
 async function withoutTemporal(config: PipelineTarget, error: unknown): Promise<Told> {
   const shown = describeFailure(error);
   if (shown.exitCode !== EXIT.unreachable) throw error;
+  const { code: _, problem: nothingKnown, ...record } = await readRecord(config);
+  if (nothingKnown !== undefined) throw error;
   note(failureText(shown));
-  const { code: _, ...record } = await readRecord(config);
-  const problem = [...shown.problems.map(({ message }) => message), record.problem ?? []].flat().join('; ');
+  const problem = shown.problems.map(({ message }) => message).join('; ');
   const { pipeline } = config;
   return {
     status: {
