@@ -6,10 +6,10 @@ const gate = (change: Partial<Gate> = {}): Gate => ({
   approve: 'firstPublish',
   firstPublish: true,
   passedFirst: false,
-  tables: [{ table: 'customer', rowsRead: 30, inserted: 10, updated: 5, keptLive: 2 }],
+  tables: [{ table: 'customer', rowsRead: 30, inserted: 10, updated: 5, deleted: 3, keptLive: 2 }],
   ...change,
 });
-const empty = [{ table: 'customer', rowsRead: 0, inserted: 0, updated: 0, keptLive: 0 }];
+const empty = [{ table: 'customer', rowsRead: 0, inserted: 0, updated: 0, deleted: 0, keptLive: 0 }];
 const kinds = (change: Partial<Gate> = {}) => reasonsOfGate(gate(change)).map(({ kind, of }) => [kind, of]);
 
 describe('a first publish', () => {
@@ -46,7 +46,15 @@ describe('a later run after the mapping changed', () => {
   const changed = (columns: string[], change: Partial<Gate> = {}) =>
     reasonsOfGate(gate({ firstPublish: false, withoutBase: [{ table: 'customer', columns }], ...change }));
   const decided = [
-    { table: 'customer', rowsRead: 30, inserted: 0, updated: 5, keptLive: 2, decidedByFirstRun: 7 },
+    {
+      table: 'customer',
+      rowsRead: 30,
+      inserted: 0,
+      updated: 5,
+      deleted: 0,
+      keptLive: 2,
+      decidedByFirstRun: 7,
+    },
   ];
   it('waits for a table that is new to the pipeline, as for a first publish', () => {
     expect(changed([])).toMatchObject([{ kind: 'newTable', of: 'customer' }]);
@@ -94,7 +102,7 @@ describe('an approval', () => {
     const text = approvalText([deletes(3), deletes(7, 'invoice')], gate().tables, '2026-01-02T03:04:05.000Z');
     expect(text).toContain('3 rows of customer; 7 rows of invoice');
     expect(text).toContain(
-      'customer: 30 rows at the source, 10 to insert, 5 to update, 2 where live keeps a value',
+      'customer: 30 rows at the source, 10 to insert, 5 to update, 3 to delete, 2 where live keeps a value',
     );
     expect(text).toMatch(/stageswap approve.*stageswap abort.*2026-01-02T03:04:05/);
   });

@@ -39,6 +39,7 @@ export interface Gate {
     rowsRead: number;
     inserted: number;
     updated: number;
+    deleted: number;
     keptLive: number;
     decidedByFirstRun?: number;
   }[];
@@ -115,8 +116,8 @@ export function approvalText(reasons: Reason[], tables: Gate['tables'], expiresA
 function countsText(tables: Gate['tables']): string {
   return tables
     .map(
-      ({ table, rowsRead, inserted, updated, keptLive }) =>
-        `${table}: ${rowsRead} rows at the source, ${inserted} to insert, ${updated} to update, ${keptLive} where live keeps a value`,
+      ({ table, rowsRead, inserted, updated, deleted, keptLive }) =>
+        `${table}: ${rowsRead} rows at the source, ${inserted} to insert, ${updated} to update, ${deleted} to delete, ${keptLive} where live keeps a value`,
     )
     .join('; ');
 }
