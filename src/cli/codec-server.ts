@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { type Command, InvalidArgumentError } from 'commander';
+import { isThisMachine } from '../config/address.js';
 import { EXIT } from '../model/exit-code.js';
 import { parseCodecKeys } from '../temporal/codec.js';
 import { startCodecServer } from '../temporal/codec-server.js';
@@ -44,7 +45,7 @@ export function addCodecServer(program: Command): void {
       });
       const at = server.address() as AddressInfo;
       note(`codec server at http://${host.includes(':') ? `[${host}]` : host}:${at.port}; Ctrl-C ends it`);
-      if (!LOOPBACK.test(host) && process.env.STAGESWAP_CODEC_TOKEN === undefined)
+      if (!isThisMachine(host) && process.env.STAGESWAP_CODEC_TOKEN === undefined)
         note(`whoever reaches ${options.listen} can decrypt: set STAGESWAP_CODEC_TOKEN`);
       const stopped = new Promise<void>((resolve) => {
         for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
@@ -54,8 +55,6 @@ export function addCodecServer(program: Command): void {
       await new Promise((resolve) => server.close(resolve));
     });
 }
-
-const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/;
 
 /** The address is taken, is none of this machine, is not to be had by this user, or is no name that is known. */
 const CANNOT_LISTEN = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES', 'ENOTFOUND']);

@@ -99,7 +99,8 @@ export function parseMysqlAddress(text: string): MysqlAddress {
   );
 }
 
-function isThisMachine(host: string): boolean {
+/** Whether a host, an IPv6 address without its brackets, is this machine: what goes there nobody else hears. */
+export function isThisMachine(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 

@@ -1,6 +1,7 @@
 import type { TLSConfig } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { isThisMachine } from '../config/address.js';
 import { dataConverterOf } from './codec.js';
 
 /** Where Temporal is, and how it is spoken to. Holds secrets: for connections only. */
@@ -21,7 +22,8 @@ export class TemporalSettingsError extends Error {
 /**
  * Where Temporal is, by the variables that its own command line knows: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
  * TEMPORAL_API_KEY, TEMPORAL_TLS and TEMPORAL_TLS_…; what is not said is as its development server has it, but that an
- * address on another machine means TLS unless TEMPORAL_TLS=false. Server certificates are always checked. Payloads are encrypted where STAGESWAP_CODEC_KEYS is set.
+ * address on another machine means TLS unless TEMPORAL_TLS=false. Server certificates are always checked. Payloads are encrypted
+ * where STAGESWAP_CODEC_KEYS is set.
  *
  * @throws {TemporalSettingsError} a file that cannot be read, a key that is none, or an unchecked certificate
  */
@@ -38,7 +40,7 @@ export function temporalPlace(env: Record<string, string | undefined> = process.
   const { connectionOptions, namespace } = environmentOf(set);
   const { apiKey, address = 'localhost:7233' } = connectionOptions;
   const isSaid = set.TEMPORAL_TLS !== undefined || (connectionOptions.tls ?? undefined) !== undefined;
-  const tls = isSaid || isLoopback(address) ? connectionOptions.tls : true;
+  const tls = isSaid || isThisMachine(hostOf(address)) ? connectionOptions.tls : true;
   const dataConverter = dataConverterOf(set);
   return {
     address,
@@ -59,8 +61,12 @@ function isTrue(set: Record<string, string>, name: string): boolean {
   throw new TemporalSettingsError(`${name} is ${text}: write true or false`);
 }
 
-/** host:port on this machine, where nobody listens on the way. */
-const isLoopback = (address: string) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i.test(address);
+/** Of host:port, with an IPv6 address out of its brackets. */
+const hostOf = (address: string) =>
+  address
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase();
 
 function environmentOf(set: Record<string, string>) {
   try {
