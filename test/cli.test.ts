@@ -140,6 +140,20 @@ test('off a terminal progress is plain lines, and the same state is told once', 
   ]);
 });
 
+test('why a step fails is told once, also where Temporal does not answer in between', () => {
+  const lines: string[] = [];
+  const view = lineView((line) => lines.push(line));
+  const failing = [{ step: 'begin', attempts: 1, message: 'no such host' }];
+  view.show(PROGRESS, failing);
+  view.show(PROGRESS, undefined);
+  view.show(PROGRESS, failing);
+  const told = 'step begin failed, and is tried again: no such host';
+  expect(lines.filter((line) => line.startsWith('step'))).toEqual([told]);
+  view.show(PROGRESS, []);
+  view.show(PROGRESS, failing);
+  expect(lines.filter((line) => line.startsWith('step'))).toEqual([told, told]);
+});
+
 test('a screen shows each table and what is waited for', () => {
   const text = screen({ ...PROGRESS, waitingFor: 'approval' }).join('\n');
   expect(text).toMatch(/customer.*50 of 100 rows/);

@@ -13,10 +13,16 @@ it('a step that lasts for hours is interrupted before signals have filled the hi
   const workflows = await WorkflowsUnderTest.open(inject('temporalAddress'));
   const written: string[] = [];
   let reads = 0;
+  // the second attempt ends when nobody sends any more: a run that has ended takes no signal
+  let sentAll = () => {};
+  const untilSentAll = new Promise<void>((resolve) => {
+    sentAll = resolve;
+  });
   const activities = noting([], {
     ingestChunks: async () => {
       reads += 1;
       if (reads === 1) throw await untilCancelled();
+      await untilSentAll;
       return { rows: 1, chunksDone: 1, chunks: 1, finished: true } as never;
     },
     applyEdits: async (_pipeline: string, edits: ClientEdit[]) => {
@@ -33,6 +39,7 @@ it('a step that lasts for hours is interrupted before signals have filled the hi
         await Promise.all(Array.from({ length: AT_ONCE }, signal));
         if (sent > SIGNALS_FAST) await sleep(200);
       }
+      sentAll();
       expect(await handle.result()).toMatchObject({ outcome: 'published' });
       expect(written.length).toBe(sent);
       expect(new Set(written).size).toBe(sent);

