@@ -102,7 +102,7 @@ async function copyNextChunk(
   );
   const first = boundary[0];
   const to = first ? keyColumns(table).map((column) => String(first[column.name])) : null;
-  const rows = await session.run(copyRange(spec, table, next.from, to));
+  const rows = await session.run(copyRange(spec, table, 'copy', { from: next.from, to }));
   await session.run(
     sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to, done, row_count) VALUES (${spec.pipeline}, ${spec.generation}, ${table.live}, 'copy', ${next.seq}, ${next.from && JSON.stringify(next.from)}, ${to && JSON.stringify(to)}, 1, ${rows})`,
   );

@@ -6,7 +6,7 @@ import { emptyMergedOf, findBroken, holdBroken } from '../src/sql/checks.js';
 import { inRange, type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
   amongWork,
-  countSides,
+  countIncoming,
   findDifferences,
   findGone,
   mayHaveGone,
@@ -21,6 +21,7 @@ import {
   recordHeldBack,
 } from '../src/sql/merge.js';
 import { as, incomingOf } from '../src/sql/shape.js';
+import { copyRange } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
 import { holdFence, onlyOneAtATime } from './context.js';
 import { isMergePlanned, type MergeChunk, ofMerge, takeMergeChunk, writeMergePlan } from './merge-ledger.js';
@@ -116,10 +117,10 @@ async function mergeDifferences(
   rows: 'all' | 'unbroken',
 ): Promise<ChunkCounts> {
   const differing = await session.run(findDifferences(spec, table, range));
-  const sides = (await session.rows<Record<string, string>>(countSides(spec, table, range)))[0] ?? {};
-  const gone = mayHaveGone(spec, table, sides) ? await session.run(findGone(spec, table, range)) : 0;
+  const gone = mayHaveGone(spec, table) ? await session.run(findGone(spec, table, range)) : 0;
+  const counted = await session.rows<{ incoming: string }>(countIncoming(spec, table, range));
   const counts: ChunkCounts = {
-    incoming: Number(sides.incoming),
+    incoming: Number(counted[0]?.incoming),
     inserted: 0,
     updated: 0,
     keptLive: 0,
@@ -127,7 +128,7 @@ async function mergeDifferences(
     deleted: 0,
   };
   if (differing + gone === 0) {
-    await session.run(mergeLive(spec, table, range));
+    await session.run(copyRange(spec, table, 'stage', range));
     return counts;
   }
   const keys = { kind: 'keys', within: range } as const;

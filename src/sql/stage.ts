@@ -34,10 +34,15 @@ export function createStage(spec: RunSpec, table: TableSpec): Fragment {
 export function createCopy(spec: RunSpec, table: TableSpec): Fragment {
   return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, 'copy')} LIKE ${id(table.live)}`;
 }
-/** Copies one half-open key range of live, each range as of the moment at which it is read. */
-export function copyRange(spec: RunSpec, table: TableSpec, from: KeyText, to: KeyText): Fragment {
+/** Copies one half-open key range of live as it is, each range as of the moment at which it is read. */
+export function copyRange(
+  spec: RunSpec,
+  table: TableSpec,
+  into: 'copy' | 'stage',
+  { from, to }: { from: KeyText; to: KeyText },
+): Fragment {
   const names = writtenNames(table);
-  return sql`INSERT INTO ${physical(spec, table, 'copy')} (${join(names.map(id))})
+  return sql`INSERT INTO ${physical(spec, table, into)} (${join(names.map(id))})
 SELECT ${join(names.map((name) => at(table, 'l', name)))}
 FROM ${id(table.live)} AS ${as(table, 'l')}
 WHERE ${inRange(table, 'l', from, to)}`;
