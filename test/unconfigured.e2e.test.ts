@@ -72,7 +72,7 @@ test('a run whose pipeline no worker knows says so while it waits, and goes on w
   expect(JSON.parse(stdout)).toMatchObject({ outcome: 'published' });
   expect(await status()).toMatchObject({ failing: [] });
   const lines = said.split('\n').filter((line) => line.includes('step begin failed'));
-  expect(lines).toEqual([...new Set(lines)]);
+  expect(lines).toHaveLength(1);
 });
 
 test('a run that was refused is told by status, although MySQL has no record of it', async () => {

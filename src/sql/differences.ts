@@ -28,7 +28,7 @@ export type Range = Extract<Scope, { kind: 'range' }>;
 const within = (table: TableSpec, role: string, { from, to }: Range) => inRange(table, role, from, to);
 const keys = (spec: RunSpec, table: TableSpec) => physical(spec, table, 'replayKeys');
 
-/** Does a row that both sides have, and that has an ancestor, differ in any column that merges? */
+/** Does a row that both sides have differ in any column that merges? */
 function differs(table: TableSpec, shape: Shape): Fragment {
   return join(
     shape.units.map((unit) => sql`NOT (${sameUnit(table, unit, 'i', 'l')})`),
