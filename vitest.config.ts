@@ -7,9 +7,11 @@ export default defineConfig({
     pool: 'forks',
     fileParallelism: true,
     maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 300_000,
+    // bounds what hangs; no test is about speed, and a slow machine must pass
+    testTimeout: 900_000,
+    hookTimeout: 600_000,
     teardownTimeout: 60_000,
+    expect: { poll: { timeout: 240_000 } },
     retry: 0, // a test that passes at the second try has found something
     passWithNoTests: false,
   },

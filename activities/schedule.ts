@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import { ScheduleNotFoundError } from '@temporalio/client';
 import { type Progress, QUERIES, scheduleIdOf, workflowIdOf } from '../src/model/messages.js';
 import { nextWindow, parseWindow } from '../src/model/window.js';
 import { activity } from './context.js';
@@ -17,8 +18,12 @@ export function scheduleActivities() {
   /** How many starts the pipeline's schedule has left out so far because an earlier one had not ended; 0 without a schedule. */
   const leftOutBySchedule = activity(async (pipeline: string): Promise<number> => {
     const { client } = Context.current();
-    const { info } = await client.schedule.getHandle(scheduleIdOf(pipeline)).describe();
-    return info.numActionsSkippedOverlap;
+    const schedule = client.schedule.getHandle(scheduleIdOf(pipeline));
+    const described = await schedule.describe().catch((error: unknown) => {
+      if (error instanceof ScheduleNotFoundError) return undefined;
+      throw error;
+    });
+    return described?.info.numActionsSkippedOverlap ?? 0;
   });
 
   /** The window that is open at a moment, else the next; milliseconds since 1970. Workers may know different rules of time zones. */

@@ -45,7 +45,7 @@ test('the bench measures floors, runs and cut-overs, prints them, and writes eve
     expect(figures).toMatchObject({ idleRssMb: POSITIVE, peakRssMb: POSITIVE, wide: { workerCpuS: byKind } });
   for (const line of ['F = drain + load', 'nothing changed', 'held p99', "a client's write"])
     expect(stdout).toContain(line);
-}, 600_000);
+});
 
 test('the bench refuses what it does not know, and says how it is used', async () => {
   const { exitCode, stderr } = await execa('node', ['--import', 'tsx', 'bench/main.ts', '--only', 'lunch'], {

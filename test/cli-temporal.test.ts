@@ -8,6 +8,7 @@ import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } 
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 
 let temporal: TemporalEngine;
 let connection: NativeConnection;
@@ -234,7 +235,7 @@ test('a terminated run exits with 1 and says so', async () => {
   const run = stageswap('endless', 'run');
   const handle = client.workflow.getHandle('stageswap-endless');
   await expect
-    .poll(() => handle.describe().then((found) => found.status.name), { timeout: 20_000 })
+    .poll(() => handle.describe().then((found) => found.status.name), { timeout: WAIT_MS_MAX })
     .toBe('RUNNING');
   await handle.terminate('test');
   const { stderr, exitCode } = await run;
@@ -247,7 +248,7 @@ test('a run that is followed outlives an outage of Temporal', async () => {
   const run = stageswap('endless', 'run', { TEMPORAL_ADDRESS: proxy.address });
   const handle = client.workflow.getHandle('stageswap-endless');
   const status = () => handle.describe().then((found) => found.status.name);
-  await expect.poll(status, { timeout: 20_000 }).toBe('RUNNING');
+  await expect.poll(status, { timeout: WAIT_MS_MAX }).toBe('RUNNING');
   await proxy.cut();
   await new Promise((resolve) => setTimeout(resolve, 15_000));
   await proxy.mend();
@@ -303,7 +304,7 @@ test('a schedule is created once, listed and deleted', async () => {
   expect((await stageswap(name, 'schedule', 'trigger')).exitCode).toBe(0);
   const started = async () =>
     (await client.schedule.getHandle(`stageswap-${name}`).describe()).info.recentActions[0]?.action.workflow;
-  await expect.poll(started, { timeout: 20_000 }).toBeDefined();
+  await expect.poll(started, { timeout: WAIT_MS_MAX }).toBeDefined();
   const workflow = await started();
   if (workflow) await client.workflow.getHandle(workflow.workflowId).terminate('the double has no parent');
 

@@ -308,7 +308,7 @@ tables: [{ source: dbo.T, live: t, key: [id], columns: { id: Id } }]
     expect(exitCode).toBe(2);
     expect(stderr).toContain('NO_SUCH_URL is not set');
   });
-}, 60_000);
+});
 
 describe('a key of several columns', () => {
   const table = { live: 'stock', key: ['warehouse', 'sku'] } as TableConfig;

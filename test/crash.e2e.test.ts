@@ -12,7 +12,6 @@ import type { WorkerProcess } from './support/worker-process.js';
  * their own, each in a namespace of Temporal, so that a kill takes one of them only and they can be tried side by side.
  */
 const LANES = 5;
-const TEST_MS_MAX = 240_000;
 const names = Array.from({ length: LANES }, (_, lane) => `crash-${lane}`);
 const TWO = 'crash-two';
 let temporal: TemporalEngine;
@@ -53,20 +52,12 @@ for (const [lane, name] of names.entries()) {
     });
 
     const ofLane = (moments: readonly Moment[]) => moments.filter((_, index) => index % LANES === lane);
-    it.sequential(
-      `in ${ofLane(MOMENTS).join(', ')}: the run is published, and nothing is lost`,
-      async () => {
-        await expectPublished(pipeline, ofLane(MOMENTS), killWorker);
-      },
-      TEST_MS_MAX,
-    );
-    it.sequential(
-      `in ${ofLane(MOMENTS_OF_ROLLBACK).join(', ')}: the rollback ends, and nothing is lost`,
-      async () => {
-        await expectRolledBack(pipeline, ofLane(MOMENTS_OF_ROLLBACK), killWorker);
-      },
-      TEST_MS_MAX,
-    );
+    it.sequential(`in ${ofLane(MOMENTS).join(', ')}: the run is published, and nothing is lost`, async () => {
+      await expectPublished(pipeline, ofLane(MOMENTS), killWorker);
+    });
+    it.sequential(`in ${ofLane(MOMENTS_OF_ROLLBACK).join(', ')}: the rollback ends, and nothing is lost`, async () => {
+      await expectRolledBack(pipeline, ofLane(MOMENTS_OF_ROLLBACK), killWorker);
+    });
   });
 }
 
@@ -89,32 +80,24 @@ describe.concurrent('two workers of one pipeline', () => {
     await client?.connection.close();
   });
 
-  it.sequential(
-    'go on with one, when the one that merges is killed',
-    async () => {
-      await expectPublished(pipeline, ['reconcile'], async () => {
-        const { raw } = await client.workflow.getHandle(workflowIdOf(TWO)).describe();
-        const busy = raw.pendingActivities?.map((activity) => activity.lastWorkerIdentity?.split('@')[0]);
-        const worker = workers.find(({ pid }) => busy?.includes(String(pid)));
-        expect(worker, `nobody of ${workers.map(({ pid }) => pid)} is one of ${busy}`).toBeDefined();
-        await worker?.kill();
-      });
-    },
-    TEST_MS_MAX,
-  );
+  it.sequential('go on with one, when the one that merges is killed', async () => {
+    await expectPublished(pipeline, ['reconcile'], async () => {
+      const { raw } = await client.workflow.getHandle(workflowIdOf(TWO)).describe();
+      const busy = raw.pendingActivities?.map((activity) => activity.lastWorkerIdentity?.split('@')[0]);
+      const worker = workers.find(({ pid }) => busy?.includes(String(pid)));
+      expect(worker, `nobody of ${workers.map(({ pid }) => pid)} is one of ${busy}`).toBeDefined();
+      await worker?.kill();
+    });
+  });
 
-  it.sequential(
-    'swap where an attempt has died halfway through the barrier',
-    async () => {
-      await expectPublished(pipeline, ['capture'], async () => {
-        const connection = await pipeline.connect();
-        const stage = `_ss${await newestGeneration(connection, TWO)}s_invoice`;
-        await connection.query(
-          `ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`,
-        );
-        await connection.end();
-      });
-    },
-    TEST_MS_MAX,
-  );
+  it.sequential('swap where an attempt has died halfway through the barrier', async () => {
+    await expectPublished(pipeline, ['capture'], async () => {
+      const connection = await pipeline.connect();
+      const stage = `_ss${await newestGeneration(connection, TWO)}s_invoice`;
+      await connection.query(
+        `ALTER TABLE ${stage} ADD COLUMN _ss_barrier TINYINT NULL INVISIBLE, ALGORITHM=INSTANT`,
+      );
+      await connection.end();
+    });
+  });
 });

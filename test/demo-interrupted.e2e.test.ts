@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { WAIT_MS_MAX } from './support/patience.js';
 
 const MAIN = fileURLToPath(new URL('../demo/main.ts', import.meta.url));
 
@@ -41,13 +42,15 @@ async function demoAtWork(): Promise<ChildProcess> {
   demo.stdout?.on('data', (data) => {
     output += data;
   });
-  await vi.waitFor(() => expect(output).toContain('stageswap run'), { timeout: 110_000, interval: 50 });
-  await vi.waitFor(() =>
-    expect(
-      processesOf(folder)
-        .map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
-        .join(),
-    ).toContain('worker'),
+  await vi.waitFor(() => expect(output).toContain('stageswap run'), { timeout: WAIT_MS_MAX, interval: 50 });
+  await vi.waitFor(
+    () =>
+      expect(
+        processesOf(folder)
+          .map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+          .join(),
+      ).toContain('worker'),
+    WAIT_MS_MAX,
   );
   return demo;
 }
@@ -63,7 +66,7 @@ describe('a demo that is ended in the middle leaves no process and no folder beh
         expect(processesOf(folder)).toEqual([]);
         expect(readdirSync(folder).filter((name) => !name.startsWith('tsx-'))).toEqual([]);
       },
-      { timeout: 40_000, interval: 200 },
+      { timeout: WAIT_MS_MAX, interval: 200 },
     );
   });
 });

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, test } from 'vitest'
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
 import { parseConfig } from '../src/config/load.js';
 import { commandsIn, parse } from './support/command-line.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 import { CLI } from './support/worker-process.js';
 
@@ -145,7 +146,7 @@ describe('on a pipeline', () => {
         cwd: words[0] === 'init' ? empty : join(pipeline.file, '..'),
         env: pipeline.environment,
         reject: false,
-        timeout: 60_000,
+        timeout: WAIT_MS_MAX,
       });
       expect(SOUND, stderr).toContain(exitCode);
       if (exitCode === 3) expect(stderr).toMatch(NOT_NOW);

@@ -47,4 +47,4 @@ it('a step that lasts for hours is interrupted before signals have filled the hi
   } finally {
     await workflows.close();
   }
-}, 600_000);
+});

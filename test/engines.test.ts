@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { cached } from '../demo/engines/cache.js';
 import { isRecentMySql, mirrorIn } from '../demo/engines/mysql.js';
 import { Engine } from '../demo/engines/process.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 
 let folder: string;
 beforeEach(() => {
@@ -123,7 +124,7 @@ describe('what was started ends with the process that started it', () => {
         expect(() => process.kill(pid, 0)).toThrow('ESRCH');
         expect(existsSync(data)).toBe(false);
       },
-      { timeout: 10_000, interval: 50 },
+      { timeout: WAIT_MS_MAX, interval: 50 },
     );
   });
 });

@@ -7,6 +7,7 @@ import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js'
 import { workflowIdOf } from '../src/model/messages.js';
 import { control } from '../src/model/names.js';
 import { type Moment, newestGeneration } from './support/moments.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 import { expectPublished, expectRolledBack, expectWhole, publishFirst, struckAt } from './support/strike.js';
 import type { WorkerProcess } from './support/worker-process.js';
@@ -15,7 +16,6 @@ import type { WorkerProcess } from './support/worker-process.js';
  * A worker that is stopped past its heartbeat (SIGSTOP: its connections stay open, with all that they hold) while another
  * takes over, and that wakes up again (SIGCONT): nobody waits for MySQL's timeouts, and it changes nothing any more.
  */
-const TEST_MS_MAX = 480_000;
 const NAMES = ['frozen-0', 'frozen-1'];
 let temporal: TemporalEngine;
 
@@ -130,7 +130,7 @@ for (const [lane, name] of NAMES.entries()) {
       frozen.thaw();
       await vi.waitFor(
         () => expect(frozen.output.slice(length), lastLines(frozen.output)).toMatch(WORDS_OF_THE_LATE),
-        { timeout: 240_000 }, // its connection to Temporal may be gone, and is made anew
+        { timeout: WAIT_MS_MAX }, // its connection to Temporal may be gone, and is made anew
       );
       await sleep(2_000); // whatever it would still send
       expect(await schema()).toEqual(before);
@@ -139,57 +139,41 @@ for (const [lane, name] of NAMES.entries()) {
     };
 
     for (const moments of RUNS.filter((_, index) => index % NAMES.length === lane))
-      it.sequential(
-        `in ${moments.join(', ')}: another finishes the run in seconds, and it changes nothing when it wakes up`,
-        async () => {
-          const startedAt = Date.now();
-          await expectPublished(pipeline, moments, freeze);
-          expect(Date.now() - startedAt).toBeLessThan(240_000); // MySQL's own timeouts are ten minutes
-          await wakesUpWithoutEffect();
-        },
-        TEST_MS_MAX,
-      );
+      it.sequential(`in ${moments.join(', ')}: another finishes the run in seconds, and it changes nothing when it wakes up`, async () => {
+        const startedAt = Date.now();
+        await expectPublished(pipeline, moments, freeze);
+        expect(Date.now() - startedAt).toBeLessThan(480_000); // MySQL's own timeouts are ten minutes
+        await wakesUpWithoutEffect();
+      });
 
     if (lane === 0)
-      it.sequential(
-        'in reconcile of a run that is aborted: what it made is taken back at once',
-        async () => {
-          await pipeline.billing.change();
-          const run = await struckAt(pipeline, 'run', ['reconcile'], async () => {
-            await freeze();
-            await client.workflow.getHandle(workflowIdOf(name)).signal('abort', 'the test');
-          });
-          expect(run.report).toMatchObject({ outcome: 'aborted' });
-          await wakesUpWithoutEffect();
-        },
-        TEST_MS_MAX,
-      );
-    if (lane === 1)
-      it.sequential(
-        'in a run that is terminated: the next run is not kept waiting',
-        async () => {
-          await pipeline.billing.change();
-          await struckAt(pipeline, 'run', ['reconcile'], async () => {
-            await freeze();
-            await client.workflow.getHandle(workflowIdOf(name)).terminate('the test');
-          }).catch(() => {}); // a terminated run has no report
-          const startedAt = Date.now();
-          await expectPublished(pipeline, [], async () => {});
-          expect(Date.now() - startedAt).toBeLessThan(240_000);
-          await wakesUpWithoutEffect();
-        },
-        TEST_MS_MAX,
-      );
-    it.sequential(
-      'in the cut-over of a rollback: another finishes it',
-      async () => {
-        await expectRolledBack(pipeline, ['locked'], freeze);
+      it.sequential('in reconcile of a run that is aborted: what it made is taken back at once', async () => {
+        await pipeline.billing.change();
+        const run = await struckAt(pipeline, 'run', ['reconcile'], async () => {
+          await freeze();
+          await client.workflow.getHandle(workflowIdOf(name)).signal('abort', 'the test');
+        });
+        expect(run.report).toMatchObject({ outcome: 'aborted' });
         await wakesUpWithoutEffect();
-        const connection = await pipeline.connect();
-        expect(await newestGeneration(connection, name)).toBeGreaterThan(1);
-        await connection.end();
-      },
-      TEST_MS_MAX,
-    );
+      });
+    if (lane === 1)
+      it.sequential('in a run that is terminated: the next run is not kept waiting', async () => {
+        await pipeline.billing.change();
+        await struckAt(pipeline, 'run', ['reconcile'], async () => {
+          await freeze();
+          await client.workflow.getHandle(workflowIdOf(name)).terminate('the test');
+        }).catch(() => {}); // a terminated run has no report
+        const startedAt = Date.now();
+        await expectPublished(pipeline, [], async () => {});
+        expect(Date.now() - startedAt).toBeLessThan(480_000);
+        await wakesUpWithoutEffect();
+      });
+    it.sequential('in the cut-over of a rollback: another finishes it', async () => {
+      await expectRolledBack(pipeline, ['locked'], freeze);
+      await wakesUpWithoutEffect();
+      const connection = await pipeline.connect();
+      expect(await newestGeneration(connection, name)).toBeGreaterThan(1);
+      await connection.end();
+    });
   });
 }

@@ -7,6 +7,7 @@ import { startTemporal } from '../demo/engines/temporal.js';
 import type { Progress } from '../src/model/messages.js';
 import { parsePhysicalName } from '../src/model/names.js';
 import type { Report } from '../src/model/report.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 
 /** What makes a run wait, ask or read again before its cut-over: the built command line, a worker, all three engines. */
@@ -51,7 +52,7 @@ const until = (reached: (progress: Progress) => void) =>
       reached(progress);
       return progress;
     },
-    { timeout: 60_000, interval: 100 },
+    { timeout: WAIT_MS_MAX, interval: 100 },
   );
 
 /** Publishes once as it is, then configures what is to be tested, and begins a second run. */
@@ -107,7 +108,7 @@ describe('a run whose source became too old while it waited', () => {
     expect(await customer()).toMatchObject({ name: 'said later', email: 'after@x' });
     expect(await customer(2)).toMatchObject({ email: 'before@x' });
     expect(await pipeline.leftovers()).toEqual([]);
-  }, 300_000);
+  });
 });
 
 describe('a run whose cut-over would lock live for longer than configured', () => {
@@ -121,7 +122,7 @@ describe('a run whose cut-over would lock live for longer than configured', () =
     await pipeline.stageswap('approve');
     expect(await run().result()).toMatchObject({ outcome: 'published' });
     expect(await pipeline.leftovers()).toEqual([]);
-  }, 300_000);
+  });
 });
 
 describe('a run that is ready outside of its window', () => {
@@ -150,5 +151,5 @@ describe('a run that is ready outside of its window', () => {
     expect(report).toMatchObject({ outcome: 'published' });
     expect(await customer()).toMatchObject({ email: 'while@x' });
     expect(await pipeline.leftovers()).toEqual([]);
-  }, 300_000);
+  });
 });

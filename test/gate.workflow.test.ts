@@ -1,10 +1,12 @@
 import type { WorkflowHandle } from '@temporalio/client';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import type { Begun } from '../activities/runs.js';
 import { scheduleActivities } from '../activities/schedule.js';
 import type { Reason } from '../src/model/approval.js';
 import type { Progress } from '../src/model/messages.js';
 import type { Report } from '../src/model/report.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 import { edit, noting, RUN, WorkflowsUnderTest, withResolvers } from './support/workflows-under-test.js';
 
 /** What makes a run wait or ask before its cut-over, on a real Temporal server with activities that only take notes. */
@@ -36,7 +38,7 @@ const asks = async (handle: WorkflowHandle, what: string) =>
     const progress = (await handle.query('progress')) as Progress;
     expect(progress.waitingFor).toContain(what);
     return progress;
-  }, 60_000);
+  }, WAIT_MS_MAX);
 
 describe('a run whose guards trip', () => {
   it('stops before the cut-over and asks, for all reasons at once, and is published when it is approved', async () => {
@@ -58,7 +60,7 @@ describe('a run whose guards trip', () => {
     })) as Report;
     expect(report).toMatchObject({ outcome: 'published' });
     expect(report.approved).toEqual(['approve: always asks in every run', '5 rows would be deleted']);
-  }, 120_000);
+  });
 
   it('does not ask for what was approved while it was paused', async () => {
     const activities = noting([], { guard: async () => [tooMany(5)] });
@@ -73,7 +75,7 @@ describe('a run whose guards trip', () => {
       return handle.result();
     })) as Report;
     expect(report).toMatchObject({ outcome: 'published', approved: ['5 rows would be deleted'] });
-  }, 120_000);
+  });
 
   it('asks again where more would be changed than was approved, and then not again', async () => {
     let deletes = 5;
@@ -89,7 +91,7 @@ describe('a run whose guards trip', () => {
     })) as Report;
     expect(report.outcome).toBe('published');
     expect(report.approved).toEqual(['5 rows would be deleted', '6 rows would be deleted']);
-  }, 120_000);
+  });
 
   it('asks although the gate of a first publish was passed', async () => {
     const activities = noting([], { guard: async () => [tooMany(5)] });
@@ -99,7 +101,7 @@ describe('a run whose guards trip', () => {
       return handle.result();
     })) as Report;
     expect(report).toMatchObject({ outcome: 'aborted', problem: 'no', problemType: 'Aborted' });
-  }, 120_000);
+  });
 
   it('waits for nobody any more when it was aborted, and refuses what comes too late', async () => {
     const undoing = withResolvers();
@@ -139,7 +141,7 @@ describe('a run whose guards trip', () => {
     expect(report).toMatchObject({ outcome: 'aborted', problemType: 'ApprovalExpired' });
     expect(report.problem).toMatch(/nobody approved within 0.0005 hours.*5 rows would be deleted/);
     expect(notes.slice(-3)).toEqual(['closeMoment', 'undo', 'end']);
-  }, 120_000);
+  });
 
   it('replays while it waits, goes on as new executions where it waits for long, and keeps what was asked and approved', async () => {
     let rounds = 0;
@@ -155,7 +157,7 @@ describe('a run whose guards trip', () => {
     let sent = 0;
     const report = (await workflows.withRun(activities, 'sync', async (handle) => {
       const first = await asks(handle, '5 rows');
-      await vi.waitFor(() => expect(rounds).toBeGreaterThan(0), 60_000);
+      await vi.waitFor(() => expect(rounds).toBeGreaterThan(0), WAIT_MS_MAX);
       // Edits that are handed in one by one make the history long, as days of waiting would. Then they stop: one that
       // comes at this very moment would make Temporal try again.
       const { runId } = await handle.describe();
@@ -163,7 +165,10 @@ describe('a run whose guards trip', () => {
         if (now.historyLength >= EVENTS_SUGGESTED_MAX) continue;
         sent += 1;
         await handle.signal('clientEdits', { edits: [edit(`e${sent}`)] });
-        await vi.waitFor(() => expect(notes).toContain(`edit e${sent}`), { timeout: 20_000, interval: 5 });
+        await vi.waitFor(() => expect(notes).toContain(`edit e${sent}`), {
+          timeout: WAIT_MS_MAX,
+          interval: 5,
+        });
       }
       expect(await asks(handle, '5 rows')).toMatchObject({ expiresAt: first.expiresAt });
       await handle.executeUpdate('approve');
@@ -171,7 +176,7 @@ describe('a run whose guards trip', () => {
     })) as Report;
     expect(report).toMatchObject({ outcome: 'published', edits: { handedIn: sent } });
     expect(report.approved).toHaveLength(2);
-  }, 240_000);
+  });
 });
 
 it('a run whose cut-over waits for its lock says who holds the tables, and goes on with what was tried', async () => {
@@ -195,13 +200,13 @@ it('a run whose cut-over waits for its lock says who holds the tables, and goes 
         '7 attempts so far: session 42, app@10.0.0.5, has held customer for 312 s',
       );
       expect(progress.waitingFor).toBeUndefined();
-    }, 60_000);
+    }, WAIT_MS_MAX);
     released.resolve();
     return handle.result();
   })) as Report;
   expect(calls).toEqual([{ attempts: 0, queuedMs: 0, barriers: 0, isStale: true }, tried]);
   expect(report).toMatchObject({ cutOver: { attempts: 8 }, edits: { replayedBefore: 6 } });
-}, 120_000);
+});
 
 describe('a scheduled run', () => {
   it('that finds one waiting for an approval is skipped, and says so aloud on both sides', async () => {
@@ -225,12 +230,18 @@ describe('a scheduled run', () => {
       expect(skipped.skipped).toContain('5 rows would be deleted');
       await vi.waitFor(
         async () => expect(await handle.query('progress')).toMatchObject({ scheduledRunsSkipped: 1 }),
-        20_000,
+        WAIT_MS_MAX,
       );
       await handle.executeUpdate('abort');
       await handle.result();
     });
-  }, 120_000);
+  });
+
+  it('was never left out where there is no schedule', async () => {
+    const { leftOutBySchedule } = scheduleActivities();
+    const environment = new MockActivityEnvironment({}, { client: workflows.client });
+    expect(await environment.run(leftOutBySchedule, 'no-such-pipeline')).toBe(0);
+  });
 
   it('that Temporal itself leaves out while an earlier one waits is told by the one that waits', async () => {
     const pipeline = `overlap-${process.pid}`;
@@ -258,13 +269,13 @@ describe('a scheduled run', () => {
       await schedule.trigger('SKIP');
       await vi.waitFor(
         async () => expect(await handle.query('progress')).toMatchObject({ scheduledRunsSkipped: 1 }),
-        60_000,
+        WAIT_MS_MAX,
       );
       await schedule.delete();
       await handle.executeUpdate('abort');
       await handle.result();
     });
-  }, 180_000);
+  });
 });
 
 const delays = async (handle: WorkflowHandle, what: string) =>
@@ -273,7 +284,7 @@ const delays = async (handle: WorkflowHandle, what: string) =>
     expect(progress.delayedBy).toContain(what);
     expect(progress.waitingFor).toBeUndefined();
     return progress;
-  }, 60_000);
+  }, WAIT_MS_MAX);
 const HOUR_MS = 3_600_000;
 
 describe('a run with a window', () => {
@@ -298,7 +309,7 @@ describe('a run with a window', () => {
     expect(report.outcome).toBe('published');
     expect(notes.filter((note) => note === 'replay').length).toBeGreaterThan(2);
     expect(notes.filter((note) => note === 'guard')).toHaveLength(2); // edits were replayed: stage is another one
-  }, 120_000);
+  });
 
   it('waits for the next one where the lock was not granted before it closed, and then has all its attempts', async () => {
     const untils: unknown[] = [];
@@ -326,7 +337,7 @@ describe('a run with a window', () => {
     expect(report.outcome).toBe('published');
     expect(before[1]).toEqual({ ...tried, attempts: 0 });
     expect(untils).toEqual([first + HOUR_MS, opensAtMs + HOUR_MS]);
-  }, 120_000);
+  });
 
   it('can be aborted while it waits', async () => {
     const opensAtMs = Date.now() + HOUR_MS;
@@ -340,7 +351,7 @@ describe('a run with a window', () => {
       return handle.result();
     })) as Report;
     expect(report).toMatchObject({ outcome: 'aborted', problem: 'not tonight' });
-  }, 120_000);
+  });
 });
 
 describe('a run whose source was read too long ago', () => {
@@ -383,7 +394,7 @@ describe('a run whose source was read too long ago', () => {
     expect(again.slice(0, 2)).toEqual(['undo', 'renew']);
     expect(again).toEqual(expect.arrayContaining(REBUILT));
     expect(notes.filter((note) => note === 'rehearseCutOver')).toHaveLength(1);
-  }, 120_000);
+  });
 
   it('asks again where what it read then trips a guard in a new way', async () => {
     let deletes = 5;
@@ -404,7 +415,7 @@ describe('a run whose source was read too long ago', () => {
       return handle.result();
     })) as Report;
     expect(report.outcome).toBe('aborted');
-  }, 120_000);
+  });
 
   it('reads it again before its window opens, so that it is ready then', async () => {
     const notes: string[] = [];
@@ -437,7 +448,7 @@ describe('a run whose source was read too long ago', () => {
     expect(report.outcome).toBe('published');
     expect(renewedAtMs).toBeGreaterThan(opensAtMs - 6_001);
     expect(renewedAtMs).toBeLessThan(opensAtMs);
-  }, 120_000);
+  });
 
   it('fails where reading it takes longer than it may be old, instead of reading for ever', async () => {
     const notes: string[] = [];
@@ -448,7 +459,7 @@ describe('a run whose source was read too long ago', () => {
     expect(failed.cause).toMatchObject({ type: 'SourceTooOld' });
     expect(failed.cause.message).toContain('Raise sourceAgeMax above what a run takes');
     expect(notes.slice(-2)).toEqual(['undo', 'end']);
-  }, 120_000);
+  });
 
   it('is taken back under the generation that it has then, when it is aborted', async () => {
     const undone: number[] = [];
@@ -470,7 +481,7 @@ describe('a run whose source was read too long ago', () => {
       await handle.result();
     });
     expect(undone).toEqual([1, 2]);
-  }, 120_000);
+  });
 });
 
 it('a run whose cut-over would lock live for longer than heldMsMax asks first', async () => {
@@ -484,7 +495,7 @@ it('a run whose cut-over would lock live for longer than heldMsMax asks first', 
     return handle.result();
   })) as Report;
   expect(report.outcome).toBe('published');
-}, 120_000);
+});
 
 describe('a run whose clients write faster than it replays', () => {
   const outrun = (onOutrun: 'abort' | 'wait', pending: () => number) =>
@@ -498,7 +509,7 @@ describe('a run whose clients write faster than it replays', () => {
     const report = (await workflows.withRun(activities, 'sync', (handle) => handle.result())) as Report;
     expect(report).toMatchObject({ outcome: 'aborted', problemType: 'ReplayOutrun' });
     expect(report.problem).toContain('5000 edits wait, hardly fewer than 3 rounds ago');
-  }, 120_000);
+  });
 
   it('says so and goes on where it is to wait, and publishes when they write less', async () => {
     let pending = 5_000;
@@ -509,7 +520,7 @@ describe('a run whose clients write faster than it replays', () => {
       return handle.result();
     })) as Report;
     expect(report.outcome).toBe('published');
-  }, 120_000);
+  });
 
   it('is none that comes closer, however slowly', async () => {
     let pending = 5_000;
@@ -519,5 +530,5 @@ describe('a run whose clients write faster than it replays', () => {
     });
     const report = (await workflows.withRun(activities, 'sync', (handle) => handle.result())) as Report;
     expect(report.outcome).toBe('published');
-  }, 120_000);
+  });
 });

@@ -15,6 +15,7 @@ import type { Facts } from '../src/preflight/facts.js';
 import { freeze } from '../src/preflight/freeze.js';
 import { createControlTables, createMarker } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 
 /**
  * Merge, capture, cut-over and rollback on a real MySQL. What ingest would have loaded is written into base_next by the
@@ -200,7 +201,7 @@ async function lockIsPending(): Promise<void> {
           sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${SCHEMA} AND lock_type IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY') AND lock_status = 'PENDING'`,
         ),
       ).not.toHaveLength(0),
-    { timeout: 20_000, interval: 5 },
+    { timeout: WAIT_MS_MAX, interval: 5 },
   );
 }
 

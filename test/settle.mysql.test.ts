@@ -16,6 +16,7 @@ import { setAside } from '../src/sql/group.js';
 import type { ConflictFilter } from '../src/sql/settlements.js';
 import { id, sql } from '../src/sql/text.js';
 import { ByHand, sourceTable } from './support/by-hand.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 
 /** Settling conflicts, giving edits back to billing, taking rows from billing again: what the runs after it make of that. */
 const SCHEMA = 'stageswap_test_settle';
@@ -280,7 +281,7 @@ describe('a conflict of a field', () => {
             sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${SCHEMA} AND lock_status = 'PENDING'`,
           ),
         ).not.toHaveLength(0),
-      { timeout: 20_000, interval: 5 },
+      { timeout: WAIT_MS_MAX, interval: 5 },
     );
     await edit('COMMIT');
     await published;

@@ -472,7 +472,7 @@ describe('large data', () => {
         Buffer.from([i & 255]),
       );
     expect((await pool.request().bulk(table)).rowsAffected).toBe(ROWS);
-  }, 120_000);
+  });
 
   it('is loaded in bulk, exactly', async () => {
     const { recordset } = await pool.query(

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { activity, tellDoing } from '../activities/context.js';
 import { askRun } from '../src/cli/follow.js';
 import type { Report } from '../src/model/report.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 import {
   edit,
   noting,
@@ -42,7 +43,7 @@ describe('a run', () => {
         const { progress } = await askRun(workflows.client, handle);
         return typeof progress === 'string' ? progress : progress.tables;
       };
-      await expect.poll(tables, { timeout: 20_000 }).toMatchObject([{ table: 'customer', ...far }]);
+      await expect.poll(tables, { timeout: WAIT_MS_MAX }).toMatchObject([{ table: 'customer', ...far }]);
       read.resolve();
       expect(await handle.result()).toMatchObject({ outcome: 'published' });
     });
@@ -206,7 +207,7 @@ describe('a run', () => {
       },
     });
     const report = (await workflows.withRun(activities, 'sync', async (handle) => {
-      await vi.waitFor(() => expect(notes).toContain('prepare'), 20_000);
+      await vi.waitFor(() => expect(notes).toContain('prepare'), WAIT_MS_MAX);
       await handle.executeUpdate('pause');
       await expect(handle.executeUpdate('pause')).rejects.toThrow();
       expect(await handle.query('progress')).toMatchObject({ paused: true, pausing: true });
@@ -219,7 +220,7 @@ describe('a run', () => {
         const progress = await handle.query<object>('progress');
         expect(progress).toMatchObject({ paused: true });
         expect(progress).not.toHaveProperty('pausing');
-      }, 20_000);
+      }, WAIT_MS_MAX);
       expect(notes).not.toContain('openMoment');
       await handle.executeUpdate('resume');
       return handle.result();
@@ -245,14 +246,14 @@ describe('a run', () => {
       await handle.signal('clientEdits', {});
       await handle.signal('clientEdits', { edits: 5 });
       await handle.signal('clientEdits', { edits: [edit('a'), edit('poison'), edit('b')] });
-      await vi.waitFor(() => expect(notes).toContain('edit b'), 20_000);
+      await vi.waitFor(() => expect(notes).toContain('edit b'), WAIT_MS_MAX);
       await handle.signal('clientEdits', { edits: [edit('c')] });
       working.resolve();
       return handle.result();
     })) as Report;
     expect(report).toMatchObject({ outcome: 'published', edits: { handedIn: 3 } });
     expect(notes.filter((name) => name.startsWith('edit'))).toEqual(['edit a', 'edit b', 'edit c']);
-  }, 60_000);
+  });
 
   it('ends aborted, with everything taken back, when an operator aborts it', async () => {
     const notes: string[] = [];
@@ -327,7 +328,7 @@ describe('a run', () => {
         await handle.executeUpdate('pause');
         await vi.waitFor(
           async () => expect(await handle.query('progress')).not.toHaveProperty('pausing'),
-          30_000,
+          WAIT_MS_MAX,
         );
         expect(await handle.query('progress')).toMatchObject({ paused: true });
         await handle.executeUpdate('resume');
@@ -373,10 +374,10 @@ describe('a run', () => {
     const report = (await workflows.withRun(activities, 'sync', async (handle) => {
       await working.promise;
       await handle.executeUpdate('pause');
-      await vi.waitFor(() => expect(notes).toContain('cancelled'), 10_000);
+      await vi.waitFor(() => expect(notes).toContain('cancelled'), WAIT_MS_MAX);
       await vi.waitFor(
         async () => expect(await handle.query('progress')).not.toHaveProperty('pausing'),
-        20_000,
+        WAIT_MS_MAX,
       );
       expect(notes.filter((name) => name === 'ingestChunks')).toHaveLength(1);
       await handle.executeUpdate('resume');
@@ -461,7 +462,7 @@ describe('a run', () => {
     expect(Math.max(...histories)).toBeLessThan(10_000);
     for (const name of ['begin', 'prepare', 'capture', 'verify', 'cutOver', 'cleanup', 'end'])
       expect(notes.filter((note) => note === name)).toEqual([name]);
-  }, 240_000);
+  });
 
   it('is cleaned up after, and repaired, by workflows that take nothing back', async () => {
     const notes: string[] = [];

@@ -1,5 +1,6 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { control } from '../../src/model/names.js';
+import { WAIT_MS_MAX } from './patience.js';
 
 /** The phases of a run, in their order, as the run's row in MySQL names them. */
 const PHASES = [
@@ -28,7 +29,7 @@ export const MOMENTS_OF_ROLLBACK = MOMENTS.filter((moment) => moment !== 'ingest
  * short one may be over before it is seen: then the wait ends as soon after it as can be.
  *
  * @param after generation of the run before
- * @throws {Error} the run ended, or two minutes passed, without the moment having been reached
+ * @throws {Error} the run ended, or it did not reach the moment in time
  */
 export async function untilMoment(
   connection: Connection,
@@ -36,7 +37,7 @@ export async function untilMoment(
   moment: Moment,
   after: number,
 ): Promise<void> {
-  const end = Date.now() + 120_000;
+  const end = Date.now() + WAIT_MS_MAX;
   const reached = moment === 'locked' ? isLocked : moment === 'swapped' ? isSwapped : inPhase(moment);
   for (;;) {
     const run = await newestRun(connection, pipeline);
@@ -45,8 +46,7 @@ export async function untilMoment(
       if (run?.phase === 'ended') throw new Error(`the run ended before ${moment} was reached`);
       if (await reached(connection, pipeline, generation, run?.phase ?? '')) return;
     }
-    if (Date.now() > end)
-      throw new Error(`${moment} did not come within two minutes: ${JSON.stringify(run)}`);
+    if (Date.now() > end) throw new Error(`${moment} did not come in time: ${JSON.stringify(run)}`);
   }
 }
 

@@ -1,0 +1,5 @@
+/**
+ * How long a test waits for what is about to happen. It bounds what hangs, and says nothing of speed: a machine that is busy, or a
+ * third as fast as ours, must pass. Where a time is what a test is about, the test has a limit of its own.
+ */
+export const WAIT_MS_MAX = 240_000;
