@@ -31,8 +31,9 @@ The key is written as live has it: bytes as hexadecimal, a TIMESTAMP in UTC; it 
 base is what billing said when live was last published; source and live are read now. The verdict is what a run would reach now,
 of this row alone: rules across the group (parents, orphans, unique values, CHECK constraints) are looked at by \`stageswap plan\`.
 
-Example:
-  stageswap explain customer 17 --config stageswap.yaml`;
+Examples:
+  stageswap explain customer 17 --config stageswap.yaml
+  stageswap explain invoice_line '[1044, 3]' --config stageswap.yaml`;
 
 const ROW_VERDICTS: Record<RowVerdict, string> = {
   merge: 'both sides have the row: each field is decided on its own',

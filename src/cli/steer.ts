@@ -30,6 +30,7 @@ const STEERING = [
     description:
       'give up what the run is at, which is done again after resume, and stand still; capture goes on',
     done: 'pausing',
+    example: undefined,
   },
   {
     name: 'resume',
@@ -37,6 +38,7 @@ const STEERING = [
     signal: SIGNALS.resume,
     description: 'go on after a pause',
     done: 'resumed',
+    example: undefined,
   },
   {
     name: 'abort',
@@ -44,6 +46,7 @@ const STEERING = [
     signal: SIGNALS.abort,
     description: 'end the run before its swap, and drop what it made; live stays as it is',
     done: 'aborting',
+    example: " --reason 'billing is being corrected'",
   },
   {
     name: 'approve',
@@ -51,19 +54,22 @@ const STEERING = [
     signal: undefined,
     description: 'let a run that waits at a gate go on',
     done: 'approved',
+    example: ' --yes',
   },
 ] as const;
 type Steering = (typeof STEERING)[number];
 
 export function addSteering(program: Command, end: (code: ExitCode) => void): void {
   for (const steering of STEERING) {
+    const { example } = steering;
+    const line = `stageswap ${steering.name} --config stageswap.yaml`;
     const command = program
       .command(steering.name)
       .description(steering.description)
       .addOption(configOption())
       .addOption(jsonOption())
       .option('--yes', 'without being asked', false)
-      .addHelpText('after', examples(`stageswap ${steering.name} --config stageswap.yaml`))
+      .addHelpText('after', examples(line, ...(example === undefined ? [] : [line + example])))
       .action(async (options: Options) => {
         const pipeline = loadPipelineName(options.config);
         const answer = await withTemporal(async (client) => {
