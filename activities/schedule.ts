@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
-import { ScheduleNotFoundError } from '@temporalio/client';
 import { type Progress, QUERIES, scheduleIdOf, workflowIdOf } from '../src/model/messages.js';
 import { nextWindow, parseWindow } from '../src/model/window.js';
+import { describeSchedule } from '../src/temporal/schedule.js';
 import { activity } from './context.js';
 
 /** What Temporal itself knows, and local time: what a workflow cannot ask. */
@@ -18,12 +18,8 @@ export function scheduleActivities() {
   /** How many starts the pipeline's schedule has left out so far because an earlier one had not ended; 0 without a schedule. */
   const leftOutBySchedule = activity(async (pipeline: string): Promise<number> => {
     const { client } = Context.current();
-    const schedule = client.schedule.getHandle(scheduleIdOf(pipeline));
-    const described = await schedule.describe().catch((error: unknown) => {
-      if (error instanceof ScheduleNotFoundError) return undefined;
-      throw error;
-    });
-    return described?.info.numActionsSkippedOverlap ?? 0;
+    const schedule = await describeSchedule(client, scheduleIdOf(pipeline));
+    return schedule?.info.numActionsSkippedOverlap ?? 0;
   });
 
   /** The window that is open at a moment, else the next; milliseconds since 1970. Workers may know different rules of time zones. */

@@ -20,6 +20,7 @@ import {
   workflowIdOf,
 } from '../model/messages.js';
 import { isTimeZone } from '../model/time-zone.js';
+import { describeSchedule } from '../temporal/schedule.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
@@ -250,24 +251,20 @@ interface ScheduleShown {
 async function describe(pipeline: string, of: Scheduled): Promise<ScheduleShown | undefined> {
   const scheduleId = scheduleIdOf(pipeline, of);
   return withTemporal(async (client) => {
-    try {
-      const found = await client.schedule.getHandle(scheduleId).describe();
-      return {
-        scheduleId,
-        cron: String(found.memo?.cron ?? ''),
-        timeZone: String(found.memo?.timeZone ?? found.spec.timezone ?? 'UTC'),
-        paused: found.state.paused,
-        pausedBecause: found.state.paused ? (found.state.note ?? null) : null,
-        next: found.info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
-        latest: found.info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
-        skipped: found.info.numActionsSkippedOverlap,
-        missed: found.info.numActionsMissedCatchupWindow,
-        waitingFor: await waitingFor(client, pipeline),
-      };
-    } catch (error) {
-      if (error instanceof ScheduleNotFoundError) return undefined;
-      throw error;
-    }
+    const found = await describeSchedule(client, scheduleId);
+    if (!found) return undefined;
+    return {
+      scheduleId,
+      cron: String(found.memo?.cron ?? ''),
+      timeZone: String(found.memo?.timeZone ?? found.spec.timezone ?? 'UTC'),
+      paused: found.state.paused,
+      pausedBecause: found.state.paused ? (found.state.note ?? null) : null,
+      next: found.info.nextActionTimes.slice(0, 3).map((time) => time.toISOString()),
+      latest: found.info.recentActions.at(-1)?.takenAt.toISOString() ?? null,
+      skipped: found.info.numActionsSkippedOverlap,
+      missed: found.info.numActionsMissedCatchupWindow,
+      waitingFor: await waitingFor(client, pipeline),
+    };
   });
 }
 
