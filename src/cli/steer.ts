@@ -30,7 +30,7 @@ const STEERING = [
     description:
       'give up what the run is at, which is done again after resume, and stand still; capture goes on',
     done: 'pausing',
-    example: undefined,
+    examples: [''],
   },
   {
     name: 'resume',
@@ -38,7 +38,7 @@ const STEERING = [
     signal: SIGNALS.resume,
     description: 'go on after a pause',
     done: 'resumed',
-    example: undefined,
+    examples: [''],
   },
   {
     name: 'abort',
@@ -46,7 +46,7 @@ const STEERING = [
     signal: SIGNALS.abort,
     description: 'end the run before its swap, and drop what it made; live stays as it is',
     done: 'aborting',
-    example: " --reason 'billing is being corrected'",
+    examples: ['', " --reason 'billing is being corrected'"],
   },
   {
     name: 'approve',
@@ -54,14 +54,13 @@ const STEERING = [
     signal: undefined,
     description: 'let a run that waits at a gate go on',
     done: 'approved',
-    example: ' --yes',
+    examples: ['', ' --yes'],
   },
 ] as const;
 type Steering = (typeof STEERING)[number];
 
 export function addSteering(program: Command, end: (code: ExitCode) => void): void {
   for (const steering of STEERING) {
-    const { example } = steering;
     const line = `stageswap ${steering.name} --config stageswap.yaml`;
     const command = program
       .command(steering.name)
@@ -69,7 +68,7 @@ export function addSteering(program: Command, end: (code: ExitCode) => void): vo
       .addOption(configOption())
       .addOption(jsonOption())
       .option('--yes', 'without being asked', false)
-      .addHelpText('after', examples(line, ...(example === undefined ? [] : [line + example])))
+      .addHelpText('after', examples(...steering.examples.map((options) => line + options)))
       .action(async (options: Options) => {
         const pipeline = loadPipelineName(options.config);
         const answer = await withTemporal(async (client) => {
