@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, inject, test } from 'vitest';
-import { ByHand, type SourceRows, sourceTable } from '../support/by-hand.js';
+import type { SourceTable } from '../../src/sql-server/schema.js';
+import { ByHand, type ByHandOptions, type SourceRows, sourceTable } from '../support/by-hand.js';
 
 /** The merge by differences finds what most rows hide: all but a few say the same on both sides. */
 const ITEM = 'CREATE TABLE item (id INT PRIMARY KEY, name VARCHAR(20), note VARCHAR(20) NULL)';
@@ -9,11 +10,25 @@ const SOURCE = [sourceTable('Item', { Id: 'int', Name: 'nvarchar' }, ['Id'])];
 let pipeline: ByHand;
 afterEach(async () => pipeline?.close());
 
+async function open(
+  definition: string,
+  tables: string,
+  source: SourceTable[],
+  options?: ByHandOptions,
+): Promise<void> {
+  pipeline = await ByHand.open(
+    inject('mysqlUrl'),
+    'stageswap_test_differences',
+    [definition],
+    tables,
+    source,
+    options,
+  );
+}
+
 const rows = (...ids: number[]): SourceRows => ({ item: ids.map((id) => [id, `n${id}`]) });
 async function published(first: SourceRows): Promise<void> {
-  pipeline = await ByHand.open(inject('mysqlUrl'), 'stageswap_test_differences', [ITEM], TABLES, SOURCE, {
-    chunkRows: 2,
-  });
+  await open(ITEM, TABLES, SOURCE, { chunkRows: 2 });
   await pipeline.publish(first);
 }
 async function live(): Promise<string[]> {
@@ -67,26 +82,24 @@ describe('a range of which few rows differ', () => {
   const said = (id: number): Said => [id, `s${id}`, `${id}.0000`, 'a'];
   const all = Array.from({ length: COUNT }, (_, index) => said(index + 1));
   const without = (said: Said[], ...ids: number[]) => said.filter(([id]) => !ids.includes(id));
+  const edit = (text: string) => pipeline.application.query(text);
+  /** Rows of live by key, each as a line. */
   const shown = async () =>
-    (
-      await pipeline.read('SELECT id, state, total, kind, note, touched, twice FROM purchase ORDER BY id')
-    ).map((row) => row.map((value) => (value === null ? '-' : String(value))).join(' '));
-  const open = async () => {
-    pipeline = await ByHand.open(inject('mysqlUrl'), 'stageswap_test_corrections', [ORDER], MAPPED, OF, {
-      more: 'badRows: quarantine',
-    });
+    new Map(
+      (
+        await pipeline.read('SELECT id, state, total, kind, note, touched, twice FROM purchase ORDER BY id')
+      ).map((row) => [Number(row[0]), row.map((value) => (value === null ? '-' : String(value))).join(' ')]),
+    );
+  const purchases = async () => {
+    await open(ORDER, MAPPED, OF, { more: 'badRows: quarantine' });
     await pipeline.publish({ purchase: all });
-    await pipeline.application.query('UPDATE purchase SET note = id, touched = "2020-02-02" WHERE id > 0');
+    await edit('UPDATE purchase SET note = id, touched = "2020-02-02" WHERE id > 0');
   };
 
   test('every kind of change is merged, own columns stay, ON UPDATE sets nothing, and a rollback takes it back', async () => {
-    await open();
-    const expected = await shown();
-    const becomes = (id: number, line: string | undefined) => {
-      const at = expected.findIndex((before) => before.startsWith(`${id} `));
-      expected.splice(at < 0 ? expected.length : at, at < 0 ? 0 : 1, ...(line === undefined ? [] : [line]));
-    };
-    const edit = (text: string) => pipeline.application.query(text);
+    await purchases();
+    const before = await shown();
+    const expected = new Map(before);
     const keep = "touched = '2020-02-02'";
     await edit(`UPDATE purchase SET state = 'edited', ${keep} WHERE id IN (10, 11, 12)`);
     await edit('DELETE FROM purchase WHERE id IN (20, 21)');
@@ -98,50 +111,48 @@ describe('a range of which few rows differ', () => {
       return [id, state, total, kind];
     });
     const spec = await pipeline.publish({ purchase: [...now, said(500)] });
-    const before = [...expected];
     const AT = '2020-02-02 00:00:00.000000';
-    becomes(10, `10 edited 10.0000 a 10 ${AT} 20.0000`);
-    becomes(11, `11 edited 11.5000 b 11 ${AT} 23.0000`);
-    becomes(12, `12 edited 12.0000 a 12 ${AT} 24.0000`);
-    becomes(20, undefined);
-    becomes(21, undefined);
-    becomes(30, undefined);
-    becomes(40, `40 S40 40.0000 a 40 ${AT} 80.0000`);
-    becomes(41, `41 s41 41.0000 b 41 ${AT} 82.0000`);
-    becomes(500, '500 s500 500.0000 a - - 1000.0000');
-    becomes(900, '900 own 9.0000 b - - 18.0000');
+    expected.set(10, `10 edited 10.0000 a 10 ${AT} 20.0000`);
+    expected.set(11, `11 edited 11.5000 b 11 ${AT} 23.0000`);
+    expected.set(12, `12 edited 12.0000 a 12 ${AT} 24.0000`);
+    expected.delete(20);
+    expected.delete(21);
+    expected.delete(30);
+    expected.set(40, `40 S40 40.0000 a 40 ${AT} 80.0000`);
+    expected.set(41, `41 s41 41.0000 b 41 ${AT} 82.0000`);
+    expected.set(500, '500 s500 500.0000 a - - 1000.0000');
+    expected.set(900, '900 own 9.0000 b - - 18.0000');
     expect(await shown()).toEqual(expected);
 
     await pipeline.rollBack(spec, () =>
       edit(`UPDATE purchase SET state = 'after', ${keep} WHERE id IN (41, 42)`),
     );
-    expected.splice(0, expected.length, ...before);
-    becomes(10, `10 edited 10.0000 a 10 ${AT} 20.0000`);
-    becomes(11, `11 edited 11.0000 a 11 ${AT} 22.0000`);
-    becomes(12, `12 edited 12.0000 a 12 ${AT} 24.0000`);
-    becomes(20, undefined);
-    becomes(21, undefined);
-    becomes(41, `41 after 41.0000 a 41 ${AT} 82.0000`);
-    becomes(42, `42 after 42.0000 a 42 ${AT} 84.0000`);
-    becomes(900, '900 own 9.0000 b - - 18.0000');
-    expect(await shown()).toEqual(expected);
+    const back = new Map(before);
+    back.set(10, `10 edited 10.0000 a 10 ${AT} 20.0000`);
+    back.set(11, `11 edited 11.0000 a 11 ${AT} 22.0000`);
+    back.set(12, `12 edited 12.0000 a 12 ${AT} 24.0000`);
+    back.delete(20);
+    back.delete(21);
+    back.set(41, `41 after 41.0000 a 41 ${AT} 82.0000`);
+    back.set(42, `42 after 42.0000 a 42 ${AT} 84.0000`);
+    back.set(900, '900 own 9.0000 b - - 18.0000');
+    expect(await shown()).toEqual(back);
   });
 
   test('a row that breaks a CHECK is held back, and the others of its range come', async () => {
-    await open();
+    await purchases();
     const expected = await shown();
     await pipeline.publish({
       purchase: all.map(([id, state, total, kind]) =>
         id === 7 ? [id, state, '-1.0000', kind] : [id, id === 8 ? 'new' : state, total, kind],
       ),
     });
-    expected[7] = '8 new 8.0000 a 8 2020-02-02 00:00:00.000000 16.0000';
+    expected.set(8, '8 new 8.0000 a 8 2020-02-02 00:00:00.000000 16.0000');
     expect(await shown()).toEqual(expected);
   });
 
   test('a client that holds a row which differs keeps no merge waiting, and its edit is not lost', async () => {
-    await open();
-    const edit = (text: string) => pipeline.application.query(text);
+    await purchases();
     await pipeline.publish(
       {
         purchase: all.map(([id, state, ...rest]) => [
@@ -167,10 +178,8 @@ describe('a range of which few rows differ', () => {
   });
 
   test('a JSON number of another kind comes, though MySQL calls the two equal, so that an UPDATE would leave it', async () => {
-    pipeline = await ByHand.open(
-      inject('mysqlUrl'),
-      'stageswap_test_corrections',
-      ['CREATE TABLE doc (id INT PRIMARY KEY, body JSON)'],
+    await open(
+      'CREATE TABLE doc (id INT PRIMARY KEY, body JSON)',
       '  - { source: dbo.Doc, live: doc, key: [id], columns: { id: Id, body: Body } }\n',
       [sourceTable('Doc', { Id: 'int', Body: 'nvarchar' }, ['Id'])],
     );
@@ -182,10 +191,8 @@ describe('a range of which few rows differ', () => {
   });
 
   test('a table that is all key has new rows and loses others', async () => {
-    pipeline = await ByHand.open(
-      inject('mysqlUrl'),
-      'stageswap_test_corrections',
-      ['CREATE TABLE pair (a INT, b INT, PRIMARY KEY (a, b))'],
+    await open(
+      'CREATE TABLE pair (a INT, b INT, PRIMARY KEY (a, b))',
       '  - { source: dbo.Pair, live: pair, key: [a, b], columns: { a: A, b: B } }\n',
       [sourceTable('Pair', { A: 'int', B: 'int' }, ['A', 'B'])],
     );
