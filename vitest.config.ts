@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { TEST_MS_MAX, WAIT_MS_MAX } from './test/support/patience.js';
 
 export default defineConfig({
   test: {
@@ -7,11 +8,10 @@ export default defineConfig({
     pool: 'forks',
     fileParallelism: true,
     maxWorkers: 2,
-    // bounds what hangs; no test is about speed, and a slow machine must pass
-    testTimeout: 900_000,
+    testTimeout: TEST_MS_MAX,
     hookTimeout: 600_000,
     teardownTimeout: 60_000,
-    expect: { poll: { timeout: 240_000 } },
+    expect: { poll: { timeout: WAIT_MS_MAX } },
     retry: 0, // a test that passes at the second try has found something
     passWithNoTests: false,
   },

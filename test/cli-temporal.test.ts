@@ -8,7 +8,6 @@ import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } 
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
-import { WAIT_MS_MAX } from './support/patience.js';
 
 let temporal: TemporalEngine;
 let connection: NativeConnection;
@@ -234,9 +233,7 @@ test('at a terminal a rollback and an abort ask first, and show colours', async 
 test('a terminated run exits with 1 and says so', async () => {
   const run = stageswap('endless', 'run');
   const handle = client.workflow.getHandle('stageswap-endless');
-  await expect
-    .poll(() => handle.describe().then((found) => found.status.name), { timeout: WAIT_MS_MAX })
-    .toBe('RUNNING');
+  await expect.poll(() => handle.describe().then((found) => found.status.name)).toBe('RUNNING');
   await handle.terminate('test');
   const { stderr, exitCode } = await run;
   expect(exitCode).toBe(1);
@@ -248,7 +245,7 @@ test('a run that is followed outlives an outage of Temporal', async () => {
   const run = stageswap('endless', 'run', { TEMPORAL_ADDRESS: proxy.address });
   const handle = client.workflow.getHandle('stageswap-endless');
   const status = () => handle.describe().then((found) => found.status.name);
-  await expect.poll(status, { timeout: WAIT_MS_MAX }).toBe('RUNNING');
+  await expect.poll(status).toBe('RUNNING');
   await proxy.cut();
   await new Promise((resolve) => setTimeout(resolve, 15_000));
   await proxy.mend();
@@ -304,7 +301,7 @@ test('a schedule is created once, listed and deleted', async () => {
   expect((await stageswap(name, 'schedule', 'trigger')).exitCode).toBe(0);
   const started = async () =>
     (await client.schedule.getHandle(`stageswap-${name}`).describe()).info.recentActions[0]?.action.workflow;
-  await expect.poll(started, { timeout: WAIT_MS_MAX }).toBeDefined();
+  await expect.poll(started).toBeDefined();
   const workflow = await started();
   if (workflow) await client.workflow.getHandle(workflow.workflowId).terminate('the double has no parent');
 

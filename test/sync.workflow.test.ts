@@ -43,7 +43,7 @@ describe('a run', () => {
         const { progress } = await askRun(workflows.client, handle);
         return typeof progress === 'string' ? progress : progress.tables;
       };
-      await expect.poll(tables, { timeout: WAIT_MS_MAX }).toMatchObject([{ table: 'customer', ...far }]);
+      await expect.poll(tables).toMatchObject([{ table: 'customer', ...far }]);
       read.resolve();
       expect(await handle.result()).toMatchObject({ outcome: 'published' });
     });

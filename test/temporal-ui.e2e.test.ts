@@ -1,7 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
-import { WAIT_MS_MAX } from './support/patience.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 
 /** What a person sees of a run in the Temporal UI who has no log at hand, in a server that nobody has prepared. */
@@ -58,7 +57,7 @@ describe('the Temporal UI', () => {
       StageswapPipeline: KEYWORD,
       StageswapPhase: KEYWORD,
     });
-    await expect.poll(() => found('published'), { timeout: WAIT_MS_MAX }).toEqual(['stageswap-ui']);
+    await expect.poll(() => found('published')).toEqual(['stageswap-ui']);
   });
 
   it('says of every activity and timer what it is for, and shows no failed task', async () => {
@@ -88,7 +87,7 @@ describe('the Temporal UI', () => {
     const handle = client.workflow.getHandle('stageswap-ui');
     const details = async () =>
       (await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata')).currentDetails;
-    await expect.poll(details, { timeout: WAIT_MS_MAX }).toMatch(/### Paused in \w+/);
+    await expect.poll(details).toMatch(/### Paused in \w+/);
     expect(await details()).toContain('stageswap resume --config FILE');
     await pipeline.stageswap('resume');
     expect(await handle.result()).toMatchObject({ outcome: 'published' });
@@ -103,13 +102,13 @@ describe('the Temporal UI', () => {
     await pipeline.stageswap('run', '--no-wait');
     await pipeline.stageswap('pause');
     const handle = client.workflow.getHandle('stageswap-ui');
-    await expect.poll(() => found('paused'), { timeout: WAIT_MS_MAX }).toEqual(['stageswap-ui']);
+    await expect.poll(() => found('paused')).toEqual(['stageswap-ui']);
     await pipeline.stageswap('abort', '--reason', 'the test');
     expect(await handle.result()).toMatchObject({
       outcome: 'aborted',
       problem: expect.stringMatching(/^aborted by .+ on .+: the test$/),
     });
-    await expect.poll(() => found('aborted'), { timeout: WAIT_MS_MAX }).toEqual(['stageswap-ui']);
+    await expect.poll(() => found('aborted')).toEqual(['stageswap-ui']);
     expect(await found('paused')).toEqual([]);
     const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
     expect(currentDetails).toMatch(/^### Aborted: live is as it was\n/);

@@ -7,7 +7,6 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { activity, BEGIN_ATTEMPTS_MAX } from '../activities/context.js';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
 import { type FailureType, StageswapError } from '../src/model/failures.js';
-import { WAIT_MS_MAX } from './support/patience.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 import { CLI, WorkerProcess } from './support/worker-process.js';
 
@@ -49,9 +48,9 @@ const REASON = /step begin failed, and is tried again: this worker has no config
 
 test('a run whose pipeline no worker knows can be aborted', async () => {
   expect((await command('run', '--no-wait')).exitCode).toBe(0);
-  await expect.poll(async () => (await status()).failing, { timeout: WAIT_MS_MAX }).toHaveLength(1);
+  await expect.poll(async () => (await status()).failing).toHaveLength(1);
   expect((await command('abort')).exitCode).toBe(0);
-  await expect.poll(async () => (await status()).workflow.status, { timeout: WAIT_MS_MAX }).toBe('COMPLETED');
+  await expect.poll(async () => (await status()).workflow.status).toBe('COMPLETED');
 });
 
 test('a run whose pipeline no worker knows says so while it waits, and goes on with a worker that does', async () => {
@@ -60,7 +59,7 @@ test('a run whose pipeline no worker knows says so while it waits, and goes on w
   run.stderr.on('data', (data: Buffer) => {
     said += data.toString();
   });
-  await expect.poll(() => said, { timeout: WAIT_MS_MAX }).toMatch(REASON);
+  await expect.poll(() => said).toMatch(REASON);
   expect(await status()).toMatchObject({
     workflow: { status: 'RUNNING' },
     failing: [{ step: 'begin', type: 'NotConfigured' }],

@@ -3,3 +3,5 @@
  * third as fast as ours, must pass. Where a time is what a test is about, the test has a limit of its own.
  */
 export const WAIT_MS_MAX = 240_000;
+/** The same for a whole test, which may wait for many things. */
+export const TEST_MS_MAX = 900_000;
