@@ -7,7 +7,7 @@ import type { Session } from '../src/mysql/connection.js';
 import { jsonOf } from '../src/mysql/json.js';
 import { analyze } from '../src/mysql/statistics.js';
 import { orphans } from '../src/sql/orphans.js';
-import { proofOfBaseNext } from '../src/sql/proof.js';
+import { proofOfBaseNext, rowsStoredOtherwise } from '../src/sql/proof.js';
 import { anySettled, countStaged } from '../src/sql/settle.js';
 import { id, sql } from '../src/sql/text.js';
 import {
@@ -180,12 +180,20 @@ export async function mergeCounts(session: Session, ref: RunRef, live: string): 
   return total;
 }
 
-interface Proof {
+/** A chunk as it was sent, by the ledger, or as it is stored. */
+interface Chunk {
   seq: string;
   row_count: string;
   checksum_sum: string | null;
-  checksum_xor: string | null;
 }
+interface Stored {
+  rows: bigint;
+  sum: bigint;
+  /** rows whose checksum is not that of what is stored */
+  otherwise: bigint;
+}
+const NOTHING: Stored = { rows: 0n, sum: 0n, otherwise: 0n };
+const ROWS_SHOWN = 3;
 
 /**
  * What MySQL stored, by the chunk that it was sent with. Parts of the table are read side by side: their ranges cover it, and the sums
@@ -196,24 +204,24 @@ async function storedChunks(
   spec: RunSpec,
   table: TableSpec,
   ranges: MergeChunk[],
-): Promise<Map<number, { rows: bigint; sum: bigint; xor: bigint }>> {
+): Promise<Map<number, Stored>> {
   const count = Math.max(1, Math.min(spec.parallel, ranges.length));
   const beginOf = (part: number) => ranges[Math.floor((part * ranges.length) / count)]?.from ?? null;
   const parts = Array.from({ length: count }, (_, part) => ({ from: beginOf(part), to: beginOf(part + 1) }));
   const proofs = await Promise.all(
     parts.map((part) =>
       onTarget(dependencies, spec.pipeline, (session) =>
-        session.rows<Proof>(proofOfBaseNext(spec, table, part)),
+        session.rows<Chunk & { otherwise: string }>(proofOfBaseNext(spec, table, part)),
       ),
     ),
   );
-  const stored = new Map<number, { rows: bigint; sum: bigint; xor: bigint }>();
-  for (const { seq, row_count, checksum_sum, checksum_xor } of proofs.flat()) {
-    const before = stored.get(Number(seq)) ?? { rows: 0n, sum: 0n, xor: 0n };
+  const stored = new Map<number, Stored>();
+  for (const { seq, row_count, checksum_sum, otherwise } of proofs.flat()) {
+    const before = stored.get(Number(seq)) ?? NOTHING;
     stored.set(Number(seq), {
       rows: before.rows + BigInt(row_count),
       sum: before.sum + BigInt(checksum_sum ?? 0),
-      xor: before.xor ^ BigInt(checksum_xor ?? 0),
+      otherwise: before.otherwise + BigInt(otherwise),
     });
   }
   return stored;
@@ -225,24 +233,30 @@ async function proveTable(
   spec: RunSpec,
   table: TableSpec,
 ): Promise<{ chunks: number; chunksVerified: number }> {
-  const sent = await session.rows<Proof & { done: number }>(
-    sql`SELECT seq, done, row_count, checksum_sum, checksum_xor FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
+  const sent = await session.rows<Chunk & { done: number }>(
+    sql`SELECT seq, done, row_count, checksum_sum FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
   );
   if (sent.length === 0)
     throw new StageswapError('ProofFailed', `${table.live}: no chunk was read, so nothing is proved`);
   const ranges = await mergeChunks(session, spec, table.live, 'all');
   const stored = await storedChunks(dependencies, spec, table, ranges);
   for (const chunk of sent) {
-    const found = stored.get(Number(chunk.seq)) ?? { rows: 0n, sum: 0n, xor: 0n };
+    const found = stored.get(Number(chunk.seq)) ?? NOTHING;
+    if (found.otherwise > 0n) {
+      const shown = await session.rows(rowsStoredOtherwise(spec, table, Number(chunk.seq), ROWS_SHOWN));
+      throw new StageswapError(
+        'ProofFailed',
+        `${table.live}, chunk ${chunk.seq}: MySQL stored ${found.otherwise} of ${chunk.row_count} rows otherwise than they were sent, such as ${shown.map((key) => JSON.stringify(key)).join(', ')}. Live is untouched. Look what has changed ${physicalTable(spec.generation, 'baseNext', table.live)}, and start the run again; if it comes back, report it with the type of each column.`,
+      );
+    }
     if (
       Number(chunk.done) !== 1 ||
       BigInt(chunk.row_count) !== found.rows ||
-      BigInt(chunk.checksum_sum ?? 0) !== found.sum ||
-      BigInt(chunk.checksum_xor ?? 0) !== found.xor
+      BigInt(chunk.checksum_sum ?? 0) !== found.sum
     ) {
       throw new StageswapError(
         'ProofFailed',
-        `${table.live}, chunk ${chunk.seq}: sent ${chunk.row_count} rows (sum ${chunk.checksum_sum}), MySQL stored ${found.rows} (sum ${found.sum}). A value was stored as another one; live is untouched.`,
+        `${table.live}, chunk ${chunk.seq}: sent ${chunk.row_count} rows (sum ${chunk.checksum_sum}), MySQL stored ${found.rows} (sum ${found.sum}). Rows were lost, or are not those that were sent; live is untouched.`,
       );
     }
   }

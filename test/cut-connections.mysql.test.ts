@@ -64,7 +64,7 @@ beforeAll(async () => {
   await server.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
   await server.query(`CREATE DATABASE ${SCHEMA} CHARACTER SET utf8mb4`);
   await server.query(
-    `CREATE TABLE ${SCHEMA}.cut_rows (id BIGINT PRIMARY KEY, text VARCHAR(200), _ss_chunk INT NOT NULL)`,
+    `CREATE TABLE ${SCHEMA}.cut_rows (id BIGINT PRIMARY KEY, text VARCHAR(200), _ss_chunk INT NOT NULL, _ss_crc INT UNSIGNED)`,
   );
 });
 afterAll(async () => {

@@ -4,6 +4,7 @@ import { NULL_REFUSED } from '../model/bad-value.js';
 import { travelsAsHex } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
 import type { TableSpec } from '../model/spec.js';
+import { ROW_CHECKSUM } from '../sql/stage.js';
 import { id, join, raw, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
 import { errorNumber } from './errors.js';
@@ -17,18 +18,17 @@ const SPECIAL = /[\\\n\x1f\0]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
 const SPECIALS = /[\\\n\x1f\0]/g;
 
-/** What was sent: rows, and two order-independent sums over each row's CRC-32, as `proofOfBaseNext` computes them. */
+/** What was sent: rows, and the sum of their CRC-32, each of which travels with its row for `proofOfBaseNext`. */
 export interface Sent {
   rows: number;
   bytes: number;
   checksumSum: bigint;
-  checksumXor: number;
 }
 
 /** Rows on their way into LOAD DATA: text fields in, one in-memory stream out, with back-pressure. */
 export class RowStream {
   readonly stream = new PassThrough({ highWaterMark: 1 << 20 });
-  readonly sent: Sent = { rows: 0, bytes: 0, checksumSum: 0n, checksumXor: 0 };
+  readonly sent: Sent = { rows: 0, bytes: 0, checksumSum: 0n };
   #pending = '';
   #sum = 0;
   #failure: Error | undefined;
@@ -66,8 +66,7 @@ export class RowStream {
     this.sent.rows += 1;
     this.#sum += crc;
     if (this.#sum > Number.MAX_SAFE_INTEGER - 0xffffffff) this.#foldSum();
-    this.sent.checksumXor = (this.sent.checksumXor ^ crc) >>> 0;
-    this.#pending += special ? `${fields.map(escapeField).join(FIELD)}\n` : `${plain}\n`;
+    this.#pending += `${special ? fields.map(escapeField).join(FIELD) : plain}${FIELD}${crc}\n`;
     if (this.#pending.length < BUFFER_CHARACTERS) return true;
     return this.#flush();
   }
@@ -225,7 +224,7 @@ export async function loadRows(
   });
   const set = join([sql`${id(constant.column)} = ${raw(String(constant.value))}`, ...decoded]);
   const statement = sql`LOAD DATA LOCAL INFILE 'stageswap' REPLACE INTO TABLE ${id(into)} CHARACTER SET utf8mb4
-FIELDS TERMINATED BY ${raw("x'1f'")} ESCAPED BY ${raw("'\\\\'")} LINES TERMINATED BY ${raw("'\\n'")} (${join(places)}) SET ${set}`;
+FIELDS TERMINATED BY ${raw("x'1f'")} ESCAPED BY ${raw("'\\\\'")} LINES TERMINATED BY ${raw("'\\n'")} (${join(places)}, ${id(ROW_CHECKSUM)}) SET ${set}`;
   let info: string;
   try {
     const [result] = await session.connection.query({

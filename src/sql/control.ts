@@ -41,7 +41,6 @@ export function createControlTables(): Fragment[] {
        done TINYINT NOT NULL DEFAULT 0,
        row_count BIGINT UNSIGNED NULL,
        checksum_sum BIGINT UNSIGNED NULL,
-       checksum_xor BIGINT UNSIGNED NULL,
        counts JSON NULL,
        PRIMARY KEY (pipeline, generation, live, step, seq)
      )`,

@@ -1,19 +1,56 @@
-import type { RunSpec, TableSpec } from '../model/spec.js';
-import { asText, at, inRange, type KeyText } from './columns.js';
+import { isString } from '../model/live-type.js';
+import type { LiveColumn, RunSpec, TableSpec } from '../model/spec.js';
+import { asText, at, inRange, type KeyText, keyColumns } from './columns.js';
 import { as, physical } from './shape.js';
-import { type Fragment, join, raw, sql } from './text.js';
+import { ROW_CHECKSUM } from './stage.js';
+import { type Fragment, id, join, raw, sql } from './text.js';
 
-/** What MySQL says that it stored in a range of keys, per chunk: rows, and two order-independent sums over the row's checksum. */
+/**
+ * The proof that MySQL stored what was sent. Each row came with the CRC-32 of its canonical texts; MySQL computes it again of what
+ * it stored. That no row and no checksum was lost on the way is told by the count and the sum of a chunk.
+ */
+
+/** What MySQL says of a range of keys, per chunk: rows, the sum of the checksums that came with them, and how many rows have another. */
 export function proofOfBaseNext(
   spec: RunSpec,
   table: TableSpec,
   { from, to }: { from: KeyText; to: KeyText },
 ): Fragment {
-  const fields = table.columns.map(
-    ({ live }) => sql`COALESCE(${asText(live, at(table, 'i', live.name))}, ${raw("_utf8mb4 x'1e'")})`,
-  );
-  const crc = sql`CRC32(CONCAT_WS(_utf8mb4 x'1f', ${join(fields)}))`;
-  return sql`SELECT _ss_chunk AS seq, COUNT(*) AS row_count, SUM(crc) AS checksum_sum, BIT_XOR(crc) AS checksum_xor
-FROM (SELECT _ss_chunk, ${crc} AS crc FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')} WHERE ${inRange(table, 'i', from, to)}) AS rows_of_chunk
+  return sql`SELECT _ss_chunk AS seq, COUNT(*) AS row_count, SUM(${sentChecksum(table)}) AS checksum_sum, SUM(${isStoredOtherwise(table)}) AS otherwise
+FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')}
+WHERE ${inRange(table, 'i', from, to)}
 GROUP BY _ss_chunk`;
+}
+
+/** Keys of rows of a chunk that MySQL stored otherwise than they were sent, as canonical text. */
+export function rowsStoredOtherwise(
+  spec: RunSpec,
+  table: TableSpec,
+  chunk: number,
+  rowsMax: number,
+): Fragment {
+  const keys = keyColumns(table).map(
+    (column) => sql`${asText(column, at(table, 'i', column.name))} AS ${id(column.name)}`,
+  );
+  return sql`SELECT ${join(keys)}
+FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')}
+WHERE _ss_chunk = ${chunk} AND ${isStoredOtherwise(table)} LIMIT ${raw(String(rowsMax))}`;
+}
+
+const sentChecksum = (table: TableSpec) => at(table, 'i', ROW_CHECKSUM);
+
+function isStoredOtherwise(table: TableSpec): Fragment {
+  const texts = table.columns.map(({ live }) => textToProve(live, at(table, 'i', live.name)));
+  return sql`NOT (${sentChecksum(table)} <=> CRC32(CONCAT_WS(_utf8mb4 x'1f', ${join(texts)})))`;
+}
+
+/**
+ * The canonical text, NULL as `RowStream` sums it. Where live has no NULL none is sent: one that was stored would be missing
+ * in the text, and so break the checksum.
+ */
+function textToProve(column: LiveColumn, value: Fragment): Fragment {
+  // as it is, without a copy of each value, which CONVERT makes; the collation is for CONCAT_WS, which mixes no two
+  const isText = isString(column) && column.charset === 'utf8mb4';
+  const text = isText ? sql`${value} COLLATE utf8mb4_bin` : asText(column, value);
+  return column.nullable ? sql`COALESCE(${text}, ${raw("_utf8mb4 x'1e'")})` : text;
 }

@@ -10,9 +10,12 @@ function primaryKey(table: TableSpec): Fragment {
   return sql`PRIMARY KEY (${keyNames(table)})`;
 }
 
+/** Column of base_next: the CRC-32 of the row's canonical texts, as they were sent; NULL in a row that was carried over. */
+export const ROW_CHECKSUM = '_ss_crc';
+
 /**
- * baseNext: the mapped columns as MySQL stores them, and the chunk that each row came with, for the proof; where the mapping
- * changed, the gaps of rows that are carried over.
+ * baseNext: the mapped columns as MySQL stores them; for the proof, the chunk that each row came with, and its checksum; where the
+ * mapping changed, the gaps of rows that are carried over.
  */
 export function createBaseNext(spec: RunSpec, table: TableSpec): Fragment {
   const columns = table.columns.map((column) =>
@@ -20,7 +23,8 @@ export function createBaseNext(spec: RunSpec, table: TableSpec): Fragment {
   );
   return sql`CREATE TABLE IF NOT EXISTS ${physical(spec, table, 'baseNext')} (
   ${join(columns, ',\n  ')},
-  _ss_chunk INT UNSIGNED NOT NULL,${leavesGaps(table) ? sql`\n  ${id(GAPS)} JSON NULL,` : raw('')}
+  _ss_chunk INT UNSIGNED NOT NULL,
+  ${id(ROW_CHECKSUM)} INT UNSIGNED NULL,${leavesGaps(table) ? sql`\n  ${id(GAPS)} JSON NULL,` : raw('')}
   ${primaryKey(table)}
 ) ENGINE=InnoDB`;
 }

@@ -247,6 +247,11 @@ export class ByHand {
     return this.#run(() => this.#activities.renew({ pipeline: this.pipeline, generation }, runId));
   }
 
+  /** Proves what was loaded. @returns what each table's chunks proved */
+  async verify({ generation }: RunSpec): ReturnType<Activities['verify']> {
+    return this.#run(() => this.#activities.verify({ pipeline: this.pipeline, generation }));
+  }
+
   /** Rehearses a run's cut-over. @returns milliseconds */
   async rehearse({ generation }: RunSpec): Promise<number> {
     return (await this.#run(() => this.#activities.rehearseCutOver({ pipeline: this.pipeline, generation })))

@@ -172,7 +172,7 @@ export const MUTANTS: Mutant[] = [
         file: 'activities/ingest.ts',
         find: 'return; // another attempt of this activity was first\n',
         replace:
-          'return;\n  await session.run(sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = 0, checksum_sum = 0, checksum_xor = 0 WHERE ${of}`);\n',
+          'return;\n  await session.run(sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = 0, checksum_sum = 0 WHERE ${of}`);\n',
       },
       {
         file: 'activities/ingest.ts',
