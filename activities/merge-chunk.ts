@@ -2,6 +2,7 @@ import { control } from '../src/model/names.js';
 import { hasChecks, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { errorNumber } from '../src/mysql/errors.js';
+import { joinsByHash } from '../src/mysql/plan-of-statement.js';
 import { emptyMergedOf, findBroken, holdBroken } from '../src/sql/checks.js';
 import { inRange, type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
@@ -9,6 +10,9 @@ import {
   countIncoming,
   findDifferences,
   findGone,
+  type KeyJoin,
+  mayHashKeys,
+  mayHashRows,
   mayHaveGone,
   mergeLive,
   type Range,
@@ -22,7 +26,7 @@ import {
 } from '../src/sql/merge.js';
 import { as, incomingOf } from '../src/sql/shape.js';
 import { copyRange } from '../src/sql/stage.js';
-import { id, sql } from '../src/sql/text.js';
+import { type Fragment, id, sql } from '../src/sql/text.js';
 import { holdFence, onlyOneAtATime } from './context.js';
 import { isMergePlanned, type MergeChunk, ofMerge, takeMergeChunk, writeMergePlan } from './merge-ledger.js';
 
@@ -116,8 +120,11 @@ async function mergeDifferences(
   range: Range,
   rows: 'all' | 'unbroken',
 ): Promise<ChunkCounts> {
-  const differing = await session.run(findDifferences(spec, table, range));
-  const gone = mayHaveGone(spec, table) ? await session.run(findGone(spec, table, range)) : 0;
+  const [byRows, byKeys] = [mayHashRows(table), mayHashKeys(table)];
+  const differing = await runByHash(session, byRows, (by) => findDifferences(spec, table, range, by));
+  const gone = mayHaveGone(spec, table)
+    ? await runByHash(session, byKeys, (by) => findGone(spec, table, range, by))
+    : 0;
   const counted = await session.rows<{ incoming: string }>(countIncoming(spec, table, range));
   const counts: ChunkCounts = {
     incoming: Number(counted[0]?.incoming),
@@ -139,7 +146,7 @@ async function mergeDifferences(
       ? ((await session.rows<Record<string, string>>(count.liveOnly))[0] ?? {})
       : { deleted: '0', conflicts: '0' };
   if (rows === 'unbroken') await holdBrokenRows(session, spec, table, range);
-  await session.run(mergeLive(spec, table, range));
+  await runByHash(session, byKeys, (by) => mergeLive(spec, table, range, by));
   if (Number(incoming.incoming) > Number(incoming.in_both))
     await session.run(mergeInto(spec, table, keys, 'stage').incomingOnly);
   if (Number(incoming.conflicts) + Number(liveOnly.conflicts) > 0)
@@ -152,6 +159,19 @@ async function mergeDifferences(
     decidedByFirstRun: Number(incoming.by_first_run),
     deleted: Number(liveOnly.deleted),
   };
+}
+
+/**
+ * Runs a statement that joins by hash, where the server says that it would: it is asked for each range, since the answer depends on
+ * its version, its settings and its statistics, and a join that finds its rows in neither a hash nor an index would take for ever.
+ */
+async function runByHash(
+  session: Session,
+  may: boolean,
+  statement: (by: KeyJoin) => Fragment,
+): Promise<number> {
+  const hashed = may ? statement('hash') : undefined;
+  return session.run(hashed && (await joinsByHash(session, hashed)) ? hashed : statement('index'));
 }
 
 /** Takes rows that break a CHECK constraint out of those that differ, before the range is merged. They count as if they were merged, until the run ends. */
