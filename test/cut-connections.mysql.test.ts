@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type mssql from 'mssql';
 import mysql, { type Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
@@ -6,6 +7,7 @@ import type { LiveColumn, TableSpec } from '../src/model/spec.js';
 import { Session } from '../src/mysql/connection.js';
 import { isPassing as isPassingAtTarget } from '../src/mysql/errors.js';
 import { loadRows, RowStream } from '../src/mysql/load.js';
+import { sql } from '../src/sql/text.js';
 import { isPassing as isPassingAtSource, openSource } from '../src/sql-server/connection.js';
 import { countRows, readRange } from '../src/sql-server/read.js';
 import { TcpProxy } from './support/proxy.js';
@@ -151,6 +153,34 @@ describe('a target whose connection is cut', () => {
     expect(isPassingAtTarget(failure), String(failure)).toBe(true);
     const [found] = await server.query(`SELECT COUNT(*) AS n FROM ${SCHEMA}.cut_rows`);
     expect(found).toEqual([{ n: 0 }]);
+  });
+  it('makes the reader wait while MySQL takes nothing, instead of keeping the rows in memory', async () => {
+    const url = new URL(toTarget.through(inject('mysqlUrl')));
+    url.pathname = `/${SCHEMA}`;
+    const session = await Session.open(parseMysqlAddress(url.href), { localInfile: true });
+    await session.run(sql`DELETE FROM cut_rows`);
+    const rows = new RowStream();
+    const loading = loadRows(session, table, 'cut_rows', { column: '_ss_chunk', value: 1 }, rows);
+    const [most, value] = [300_000, 'x'.repeat(190)];
+    const isWaiting = async () => (await Promise.race([rows.drained(), sleep(1_000, 'waits')])) === 'waits';
+    let sent = 0;
+    let waited = false;
+    for (; sent < most && !waited; sent += 1) {
+      const more = rows.write([String(sent), value]);
+      if (sent === 1_000) toTarget.freeze();
+      if (!more) waited = await isWaiting();
+    }
+    expect(waited).toBe(true);
+    // what is on its way: the streams' and the sockets' buffers, of both ends
+    expect(rows.sent.bytes).toBeLessThan(24_000_000);
+    toTarget.thaw();
+    for (; sent < most; sent += 1) if (!rows.write([String(sent), value])) await rows.drained();
+    rows.end();
+    await loading;
+    await session.close();
+    const [found] = await server.query(`SELECT COUNT(*) AS n FROM ${SCHEMA}.cut_rows`);
+    expect(found).toEqual([{ n: most }]);
+    await server.query(`DELETE FROM ${SCHEMA}.cut_rows`);
   });
   it('does not end the process when the source fails before MySQL has asked for the rows', async () => {
     const rows = new RowStream();
