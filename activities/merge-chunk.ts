@@ -2,7 +2,8 @@ import { control } from '../src/model/names.js';
 import { hasChecks, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { errorNumber } from '../src/mysql/errors.js';
-import { joinsByHash } from '../src/mysql/plan-of-statement.js';
+import { joinsByHash } from '../src/mysql/hash-join.js';
+import { averageRowBytes } from '../src/mysql/statistics.js';
 import { emptyMergedOf, findBroken, holdBroken } from '../src/sql/checks.js';
 import { inRange, type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
 import {
@@ -10,9 +11,9 @@ import {
   countIncoming,
   findDifferences,
   findGone,
+  HASH_BYTES_MAX,
   type KeyJoin,
-  mayHashKeys,
-  mayHashRows,
+  mayHash,
   mayHaveGone,
   mergeLive,
   type Range,
@@ -33,6 +34,8 @@ import { isMergePlanned, type MergeChunk, ofMerge, takeMergeChunk, writeMergePla
 /** Reconcile, chunk by chunk: ranges of the target's key order are merged into stage, several at a time. */
 
 const CHECK_VIOLATED = 3819;
+/** Below it a hash is not worth the question. */
+const HASH_ROWS_MIN = 1_000;
 
 /** What the merge of a chunk does, in rows; `incoming` are those that the source, or the backup, has. */
 interface ChunkCounts {
@@ -95,9 +98,10 @@ async function mergeChunkOnce(
     await holdFence(session, spec);
     if (!(await takeMergeChunk(session, spec, table.live, chunk))) return;
     const range: Range = { kind: 'range', from: chunk.from, to: chunk.to };
+    const liveRows = await countLive(session, table, range);
     const { incoming, ...counts } =
-      rows === 'unbroken' || (await liveHasRows(session, table, range))
-        ? await mergeDifferences(session, spec, table, range, rows)
+      rows === 'unbroken' || liveRows > 0
+        ? await mergeDifferences(session, spec, table, range, { rows, liveRows })
         : await mergeIntoEmpty(session, spec, table, range);
     await session.run(
       sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${incoming}, counts = ${JSON.stringify(counts)} WHERE ${ofMerge(spec, table.live, chunk)}`,
@@ -105,11 +109,11 @@ async function mergeChunkOnce(
   });
 }
 
-async function liveHasRows(session: Session, table: TableSpec, { from, to }: Range): Promise<boolean> {
-  const rows = await session.rows(
-    sql`SELECT 1 AS found FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${inRange(table, 'l', from, to)} LIMIT 1`,
+async function countLive(session: Session, table: TableSpec, { from, to }: Range): Promise<number> {
+  const rows = await session.rows<{ n: string }>(
+    sql`SELECT COUNT(*) AS n FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${inRange(table, 'l', from, to)}`,
   );
-  return rows.length > 0;
+  return Number(rows[0]?.n ?? 0);
 }
 
 /** The usual chunk: of most rows both sides say the same, so only the others are compared unit by unit. */
@@ -118,12 +122,12 @@ async function mergeDifferences(
   spec: RunSpec,
   table: TableSpec,
   range: Range,
-  rows: 'all' | 'unbroken',
+  { rows, liveRows }: { rows: 'all' | 'unbroken'; liveRows: number },
 ): Promise<ChunkCounts> {
-  const [byRows, byKeys] = [mayHashRows(table), mayHashKeys(table)];
-  const differing = await runByHash(session, byRows, (by) => findDifferences(spec, table, range, by));
+  const hash = await worthHashing(session, table, liveRows);
+  const differing = await runByHash(session, hash.rows, (by) => findDifferences(spec, table, range, by));
   const gone = mayHaveGone(spec, table)
-    ? await runByHash(session, byKeys, (by) => findGone(spec, table, range, by))
+    ? await runByHash(session, hash.keys, (by) => findGone(spec, table, range, by))
     : 0;
   const counted = await session.rows<{ incoming: string }>(countIncoming(spec, table, range));
   const counts: ChunkCounts = {
@@ -146,7 +150,7 @@ async function mergeDifferences(
       ? ((await session.rows<Record<string, string>>(count.liveOnly))[0] ?? {})
       : { deleted: '0', conflicts: '0' };
   if (rows === 'unbroken') await holdBrokenRows(session, spec, table, range);
-  await runByHash(session, byKeys, (by) => mergeLive(spec, table, range, by));
+  await runByHash(session, hash.keys, (by) => mergeLive(spec, table, range, by));
   if (Number(incoming.incoming) > Number(incoming.in_both))
     await session.run(mergeInto(spec, table, keys, 'stage').incomingOnly);
   if (Number(incoming.conflicts) + Number(liveOnly.conflicts) > 0)
@@ -158,6 +162,22 @@ async function mergeDifferences(
     keptLive: Number(incoming.kept_live),
     decidedByFirstRun: Number(incoming.by_first_run),
     deleted: Number(liveOnly.deleted),
+  };
+}
+
+/**
+ * Which joins of a range a hash is worth: of keys alone, and of rows, of which live's go into it. Chunks are planned along the incoming
+ * side, so that live may have any number of rows in one.
+ */
+async function worthHashing(
+  session: Session,
+  table: TableSpec,
+  liveRows: number,
+): Promise<{ keys: boolean; rows: boolean }> {
+  if (liveRows < HASH_ROWS_MIN || !mayHash(table)) return { keys: false, rows: false };
+  return {
+    keys: true,
+    rows: liveRows * (await averageRowBytes(session, table.live)) <= HASH_BYTES_MAX,
   };
 }
 

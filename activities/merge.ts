@@ -5,6 +5,7 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { HeldBackCounts } from '../src/model/table-counts.js';
 import type { Session } from '../src/mysql/connection.js';
 import { jsonOf } from '../src/mysql/json.js';
+import { madeBefore } from '../src/mysql/load.js';
 import { analyze } from '../src/mysql/statistics.js';
 import { orphans } from '../src/sql/orphans.js';
 import { proofOfBaseNext, rowsStoredOtherwise } from '../src/sql/proof.js';
@@ -239,14 +240,23 @@ async function proveTable(
   if (sent.length === 0)
     throw new StageswapError('ProofFailed', `${table.live}: no chunk was read, so nothing is proved`);
   const ranges = await mergeChunks(session, spec, table.live, 'all');
-  const stored = await storedChunks(dependencies, spec, table, ranges);
+  const stored = await storedChunks(dependencies, spec, table, ranges).catch((error: unknown) => {
+    throw madeBefore(table, error) ?? error;
+  });
+  const known = new Set(sent.map(({ seq }) => Number(seq)));
+  const unknown = [...stored.keys()].find((seq) => !known.has(seq));
+  if (unknown !== undefined)
+    throw new StageswapError(
+      'ProofFailed',
+      `${table.live}: MySQL has ${stored.get(unknown)?.rows} rows of chunk ${unknown}, which was not read. Live is untouched. Look what has written into ${physicalTable(spec.generation, 'baseNext', table.live)}, and run again.`,
+    );
   for (const chunk of sent) {
     const found = stored.get(Number(chunk.seq)) ?? NOTHING;
     if (found.otherwise > 0n) {
       const shown = await session.rows(rowsStoredOtherwise(spec, table, Number(chunk.seq), ROWS_SHOWN));
       throw new StageswapError(
         'ProofFailed',
-        `${table.live}, chunk ${chunk.seq}: MySQL stored ${found.otherwise} of ${chunk.row_count} rows otherwise than they were sent, such as ${shown.map((key) => JSON.stringify(key)).join(', ')}. Live is untouched. Look what has changed ${physicalTable(spec.generation, 'baseNext', table.live)}, and start the run again; if it comes back, report it with the type of each column.`,
+        `${table.live}, chunk ${chunk.seq}: MySQL stored ${found.otherwise} of ${chunk.row_count} rows otherwise than they were sent, such as ${shown.map((key) => JSON.stringify(key)).join(', ')}. Live is untouched. Look what has written into ${physicalTable(spec.generation, 'baseNext', table.live)}, and run again; if it comes back, report it with the types of its columns.`,
       );
     }
     if (

@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { makeTelemetryFilterString, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.js';
@@ -68,8 +70,22 @@ export interface Telemetry {
   metricsAddress?: string;
 }
 
+/**
+ * How much garbage V8 lets stand beside what is alive, in percent of it, before it takes it away. By itself it goes up to three
+ * times as much while rows stream by: measured, 386 MB at 5,000,000 rows in the place of less than 260 MB.
+ */
+const HEAP_GROWING_PERCENT = 50;
+
+/** The limit is computed whenever garbage is taken away, so it is taken away once now. @see Node.js documentation, v8.setFlagsFromString */
+function keepHeapSmall(): void {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+}
+
 /** Runs a worker until it is told to stop; it logs to standard error. */
 export async function runWorker(options: WorkerOptions, telemetry: Telemetry): Promise<void> {
+  keepHeapSmall();
   const log = createLog({ level: telemetry.logLevel, secrets: options.configs.flatMap(secretsOf) });
   Runtime.install({
     logger: sdkLogger(log),

@@ -141,8 +141,14 @@ describe('the proof of what MySQL stored', () => {
       .map((name) => `a.${name} = b.${name}`)
       .join(', ')}, a._ss_crc = CRC32('forged')`;
     expect(await changing(other)).toContain('otherwise than they were sent');
-    expect(await changing(`UPDATE ${into} SET _ss_chunk = _ss_chunk + 1 WHERE id = 2`)).toContain(
-      'sent 3 rows',
+    const elsewhere = `UPDATE ${into} SET _ss_chunk = 99 WHERE id = 2`;
+    expect(await changing(elsewhere)).toContain('t: MySQL has 1 rows of chunk 99, which was not read.');
+  });
+  it('says that the tables are of an older version, where they have no checksums', async () => {
+    await hand.application.query(`ALTER TABLE ${into} RENAME COLUMN _ss_crc TO before_it`);
+    await expect(proved()).rejects.toThrow(
+      't: the tables of this run were made by an older version of stageswap',
     );
+    await hand.application.query(`ALTER TABLE ${into} RENAME COLUMN before_it TO _ss_crc`);
   });
 });

@@ -59,13 +59,6 @@ export function bytesMax(live: LiveColumn): number | undefined {
   return BYTES_MAX[live.type];
 }
 
-const LONG_BYTES = 65_535;
-
-/** Of types whose values may have 64 KB and more, however few of them do. */
-export function isLong(live: LiveColumn): boolean {
-  return live.type === 'json' || (bytesMax(live) ?? 0) >= LONG_BYTES;
-}
-
 const ESCAPED: Record<string, string> = { "''": "'", '\\\\': '\\', '\\n': '\n', '\\r': '\r', '\\0': '\0' };
 
 /** Members of an ENUM or SET, in their order. */

@@ -2,6 +2,7 @@
 export const LOCK_WAIT_TIMEOUT = 1205;
 export const DEADLOCK = 1213;
 export const DUPLICATE_ENTRY = 1062;
+export const UNKNOWN_COLUMN = 1054;
 export const NO_SUCH_TABLE = 1146;
 /** what needs a right of the whole server, such as PROCESS */
 export const ACCESS_DENIED = 1227;

@@ -7,7 +7,7 @@ import type { TableSpec } from '../model/spec.js';
 import { ROW_CHECKSUM } from '../sql/stage.js';
 import { id, join, raw, sql } from '../sql/text.js';
 import type { Session } from './connection.js';
-import { errorNumber } from './errors.js';
+import { errorNumber, UNKNOWN_COLUMN } from './errors.js';
 
 const FIELD = '\x1f';
 const NULL_IN_SUM = '\x1e';
@@ -199,6 +199,17 @@ function refused(table: TableSpec, error: unknown): RowRefused | undefined {
   return new RowRefused(table, column, row === undefined ? undefined : Number(row), known.reason, known.cure);
 }
 
+/** A run that began under a version whose tables have no checksums of rows. @returns undefined: the error is another one */
+export function madeBefore(table: TableSpec, error: unknown): StageswapError | undefined {
+  if (errorNumber(error) !== UNKNOWN_COLUMN || !(error as Error).message.includes(ROW_CHECKSUM))
+    return undefined;
+  return new StageswapError(
+    'Refused',
+    `${table.live}: the tables of this run were made by an older version of stageswap, and its rows cannot be proved by this one. Live is untouched. Run again.`,
+    { cause: error },
+  );
+}
+
 /**
  * Loads rows into a table by LOAD DATA LOCAL … REPLACE. REPLACE makes the first bad value an error instead of another
  * value; records = sent and skipped = deleted = warnings = 0 is asserted, so a doubled key is found, too.
@@ -234,7 +245,7 @@ FIELDS TERMINATED BY ${raw("x'1f'")} ESCAPED BY ${raw("'\\\\'")} LINES TERMINATE
     } as Parameters<typeof session.connection.query>[0]);
     info = (result as { info?: string }).info ?? '';
   } catch (error) {
-    throw refused(table, error) ?? error;
+    throw refused(table, error) ?? madeBefore(table, error) ?? error;
   }
   const numbers = /Records: (\d+)\s+Deleted: (\d+)\s+Skipped: (\d+)\s+Warnings: (\d+)/.exec(info);
   const [records, deleted, skipped, warnings] = (numbers ?? []).slice(1).map(Number);

@@ -152,23 +152,32 @@ function memberNumber(column: LiveColumn, text: string): bigint {
 /** Key values of a range's end, as text, in key order; null is open. */
 export type KeyText = string[] | null;
 
-/** `(k1, k2) >= (a, b)` or `>`, spelled so that MySQL's range optimiser uses the primary key. */
-function atOrAfter(columns: LiveColumn[], alias: string, from: string[], strict: boolean): Fragment {
+/**
+ * `(k1, k2) >= (a, b)` or `<`, column by column: of this spelling MySQL's range optimiser makes ranges of the primary key with both
+ * ends. Of row constructors, or of NOT, it makes one that begins or ends at the first column, and reads all that lies there (9.7.4).
+ */
+function compared(
+  columns: LiveColumn[],
+  alias: string,
+  bounds: string[],
+  side: 'atOrAfter' | 'before',
+): Fragment {
   const [column, ...rest] = columns;
-  const [value, ...restValues] = from;
-  if (!column || value === undefined) return raw(strict ? 'FALSE' : 'TRUE');
+  const [value, ...restValues] = bounds;
+  if (!column || value === undefined) throw new Error('a bound has no value of a key column');
   const here = col(alias, column.name);
   const bound = keyValue(column, value);
-  if (rest.length === 0) return strict ? sql`${here} > ${bound}` : sql`${here} >= ${bound}`;
-  return sql`(${here} >= ${bound} AND (${here} > ${bound} OR (${atOrAfter(rest, alias, restValues, strict)})))`;
+  if (rest.length === 0) return side === 'before' ? sql`${here} < ${bound}` : sql`${here} >= ${bound}`;
+  const beyond = raw(side === 'before' ? '<' : '>');
+  return sql`(${here} ${beyond} ${bound} OR (${here} = ${bound} AND ${compared(rest, alias, restValues, side)}))`;
 }
 
 /** The half-open key range [from, to) in the target's own order. */
 export function inRange(table: TableSpec, alias: string, from: KeyText, to: KeyText): Fragment {
   const columns = keyColumns(table);
   const parts: Fragment[] = [];
-  if (from) parts.push(atOrAfter(columns, aliasOf(table, alias), from, false));
-  if (to) parts.push(sql`NOT (${atOrAfter(columns, aliasOf(table, alias), to, false)})`);
+  if (from) parts.push(compared(columns, aliasOf(table, alias), from, 'atOrAfter'));
+  if (to) parts.push(compared(columns, aliasOf(table, alias), to, 'before'));
   return parts.length ? new Fragment(join(parts, ' AND ').text, join(parts, ' AND ').values) : raw('TRUE');
 }
 

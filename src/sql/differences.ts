@@ -1,4 +1,4 @@
-import { isInteger, isLong } from '../model/live-type.js';
+import { isInteger } from '../model/live-type.js';
 import { type RunSpec, type TableSpec, writtenNames } from '../model/spec.js';
 import { at, inRange, keyColumns, sameKey, storable } from './columns.js';
 import { liveOnlyStays, mergedValue, type Scope } from './merge.js';
@@ -30,16 +30,12 @@ import { type Fragment, id, join, raw, sql } from './text.js';
 export type KeyJoin = 'index' | 'hash';
 
 /** Memory that MySQL may take for the hash of a range. What does not fit goes to a temporary file. */
-const HASH_BYTES_MAX = 32 * 1024 * 1024;
+export const HASH_BYTES_MAX = 32 * 1024 * 1024;
 const hint = (by: KeyJoin) => raw(by === 'hash' ? ` /*+ SET_VAR(join_buffer_size=${HASH_BYTES_MAX}) */` : '');
 
-/** May keys be joined by hash? */
-export function mayHashKeys(table: TableSpec): boolean {
+/** May ranges be joined by hash? Whether it is worth it, and would be done so, is asked of the server. */
+export function mayHash(table: TableSpec): boolean {
   return keyColumns(table).every(isInteger);
-}
-/** May rows be joined by hash, with all the columns that are compared? Not those whose values are long: they would fill it. */
-export function mayHashRows(table: TableSpec): boolean {
-  return mayHashKeys(table) && !table.columns.some(({ live }) => isLong(live));
 }
 
 /** The key is the same in two roles. By hash: an expression, which no index answers, so that MySQL makes a hash of the range. */

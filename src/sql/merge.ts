@@ -1,4 +1,4 @@
-import { isLong } from '../model/live-type.js';
+import { bytesMax } from '../model/live-type.js';
 import { control, physicalTable } from '../model/names.js';
 import {
   type LiveColumn,
@@ -397,6 +397,8 @@ WHERE ${within(table, 'l', scope)} AND ${absent(table, 'i')}`,
 /** Bytes of a value that are shown at most, and of all values of a row that may be longer: far below any max_allowed_packet. */
 const SHOWN_BYTES_MAX = 65_536;
 const SHOWN_BYTES_OF_ROW_MAX = 262_144;
+const isLong = (column: LiveColumn) =>
+  column.type === 'json' || (bytesMax(column) ?? 0) >= SHOWN_BYTES_MAX - 1;
 
 /**
  * Values as a JSON object of canonical texts, for people, and for settlements, which are bound to it. Of a value that is too long

@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import { type RunSpec, type TableSpec, tableOf } from '../../src/model/spec.js';
-import { joinsByHash } from '../../src/mysql/plan-of-statement.js';
+import { joinsByHash } from '../../src/mysql/hash-join.js';
+import { averageRowBytes } from '../../src/mysql/statistics.js';
 import {
   findDifferences,
   findGone,
   type KeyJoin,
-  mayHashKeys,
-  mayHashRows,
+  mayHash,
   mergeLive,
   type Range,
 } from '../../src/sql/differences.js';
@@ -71,36 +71,101 @@ describe('a join by hash', () => {
         false,
       );
   });
-  it('is not asked for with keys that have more than one spelling, nor with rows of long values', async () => {
+  it('reads of either side the range alone where one tenant has most rows', async () => {
+    await open(
+      'CREATE TABLE thing (tenant INT, id BIGINT, name VARCHAR(20), PRIMARY KEY (tenant, id))',
+      '  - { source: dbo.Thing, live: thing, key: [tenant, id], columns: { tenant: Tenant, id: Id, name: Name } }\n',
+      [sourceTable('Thing', { Tenant: 'int', Id: 'bigint', Name: 'nvarchar' }, ['Tenant', 'Id'])],
+    );
+    const rows = { thing: Array.from({ length: 4_000 }, (_, id) => [1, id, `n${id}`]) };
+    await pipeline.publish(rows);
+    const spec = await pipeline.beforeCutOver(rows);
+    await pipeline.application.query('ANALYZE TABLE thing');
+    const range: Range = { kind: 'range', from: ['1', '2000'], to: ['1', '3000'] };
+    const table = tableOf(spec, 'thing');
+    for (const statement of [findDifferences, findGone, mergeLive]) {
+      const plan = await planOf(statement(spec, table, range, 'hash'));
+      expect(plan, plan).toMatch(/hash (?:anti)?join/i);
+      expect(plan, plan).toMatch(/over \(tenant = 1 AND 2000 <= id < 3000\)/);
+    }
+  });
+  it('is not asked for with keys that have more than one spelling', async () => {
     await open('CREATE TABLE thing (id VARCHAR(20) PRIMARY KEY, name VARCHAR(20))', MAPPED, [
       sourceTable('Thing', { Id: 'nvarchar', Name: 'nvarchar' }, ['Id']),
     ]);
-    const texts = tableOf(await pipeline.beforeCutOver({ thing: [['a', 'n']] }), 'thing');
-    expect([mayHashKeys(texts), mayHashRows(texts)]).toEqual([false, false]);
+    const texts = await pipeline.beforeCutOver({ thing: [['a', 'n']] });
+    expect(mayHash(tableOf(texts, 'thing'))).toBe(false);
     await pipeline.close();
-    await open('CREATE TABLE thing (id BIGINT PRIMARY KEY, name TEXT)', MAPPED, SOURCE);
-    const long = tableOf(await pipeline.beforeCutOver(things(0, 1)), 'thing');
-    expect([mayHashKeys(long), mayHashRows(long)]).toEqual([true, false]);
+    await open(THING, MAPPED, SOURCE);
+    expect(mayHash(tableOf(await pipeline.beforeCutOver(things(0, 1)), 'thing'))).toBe(true);
+  });
+});
+
+/** Statements of the merge that joined by hash, as the server remembers them: those that compare rows, and those of keys. */
+async function hashed(): Promise<{ rows: number; keys: number }> {
+  const [found] = await pipeline.read(
+    `SELECT COALESCE(SUM(IF(digest_text LIKE '%JOIN \`thing\`%', count_star, 0)), 0), COALESCE(SUM(IF(digest_text LIKE '%JOIN \`thing\`%', 0, count_star)), 0)
+       FROM performance_schema.events_statements_summary_by_digest WHERE schema_name = 'stageswap_test_hash' AND digest_text LIKE 'INSERT%JOIN%+ ? =%'`,
+  );
+  return { rows: Number(found?.[0]), keys: Number(found?.[1]) };
+}
+async function hashedBy(work: () => Promise<unknown>): Promise<{ rows: boolean; keys: boolean }> {
+  const before = await hashed();
+  await work();
+  const after = await hashed();
+  return { rows: after.rows > before.rows, keys: after.keys > before.keys };
+}
+
+describe('rows of live', () => {
+  const WIDE = 'CREATE TABLE thing (id BIGINT PRIMARY KEY, name VARCHAR(20), own MEDIUMTEXT)';
+
+  it('are hashed where they fit', async () => {
+    await open(WIDE, MAPPED, SOURCE);
+    await pipeline.publish(things(0, 3_000));
+    await pipeline.application.query('ANALYZE TABLE thing');
+    expect(await averageRowBytes(pipeline.session, 'thing')).toBeLessThan(200);
+    expect(await hashedBy(() => pipeline.publish(things(0, 3_000)))).toEqual({ rows: true, keys: true });
+  });
+  it('are looked up where they are long, whoever owns the column', async () => {
+    await open(WIDE, MAPPED, SOURCE);
+    await pipeline.publish(things(0, 3_000));
+    await pipeline.application.query("UPDATE thing SET own = REPEAT('x', 40000)");
+    await pipeline.application.query('ANALYZE TABLE thing');
+    expect(await averageRowBytes(pipeline.session, 'thing')).toBeGreaterThan(40_000);
+    expect(await hashedBy(() => pipeline.publish(things(0, 3_000)))).toEqual({ rows: false, keys: true });
+  });
+  it('are looked up where a range has far more of them than the source', async () => {
+    await open(
+      'CREATE TABLE thing (id BIGINT PRIMARY KEY, name VARCHAR(20), own VARCHAR(1000))',
+      MAPPED,
+      SOURCE,
+    );
+    await pipeline.publish(things(0, 10));
+    const own = "SELECT n, 'own', REPEAT('x', 1000) FROM up";
+    await pipeline.application.query('SET SESSION cte_max_recursion_depth = 100000');
+    await pipeline.application.query(
+      `INSERT INTO thing WITH RECURSIVE up (n) AS (SELECT 1000 UNION ALL SELECT n + 1 FROM up WHERE n < 40000) ${own}`,
+    );
+    await pipeline.application.query('ANALYZE TABLE thing');
+    expect(await hashedBy(() => pipeline.publish(things(0, 12)))).toEqual({ rows: false, keys: true });
+    expect(await pipeline.read('SELECT COUNT(*), SUM(id < 12), SUM(LENGTH(own) = 1000) FROM thing')).toEqual([
+      [39_013, '12', '39001'],
+    ]);
+  });
+  it('are looked up where they are few', async () => {
+    await open(THING, MAPPED, SOURCE);
+    await pipeline.publish(things(0, 900));
+    expect(await hashedBy(() => pipeline.publish(things(0, 900)))).toEqual({ rows: false, keys: false });
   });
 });
 
 describe.each(['by hash', 'by index'] as const)('a merge %s', (how) => {
   const live = () => pipeline.read('SELECT * FROM thing ORDER BY 1, 2');
-  /** statements of the merge that joined by hash, as the server remembers them */
-  const hashed = async () =>
-    Number(
-      (
-        await pipeline.read(
-          "SELECT SUM(count_star) FROM performance_schema.events_statements_summary_by_digest WHERE schema_name = 'stageswap_test_hash' AND digest_text LIKE 'INSERT%JOIN%+ ? =%'",
-        )
-      )[0]?.[0] ?? 0,
-    );
-
   it('finds what is new, changed, edited, and gone on either side', async () => {
     await open(THING, MAPPED, SOURCE);
     if (how === 'by index') await withoutHash();
-    const before = await hashed();
     await pipeline.publish(things(0, 3_000));
+    await pipeline.application.query('ANALYZE TABLE thing');
     await pipeline.application.query("UPDATE thing SET name = 'edited' WHERE id IN (7, 1500)");
     await pipeline.application.query('DELETE FROM thing WHERE id IN (8, 1501)');
     await pipeline.application.query("INSERT INTO thing VALUES (-5, 'own'), (1000000, 'own')");
@@ -108,13 +173,13 @@ describe.each(['by hash', 'by index'] as const)('a merge %s', (how) => {
     const changed = source
       .filter(([id]) => id !== 9 && id !== 1_502)
       .map(([id, name]) => [id, id === 10 || id === 1_503 ? 'billed' : name] as (string | number)[]);
-    await pipeline.publish({ thing: changed });
+    const used = await hashedBy(() => pipeline.publish({ thing: changed }));
     const expected = new Map(changed.map(([id, name]) => [id, name]));
     for (const id of [7, 1_500]) expected.set(id, 'edited');
     for (const id of [8, 1_501]) expected.delete(id);
     const rows = [[-5, 'own'], ...expected, [1_000_000, 'own']];
     expect(await live()).toEqual(rows);
-    expect((await hashed()) - before > 0).toBe(how === 'by hash');
+    expect(used).toEqual({ rows: how === 'by hash', keys: how === 'by hash' });
   });
 
   it('tells keys apart that doubles would call one, over several columns and to the ends of their types', async () => {
