@@ -81,6 +81,7 @@ function keepHeapSmall(): void {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   setFlagsFromString('--expose-gc');
   runInNewContext('gc')();
+  setFlagsFromString('--no-expose-gc');
 }
 
 /** Runs a worker until it is told to stop; it logs to standard error. */
