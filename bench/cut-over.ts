@@ -289,7 +289,7 @@ class Group {
     await sleep(500);
     const without = await p50();
     await this.#begin();
-    await this.#fill('baseNext', ', 0');
+    await this.#fill('baseNext', ', 0, NULL');
     await this.#fill('stage', '');
     await this.#do('capture');
     const captured = await p50();
@@ -298,7 +298,7 @@ class Group {
     const touched = await p50();
     await this.#begin();
     // the first base once more: billing has changed nothing since, so that an edit is no conflict
-    await this.#fill('baseNext', ', 0', this.#generation - 1);
+    await this.#fill('baseNext', ', 0, NULL', this.#generation - 1);
     await this.#take('stage', 'backup', this.#generation - 1);
     await this.#do('capture');
     await this.#do('settle');
