@@ -253,6 +253,11 @@ async function proveTable(
   for (const chunk of sent) {
     const found = stored.get(Number(chunk.seq)) ?? NOTHING;
     if (found.otherwise > 0n) {
+      if (found.otherwise === found.rows && found.sum === 0n)
+        throw new StageswapError(
+          'ProofFailed',
+          `${table.live}, chunk ${chunk.seq}: its rows came without checksums, as an older version of stageswap sends them. Live is untouched. Stop the workers of the older version, and run again.`,
+        );
       const shown = await session.rows(rowsStoredOtherwise(spec, table, Number(chunk.seq), ROWS_SHOWN));
       throw new StageswapError(
         'ProofFailed',

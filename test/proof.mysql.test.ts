@@ -144,6 +144,11 @@ describe('the proof of what MySQL stored', () => {
     const elsewhere = `UPDATE ${into} SET _ss_chunk = 99 WHERE id = 2`;
     expect(await changing(elsewhere)).toContain('t: MySQL has 1 rows of chunk 99, which was not read.');
   });
+  it('says that a worker of an older version has loaded a chunk', async () => {
+    expect(await changing(`UPDATE ${into} SET _ss_crc = NULL`)).toContain(
+      `t, chunk ${CHUNK}: its rows came without checksums, as an older version of stageswap sends them.`,
+    );
+  });
   it('says that the tables are of an older version, where they have no checksums', async () => {
     await hand.application.query(`ALTER TABLE ${into} RENAME COLUMN _ss_crc TO before_it`);
     await expect(proved()).rejects.toThrow(

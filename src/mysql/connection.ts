@@ -78,7 +78,7 @@ export class Session {
     const carries = !options.logged && !options.localInfile;
     try {
       await connection.query(
-        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,${carries ? 'ALLOW_INVALID_DATES' : 'ERROR_FOR_DIVISION_BY_ZERO'}', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = ${options.logged ? 1 : 0}, autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, sql_select_limit = ${NO_LIMIT}, max_join_size = ${NO_LIMIT}, sql_big_selects = 1, sql_quote_show_create = 1, max_execution_time = 0, wait_timeout = ${waitTimeoutSeconds}`,
+        `SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,${carries ? 'ALLOW_INVALID_DATES' : 'ERROR_FOR_DIVISION_BY_ZERO'}', transaction_isolation = 'READ-COMMITTED', lock_wait_timeout = 60, innodb_lock_wait_timeout = 50, foreign_key_checks = ${options.logged ? 1 : 0}, autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0, sql_select_limit = ${NO_LIMIT}, max_join_size = ${NO_LIMIT}, sql_big_selects = 1, sql_quote_show_create = 1, max_execution_time = 0, information_schema_stats_expiry = 0, wait_timeout = ${waitTimeoutSeconds}`,
       );
       if (!options.logged) await connection.query('SET @stageswap_silent = 1');
       // LOAD DATA LOCAL waits for the source; MySQL's default gives up after 30 s

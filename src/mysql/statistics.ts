@@ -27,9 +27,8 @@ export async function analyze(session: Session, live: string, next: string): Pro
 
 /** Bytes of a row of live on average, by the statistics of InnoDB as they are now; infinite where they say nothing. */
 export async function averageRowBytes(session: Session, live: string): Promise<number> {
-  // MySQL caches table statistics for a day
   const rows = await session.rows<{ bytes: string }>(
-    sql`SELECT /*+ SET_VAR(information_schema_stats_expiry=0) */ avg_row_length AS bytes FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ${live}`,
+    sql`SELECT avg_row_length AS bytes FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ${live}`,
   );
   return Number(rows[0]?.bytes ?? 0) || Number.POSITIVE_INFINITY;
 }
