@@ -168,7 +168,7 @@ async function loadSource(spec: RunSpec, customers: Customer[], invoices: Invoic
   ] as const) {
     for (const row of rows) {
       await session.connection.query(
-        `INSERT INTO \`${physicalTable(spec.generation, 'baseNext', live)}\` VALUES (?, 0)`,
+        `INSERT INTO \`${physicalTable(spec.generation, 'baseNext', live)}\` VALUES (?, 0, NULL)`,
         [row],
       );
     }
