@@ -98,10 +98,9 @@ async function mergeChunkOnce(
     await holdFence(session, spec);
     if (!(await takeMergeChunk(session, spec, table.live, chunk))) return;
     const range: Range = { kind: 'range', from: chunk.from, to: chunk.to };
-    const liveRows = await countLive(session, table, range);
     const { incoming, ...counts } =
-      rows === 'unbroken' || liveRows > 0
-        ? await mergeDifferences(session, spec, table, range, { rows, liveRows })
+      rows === 'unbroken' || (await liveHasRows(session, table, range))
+        ? await mergeDifferences(session, spec, table, range, rows)
         : await mergeIntoEmpty(session, spec, table, range);
     await session.run(
       sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${incoming}, counts = ${JSON.stringify(counts)} WHERE ${ofMerge(spec, table.live, chunk)}`,
@@ -109,11 +108,11 @@ async function mergeChunkOnce(
   });
 }
 
-async function countLive(session: Session, table: TableSpec, { from, to }: Range): Promise<number> {
-  const rows = await session.rows<{ n: string }>(
-    sql`SELECT COUNT(*) AS n FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${inRange(table, 'l', from, to)}`,
+async function liveHasRows(session: Session, table: TableSpec, { from, to }: Range): Promise<boolean> {
+  const rows = await session.rows(
+    sql`SELECT 1 AS found FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${inRange(table, 'l', from, to)} LIMIT 1`,
   );
-  return Number(rows[0]?.n ?? 0);
+  return rows.length > 0;
 }
 
 /** The usual chunk: of most rows both sides say the same, so only the others are compared unit by unit. */
@@ -122,9 +121,9 @@ async function mergeDifferences(
   spec: RunSpec,
   table: TableSpec,
   range: Range,
-  { rows, liveRows }: { rows: 'all' | 'unbroken'; liveRows: number },
+  rows: 'all' | 'unbroken',
 ): Promise<ChunkCounts> {
-  const hash = await worthHashing(session, table, liveRows);
+  const hash = await worthHashing(session, table, range);
   const differing = await runByHash(session, hash.rows, (by) => findDifferences(spec, table, range, by));
   const gone = mayHaveGone(spec, table)
     ? await runByHash(session, hash.keys, (by) => findGone(spec, table, range, by))
@@ -172,9 +171,15 @@ async function mergeDifferences(
 async function worthHashing(
   session: Session,
   table: TableSpec,
-  liveRows: number,
+  { from, to }: Range,
 ): Promise<{ keys: boolean; rows: boolean }> {
-  if (liveRows < HASH_ROWS_MIN || !mayHash(table)) return { keys: false, rows: false };
+  const neither = { keys: false, rows: false };
+  if (!mayHash(table)) return neither;
+  const [counted] = await session.rows<{ n: string }>(
+    sql`SELECT COUNT(*) AS n FROM ${id(table.live)} AS ${as(table, 'l')} WHERE ${inRange(table, 'l', from, to)}`,
+  );
+  const liveRows = Number(counted?.n);
+  if (liveRows < HASH_ROWS_MIN) return neither;
   return {
     keys: true,
     rows: liveRows * (await averageRowBytes(session, table.live)) <= HASH_BYTES_MAX,
@@ -223,7 +228,7 @@ async function mergeIntoEmpty(
   if (Number(incoming.in_both) > 0) await session.run(merge.both);
   if (Number(incoming.incoming) > Number(incoming.in_both)) await session.run(merge.incomingOnly);
   if (Number(incoming.conflicts) > 0) {
-    await session.run(findDifferences(spec, table, range));
+    await session.run(findDifferences(spec, table, range, 'index'));
     await recordConflictsOf(session, spec, table, range);
   }
   return {

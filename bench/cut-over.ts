@@ -289,8 +289,8 @@ class Group {
     await sleep(500);
     const without = await p50();
     await this.#begin();
-    await this.#fill('baseNext', ', 0, NULL');
-    await this.#fill('stage', '');
+    await this.#fill('baseNext');
+    await this.#fill('stage');
     await this.#do('capture');
     const captured = await p50();
     await this.#do('settle');
@@ -298,7 +298,7 @@ class Group {
     const touched = await p50();
     await this.#begin();
     // the first base once more: billing has changed nothing since, so that an edit is no conflict
-    await this.#fill('baseNext', ', 0, NULL', this.#generation - 1);
+    await this.#fill('baseNext', this.#generation - 1);
     await this.#take('stage', 'backup', this.#generation - 1);
     await this.#do('capture');
     await this.#do('settle');
@@ -356,7 +356,8 @@ class Group {
   }
 
   /** What ingest or reconcile would have made, of live's rows, or of those of an earlier base. */
-  async #fill(kind: 'stage' | 'baseNext', more: string, ofBase?: number): Promise<void> {
+  async #fill(kind: 'stage' | 'baseNext', ofBase?: number): Promise<void> {
+    const more = kind === 'baseNext' ? ', 0, NULL' : '';
     for (const { live, columns } of GROUP) {
       const names = columns.map(({ name }) => name).join(', ');
       await this.target.connection.query(

@@ -25,7 +25,8 @@ export class Session {
 
   /**
    * Opens a session with everything pinned that changes what a statement means, or whether it is committed or cut short,
-   * whatever the server's defaults are: time zone, SQL mode, character set, commits, limits, isolation (READ COMMITTED, in which INSERT … SELECT reads live without locks). Its writes are silent for capture
+   * whatever the server's defaults are: time zone, SQL mode, character set, commits, limits, isolation (READ COMMITTED, in which INSERT … SELECT reads live without locks), and the age of
+   * statistics, which MySQL keeps for a day: an estimate that old is none. Its writes are silent for capture
    * unless `logged` is asked for: such a session writes as a client does, whose foreign keys MySQL checks.
    */
   static async open(

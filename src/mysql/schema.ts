@@ -109,8 +109,6 @@ export async function readLiveTables(
   names: string[],
 ): Promise<LiveTable[]> {
   if (names.length === 0) return [];
-  // MySQL caches table statistics for a day: an estimate that old is no estimate
-  await connection.query('SET SESSION information_schema_stats_expiry = 0');
   const of = [schema, names];
   const tables = await select(
     connection,

@@ -9,10 +9,12 @@ import {
   membersOf,
 } from '../model/live-type.js';
 import type { LiveColumn, TableSpec } from '../model/spec.js';
-import { col, Fragment, id, join, literal, raw, sql } from './text.js';
+import { col, type Fragment, id, join, literal, raw, sql } from './text.js';
 
 /** Fragments about columns: definitions, exact comparison, key ranges. */
 
+/** Text that a collation makes comparable as it is, without the copy of each value that CAST and CONVERT make. */
+export const isUnicodeText = (column: LiveColumn) => isString(column) && column.charset === 'utf8mb4';
 const hasCharset = (column: LiveColumn) => isString(column) || isMembers(column);
 
 /** Definition of a column typed like live's, with the nullability asked for and no default. */
@@ -50,8 +52,8 @@ export function keyColumns(table: TableSpec): LiveColumn[] {
  */
 export function same(column: LiveColumn, left: Fragment, right: Fragment): Fragment {
   const bytes = (value: Fragment) => {
-    // byte by byte, without padding, and without a copy of each value, which CAST makes
-    if (isString(column) && column.charset === 'utf8mb4') return sql`${value} COLLATE utf8mb4_0900_bin`;
+    // byte by byte, without padding
+    if (isUnicodeText(column)) return sql`${value} COLLATE utf8mb4_0900_bin`;
     if (hasCharset(column) || isBytes(column) || isOpaque(column)) return sql`CAST(${value} AS BINARY)`;
     if (isFloating(column) || column.type === 'json') return sql`CAST(${asText(column, value)} AS BINARY)`;
     return value;
@@ -178,17 +180,23 @@ export function inRange(table: TableSpec, alias: string, from: KeyText, to: KeyT
   const parts: Fragment[] = [];
   if (from) parts.push(compared(columns, aliasOf(table, alias), from, 'atOrAfter'));
   if (to) parts.push(compared(columns, aliasOf(table, alias), to, 'before'));
-  return parts.length ? new Fragment(join(parts, ' AND ').text, join(parts, ' AND ').values) : raw('TRUE');
+  return join(parts, ' AND ', 'TRUE');
+}
+
+/** The key of a table in a role, as a select list of canonical texts by the columns' names. */
+export function keyTexts(table: TableSpec, role: string): Fragment {
+  return join(
+    keyColumns(table).map(
+      (column) => sql`${asText(column, at(table, role, column.name))} AS ${id(column.name)}`,
+    ),
+  );
 }
 
 /** The key of the row `rows` after `from` in the target's order: where the next chunk begins. No row: the last chunk. */
 export function nextBoundary(table: TableSpec, tableName: string, from: KeyText, rows: number): Fragment {
   const columns = keyColumns(table);
-  const keys = join(
-    columns.map((column) => sql`${asText(column, at(table, 'i', column.name))} AS ${id(column.name)}`),
-  );
   const order = join(columns.map((column) => at(table, 'i', column.name)));
-  return sql`SELECT ${keys} FROM ${id(tableName)} AS ${raw(aliasOf(table, 'i'))} WHERE ${inRange(table, 'i', from, null)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
+  return sql`SELECT ${keyTexts(table, 'i')} FROM ${id(tableName)} AS ${raw(aliasOf(table, 'i'))} WHERE ${inRange(table, 'i', from, null)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
 }
 
 /** Collations of UCA 9.0.0 and of binary strings do not pad; for all others trailing spaces are no part of a key. */

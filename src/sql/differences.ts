@@ -61,12 +61,7 @@ function differs(table: TableSpec, shape: Shape): Fragment {
 }
 
 /** Collects the keys of incoming rows that live has not, or not the same. */
-export function findDifferences(
-  spec: RunSpec,
-  table: TableSpec,
-  range: Range,
-  by: KeyJoin = 'index',
-): Fragment {
+export function findDifferences(spec: RunSpec, table: TableSpec, range: Range, by: KeyJoin): Fragment {
   const shape = shapeOf(spec, table);
   return sql`INSERT${hint(by)} INTO ${keys(spec, table)} (${keyNames(table)})
 SELECT ${keyOf(table, 'i')}

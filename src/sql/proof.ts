@@ -1,9 +1,8 @@
-import { isString } from '../model/live-type.js';
 import type { LiveColumn, RunSpec, TableSpec } from '../model/spec.js';
-import { asText, at, inRange, type KeyText, keyColumns } from './columns.js';
+import { asText, at, inRange, isUnicodeText, type KeyText, keyTexts } from './columns.js';
 import { as, physical } from './shape.js';
 import { ROW_CHECKSUM } from './stage.js';
-import { type Fragment, id, join, raw, sql } from './text.js';
+import { type Fragment, join, raw, sql } from './text.js';
 
 /**
  * The proof that MySQL stored what was sent. Each row came with the CRC-32 of its canonical texts; MySQL computes it again of what
@@ -29,10 +28,7 @@ export function rowsStoredOtherwise(
   chunk: number,
   rowsMax: number,
 ): Fragment {
-  const keys = keyColumns(table).map(
-    (column) => sql`${asText(column, at(table, 'i', column.name))} AS ${id(column.name)}`,
-  );
-  return sql`SELECT ${join(keys)}
+  return sql`SELECT ${keyTexts(table, 'i')}
 FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')}
 WHERE _ss_chunk = ${chunk} AND ${isStoredOtherwise(table)} LIMIT ${raw(String(rowsMax))}`;
 }
@@ -49,8 +45,7 @@ function isStoredOtherwise(table: TableSpec): Fragment {
  * in the text, and so break the checksum.
  */
 function textToProve(column: LiveColumn, value: Fragment): Fragment {
-  // as it is, without a copy of each value, which CONVERT makes; the collation is for CONCAT_WS, which mixes no two
-  const isText = isString(column) && column.charset === 'utf8mb4';
-  const text = isText ? sql`${value} COLLATE utf8mb4_bin` : asText(column, value);
+  // the collation is for CONCAT_WS, which mixes no two
+  const text = isUnicodeText(column) ? sql`${value} COLLATE utf8mb4_bin` : asText(column, value);
   return column.nullable ? sql`COALESCE(${text}, ${raw("_utf8mb4 x'1e'")})` : text;
 }

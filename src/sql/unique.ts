@@ -1,5 +1,5 @@
 import type { RunSpec, TableSpec, UniquePart } from '../model/spec.js';
-import { asText, at, keyColumns, keyValue, sameKey } from './columns.js';
+import { at, keyColumns, keyTexts, keyValue, sameKey } from './columns.js';
 import { collectWork } from './group.js';
 import { as, isHeldBack, keyOf, physical } from './shape.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
@@ -82,12 +82,6 @@ WHERE NOT (${sameKey(table, 's', 'm')}) AND NOT ${isHeldBack(spec, table, role)}
   });
 }
 
-const keyTexts = (table: TableSpec, role: string) =>
-  join(
-    keyColumns(table).map(
-      (column) => sql`${asText(column, at(table, role, column.name))} AS ${id(column.name)}`,
-    ),
-  );
 const keyIs = (table: TableSpec, role: string, key: string[]) =>
   join(
     keyColumns(table).map(

@@ -68,6 +68,18 @@ afterAll(async () => {
   await session.close();
 });
 
+/** Half-open ranges of so many keys each; the first and the last are open. */
+function rangesOf(
+  table: TableSpec,
+  keys: Record<string, string>[],
+  size: number,
+): { from: KeyText; to: KeyText }[] {
+  const limits: KeyText[] = [null];
+  for (let at = size; at < keys.length; at += size)
+    limits.push(table.key.map((name) => String(keys[at]?.[name])));
+  return limits.map((from, index) => ({ from, to: limits[index + 1] ?? null }));
+}
+
 async function readOf(table: TableSpec, from: KeyText, to: KeyText): Promise<{ rows: number; read: number }> {
   const status = async () =>
     (await session.rows<{ Value: string }>(sql`SHOW SESSION STATUS LIKE 'Handler_read%'`)).reduce(
@@ -75,12 +87,7 @@ async function readOf(table: TableSpec, from: KeyText, to: KeyText): Promise<{ r
       0,
     );
   const before = await status();
-  const keys = raw(
-    table.key
-      .map((name) => `${table.live}0.${name}`)
-      .join(', ')
-      .replaceAll(`${table.live}0`, 'l0'),
-  );
+  const keys = raw(table.key.map((name) => `l0.${name}`).join(', '));
   const found = await session.rows(
     sql`SELECT ${keys} FROM ${raw(table.live)} AS l0 WHERE ${inRange(table, 'l', from, to)}`,
   );
@@ -124,14 +131,11 @@ it.each(FIRST)('ranges of a key that begins with %s have each row once', async (
     sql`SELECT CAST(a AS CHAR) AS a, CAST(b AS CHAR) AS b FROM typed ORDER BY typed.a, typed.b`,
   );
   expect(keys).toHaveLength(10 * values.length);
-  const limits: KeyText[] = [null];
-  for (let at = 3; at < keys.length; at += 3) limits.push([keys[at]?.a ?? '', keys[at]?.b ?? '']);
-  limits.push(null);
   const seen: Record<string, string>[] = [];
-  for (const [index, from] of limits.slice(0, -1).entries())
+  for (const { from, to } of rangesOf(table, keys, 3))
     seen.push(
       ...(await session.rows<Record<string, string>>(
-        sql`SELECT CAST(a AS CHAR) AS a, CAST(b AS CHAR) AS b FROM typed AS l0 WHERE ${inRange(table, 'l', from, limits[index + 1] ?? null)} ORDER BY l0.a, l0.b`,
+        sql`SELECT CAST(a AS CHAR) AS a, CAST(b AS CHAR) AS b FROM typed AS l0 WHERE ${inRange(table, 'l', from, to)} ORDER BY l0.a, l0.b`,
       )),
     );
   expect(seen).toEqual(keys);
@@ -143,13 +147,9 @@ it.each(TABLES.map((table) => [table.live, table] as const))(
     const keys = await session.rows<Record<string, string>>(
       sql`SELECT * FROM ${raw(live)} ORDER BY ${raw(table.key.join(', '))}`,
     );
-    const limits: KeyText[] = [null];
-    for (let at = 1_000; at < keys.length; at += 1_000)
-      limits.push(table.key.map((name) => String(keys[at]?.[name])));
-    limits.push(null);
     let rows = 0;
-    for (const [index, from] of limits.slice(0, -1).entries()) {
-      const range = await readOf(table, from, limits[index + 1] ?? null);
+    for (const { from, to } of rangesOf(table, keys, 1_000)) {
+      const range = await readOf(table, from, to);
       expect(range.rows).toBe(1_000);
       // beside its rows, a look at either end of each of the key's parts
       expect(range.read).toBeLessThan(1_020);
