@@ -89,19 +89,32 @@ describe('refusals', () => {
     expect(refusalOf(sourceColumn('nvarchar(10)'), liveColumn('point'))?.what).toContain('point');
   });
   it.each([
-    ['SQL_Latin1_General_CP1_CI_AS', undefined],
-    ['Latin1_General_100_CI_AS_SC_UTF8', undefined],
-    ['Japanese_100_CI_AS_SC_UTF8', undefined],
-    ['Finnish_Swedish_CI_AS', undefined],
-    ['SQL_Latin1_General_CP437_CI_AS', /SQL_Latin1_General_CP437_CI_AS/],
-    ['SQL_Latin1_General_CP1250_CI_AS', /CP1250/],
-    ['Cyrillic_General_CI_AS', /Cyrillic_General_CI_AS/],
-    ['Japanese_CI_AS', /Japanese_CI_AS/],
-  ])('varchar in collation %s', (collation, refused) => {
-    const refusal = refusalOf(sourceColumn('varchar(10)', collation), liveColumn('varchar(10)'));
-    if (refused) expect(refusal?.what).toMatch(refused);
-    else expect(refusal).toBeUndefined();
-    expect(refusalOf(sourceColumn('nvarchar(10)', collation), liveColumn('varchar(10)'))).toBeUndefined();
+    'SQL_Latin1_General_CP1_CI_AS',
+    'SQL_Latin1_General_CP437_CI_AS',
+    'SQL_Latin1_General_CP1250_CI_AS',
+    'Latin1_General_100_CI_AS_SC_UTF8',
+    'Japanese_100_CI_AS_SC_UTF8',
+    'Finnish_Swedish_CI_AS',
+    'Cyrillic_General_CI_AS',
+    'Japanese_CI_AS',
+  ])('varchar in collation %s is decoded by the source', (collation) => {
+    for (const [declared, unicode] of [
+      ['varchar(10)', 'nvarchar(10)'],
+      ['char(4)', 'nvarchar(4)'],
+      ['varchar(4000)', 'nvarchar(4000)'],
+      ['varchar(4001)', 'nvarchar(max)'],
+      ['varchar(8000)', 'nvarchar(max)'],
+      ['varchar(max)', 'nvarchar(max)'],
+    ] as const) {
+      const source = sourceColumn(declared, collation);
+      expect(refusalOf(source, liveColumn('longtext'))).toBeUndefined();
+      const { read } = conversionOf({ source, live: liveColumn('longtext') });
+      expect(read('[A]')).toBe(`CONVERT(${unicode}, [A])`);
+    }
+  });
+  it('nvarchar is read as it is', () => {
+    const column = { source: sourceColumn('nvarchar(10)'), live: liveColumn('varchar(10)') };
+    expect(conversionOf(column).read('[A]')).toBe('[A]');
   });
   it('a local time goes into TIMESTAMP only with a time zone', () => {
     const pair = [sourceColumn('datetime2(3)'), liveColumn('timestamp(3)')] as const;

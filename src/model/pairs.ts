@@ -149,8 +149,8 @@ const beyond = (scale: number, live: LiveColumn) => {
   return rule === 'exact' ? '' : `; ${rule}`;
 };
 const OTHERWISE = 'a value could become another one';
-const asDecimalText = (column: string) => `CONVERT(varchar(50), ${column})`;
-const asMoneyText = (column: string) => `CONVERT(varchar(50), CAST(${column} AS decimal(19,4)))`;
+const asDecimalText = (column: string) => `CONVERT(nvarchar(50), ${column})`;
+const asMoneyText = (column: string) => `CONVERT(nvarchar(50), CAST(${column} AS decimal(19,4)))`;
 const unlike = (source: SourceColumn, live: LiveColumn): Refusal => ({
   what: `${source.type} cannot be stored in ${live.columnType} unchanged`,
   cure: "change live's column, map a computed column of the source in its place, or take it out of columns",
@@ -218,53 +218,49 @@ function decimalPair(
 
 const PADDED = new Set(['char', 'nchar']);
 
+/**
+ * Text of a code page as Unicode: the source decodes it, which knows every code page of its own; the driver knows some of them, and
+ * decodes more slowly. Nothing is longer for it: a code page has at most one UTF-16 unit a byte.
+ */
+export const asUnicode =
+  ({ maxLengthBytes }: SourceColumn) =>
+  (column: string) =>
+    `CONVERT(nvarchar(${maxLengthBytes === -1 || maxLengthBytes > NVARCHAR_MAX ? 'max' : maxLengthBytes}), ${column})`;
+const NVARCHAR_MAX = 4_000;
+
 function textPair(source: SourceColumn, live: LiveColumn): Pair | Refusal {
   const unicode = source.type.startsWith('n');
-  const { maxLengthBytes, collation } = source;
-  if (!unicode && collation && !readsCodePage(collation))
-    return {
-      what: `the code page of collation ${collation} is not supported for ${source.type}`,
-      cure: 'ALTER COLUMN … nvarchar at the source, or a collation of code page 1252 or UTF-8',
-    };
+  const { maxLengthBytes } = source;
+  const read = unicode ? native : asUnicode(source);
   const texts: Texts = {
     padded: PADDED.has(source.type),
-    unicode,
     lengthMax: maxLengthBytes === -1 ? null : unicode ? maxLengthBytes / 2 : maxLengthBytes,
   };
   const padding = texts.padded ? 'without the padding' : 'every character';
   if (isString(live))
     return {
-      read: native,
+      read,
       text: textToText(live, texts),
       how: `${padding}; length and character set are checked${live.type === 'char' ? ', spaces at the end are a bad value' : ''}`,
     };
   if (live.type === 'enum')
-    return { read: native, text: memberToText(live, texts), how: 'a member, spelled exactly so' };
+    return { read, text: memberToText(live, texts), how: 'a member, spelled exactly so' };
   if (live.type === 'set')
     return {
-      read: native,
+      read,
       text: membersToText(live, texts),
       how: "members, spelled exactly so, in the definition's order",
     };
   if (live.type === 'json') {
     const text = reading(texts);
     return {
-      read: native,
+      read,
       text: (value) => canonicalJson(text(value)),
       how: 'the same JSON value, spelled as MySQL spells it',
     };
   }
   return unlike(source, live);
 }
-
-/**
- * Collations of code page 1252, by their families, and those of UTF-8. SQL collations say CP1 for 1252.
- * @see SQL Server documentation, Windows Collation Name and SQL Server Collation Name
- */
-const CODE_PAGE_1252 =
-  /^(Latin1_General|Danish_Norwegian|Danish_Greenlandic|Finnish_Swedish|French|German_PhoneBook|Icelandic|Modern_Spanish|Traditional_Spanish|Norwegian|Sami_Norway|Sami_Sweden_Finland|Breton|Corsican|Frisian|Mapudungan|Mohawk|Romansh|Upper_Sorbian|Welsh|bbf_unicode_general)_/i;
-const readsCodePage = (collation: string) =>
-  /_UTF8$/i.test(collation) || /_CP1_/i.test(collation) || CODE_PAGE_1252.test(collation);
 
 function identifierPair(live: LiveColumn): Pair | Refusal {
   if (isString(live)) {

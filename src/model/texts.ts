@@ -24,8 +24,6 @@ const WIDEN = "Shorten it at the source, or widen live's column.";
 export interface Texts {
   /** char and nchar are filled with spaces to their length: padding is not data */
   padded: boolean;
-  /** can it hold half of a surrogate pair? */
-  unicode: boolean;
   /** UTF-16 code units, or bytes of a code page; null is unlimited */
   lengthMax: number | null;
 }
@@ -96,11 +94,10 @@ const notAMember = (live: LiveColumn) =>
   );
 
 /** Text of a driver's value, well-formed and without padding. */
-export function reading({ padded, unicode }: Texts): ToText {
+export function reading({ padded }: Texts): ToText {
   return (value) => {
     const text = padded ? withoutPadding(String(value)) : String(value);
-    if (unicode && !text.isWellFormed())
-      throw new BadValueError(HALF_A_CHARACTER, 'Correct it at the source.');
+    if (!text.isWellFormed()) throw new BadValueError(HALF_A_CHARACTER, 'Correct it at the source.');
     return text;
   };
 }

@@ -1,6 +1,7 @@
 import mssql from 'mssql';
 import { HALF_A_CHARACTER } from '../model/bad-value.js';
 import { StageswapError } from '../model/failures.js';
+import { asUnicode } from '../model/pairs.js';
 import type { SourceKeyValue } from '../model/source-key.js';
 import type { MappedColumn, SourceColumn, TableSpec } from '../model/spec.js';
 import { quoted } from './connection.js';
@@ -42,7 +43,7 @@ export function declaredType(column: SourceColumn): string {
 function keyAsText(column: SourceColumn): string {
   const name = quoted(column.name);
   if (column.type === 'nchar' || column.type === 'nvarchar') return name;
-  if (TEXT.has(column.type)) return name;
+  if (TEXT.has(column.type)) return asUnicode(column)(name);
   if (BINARY.has(column.type)) return `CONVERT(varchar(2000), CAST(${name} AS varbinary(900)), 2)`;
   if (STYLE_121.has(column.type)) return `CONVERT(varchar(40), ${name}, 121)`;
   if (column.type === 'money' || column.type === 'smallmoney')

@@ -194,6 +194,10 @@ export const EXACT: TypeCase[] = [
   text('varchar(40)', 'VARCHAR(40)', '', ' leading and trailing ', 'äöüß€ŒœŠž', "it's"),
   text('varchar(40)', 'VARCHAR(40) CHARACTER SET latin1', 'äöüß€ŒœŠž', ' x '),
   text('varchar(40) COLLATE Latin1_General_100_CI_AS_SC_UTF8', 'VARCHAR(40)', '日本語 😀 é', ''),
+  text('varchar(40) COLLATE Polish_CI_AS', 'VARCHAR(40)', 'Łódź, Żółkiewskiego 3', 'zażółć gęślą jaźń'),
+  text('varchar(40) COLLATE Cyrillic_General_CI_AS', 'VARCHAR(40)', 'Счёт № 17'),
+  text('char(20) COLLATE Japanese_CI_AS', 'VARCHAR(20)', '請求書'),
+  text('varchar(5000)', 'TEXT', `${'x'.repeat(4_999)}€`, ''),
   text('varchar(max)', 'LONGTEXT', 'x'.repeat(70_000), ''),
   text('nvarchar(60)', 'VARCHAR(60)', 'ÅÄÖ 日本語 😀 é', 'trailing  '),
   text('nvarchar(100)', 'VARCHAR(100)', SPECIAL),
@@ -461,6 +465,16 @@ export const KEYS: KeyCase[] = [
         source: 'varchar(40)',
         live: 'VARCHAR(40) CHARACTER SET latin1 COLLATE latin1_swedish_ci',
         literal: (i) => `'${['-a', 'Z_', 'ä', 'Œ', '€'][i % 5]}${i}'`,
+      },
+    ],
+  },
+  {
+    name: 'cyrillic_key',
+    columns: [
+      {
+        source: 'varchar(40) COLLATE Cyrillic_General_CI_AS',
+        live: 'VARCHAR(40)',
+        literal: (i) => `N'${['счёт', 'a', 'Ж', '№'][i % 4]}${i}'`,
       },
     ],
   },
