@@ -18,32 +18,48 @@ export interface ChunkRow {
 /** So many chunks are written together: a plan goes on where an attempt of it ended. */
 const PLANNED_TOGETHER = 25;
 
+export interface Planned {
+  /** how many there are by now */
+  chunks: number;
+  /** the table has more, of which the ledger does not know yet */
+  more: boolean;
+}
+
 /**
  * Divides a table into chunks by walking along its key. The ledger says how far an attempt before this one came; what it
  * wrote is of the same moment, or was taken away.
  *
- * @returns how many chunks the table has
+ * @param most no more than so many are planned now; undefined: all
  */
 export async function planChunks(
   session: Session,
   spec: RunSpec,
   table: TableSpec,
   reader: Reader,
-): Promise<number> {
+  most = Number.POSITIVE_INFINITY,
+): Promise<Planned> {
   const { cancellationSignal: signal } = Context.current();
   for (;;) {
     const last = await lastPlanned(session, spec, table);
-    if (last?.range_to === null) return last.seq + 1;
+    const planned = last ? last.seq + 1 : 0;
+    if (last?.range_to === null) return { chunks: planned, more: false };
+    if (planned >= most) return { chunks: planned, more: true };
+    const room = Math.min(PLANNED_TOGETHER, most - planned);
     const chunks: ChunkRow[] = [];
     let from = last?.range_to ?? null;
     do {
       signal.throwIfAborted();
       const to: KeyText = await nextLimit(requestOn(reader), table, from, spec.chunkRows);
-      chunks.push({ seq: (last?.seq ?? -1) + 1 + chunks.length, range_from: from, range_to: to });
+      chunks.push({ seq: planned + chunks.length, range_from: from, range_to: to });
       from = to;
-    } while (from && chunks.length < PLANNED_TOGETHER);
+    } while (from && chunks.length < room);
     await session.transaction(() => writePlanned(session, spec, table, last, chunks));
   }
+}
+
+/** Whether the ledger knows all chunks of a table. */
+export async function isPlanned(session: Session, spec: RunSpec, table: TableSpec): Promise<boolean> {
+  return (await lastPlanned(session, spec, table))?.range_to === null;
 }
 
 /** Writes chunks behind the last one that was planned, unless another attempt of this activity did. */

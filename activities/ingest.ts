@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
 import { StageswapError } from '../src/model/failures.js';
@@ -12,7 +13,7 @@ import { quotedTable } from '../src/sql-server/keys.js';
 import { beginSnapshotTransaction } from '../src/sql-server/moment.js';
 import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
 import { Quarantine, refuseBroken, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
-import { type ChunkRow, pendingChunks, planChunks } from './chunks.js';
+import { type ChunkRow, isPlanned, type Planned, pendingChunks, planChunks } from './chunks.js';
 import {
   type Dependencies,
   holdFence,
@@ -26,6 +27,9 @@ import { snapshotOf } from './moment.js';
 import { chunkStored } from './observe.js';
 import { PacedSink, paceOf, waitForTarget } from './stand-back.js';
 
+/** A slot looks for the next chunk so often, while the table is still divided into chunks. */
+const LOOK_AGAIN_MS = 100;
+
 export interface IngestProgress {
   rows: number;
   chunksDone: number;
@@ -36,20 +40,26 @@ export interface IngestProgress {
 
 /** Ingest: the source's rows, as of one moment, in chunks along the key, into baseNext; each chunk exactly once. */
 export function ingestActivities(dependencies: Dependencies) {
-  /** Divides a table into chunks by walking along its key in the snapshot; first and last are open. */
+  /**
+   * Divides a table into chunks by walking along its key in the snapshot; first and last are open.
+   *
+   * @param part first: only as many as can be loaded at a time, so that loading begins before all are planned
+   */
   const planIngest = onRun(
     dependencies,
     null,
-    async (session, spec, live: string): Promise<{ chunks: number }> => {
-      const plan = async (pool: SourcePool) => ({
-        chunks: await planChunks(session, spec, tableOf(spec, live), pool),
-      });
+    async (session, spec, live: string, part?: 'first'): Promise<Planned> => {
+      const most = part === 'first' ? spec.parallel : undefined;
+      const plan = (pool: SourcePool) => planChunks(session, spec, tableOf(spec, live), pool, most);
       const address = source(dependencies.config(spec.pipeline));
       return session.keptAlive(() => withSource(address, plan, { database: snapshotOf(dependencies, spec) }));
     },
   );
 
-  /** Loads the chunks of one slot that are not yet done, for at most some seconds, so that pause and abort are quick. */
+  /**
+   * Loads the chunks of one slot that are not yet done, for at most some seconds, so that pause and abort are quick. Chunks may
+   * still be planned meanwhile.
+   */
   const ingestChunks = onRun(
     dependencies,
     null,
@@ -62,21 +72,18 @@ export function ingestActivities(dependencies: Dependencies) {
     ): Promise<IngestProgress & { finished: boolean }> => {
       const table = tableOf(spec, live);
       const until = Date.now() + WORK_MS_MAX;
-      const open = (await pendingChunks(session, spec, live)).filter((chunk) => chunk.seq % slots === slot);
-      let finished = true;
+      let finished = false;
       let cost = noCost();
       const pace = paceOf(spec, slots);
       const load = () =>
         withSource(
           source(dependencies.config(spec.pipeline)),
           async (pool) => {
-            for (const chunk of open) {
-              if (Date.now() > until) {
-                finished = false;
-                return;
-              }
-              cost = sumOfCosts(cost, await loadChunk(session, pool, spec, table, chunk, pace));
+            for await (const chunk of chunksOf(session, spec, table, (seq) => seq % slots === slot)) {
+              if (Date.now() > until) return;
+              if (chunk) cost = sumOfCosts(cost, await loadChunk(session, pool, spec, table, chunk, pace));
             }
+            finished = true;
             const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
             if (chunksDone === chunks) {
               await refuseKeysOfAside(session, spec, table);
@@ -139,6 +146,27 @@ export function ingestActivities(dependencies: Dependencies) {
   );
 
   return { planIngest, ingestChunks, ingestTransaction };
+}
+
+/**
+ * The chunks that are planned and not loaded, until there will be no more of them; undefined where the next is still
+ * waited for.
+ */
+async function* chunksOf(
+  session: Session,
+  spec: RunSpec,
+  table: TableSpec,
+  isOurs: (seq: number) => boolean,
+): AsyncGenerator<ChunkRow | undefined> {
+  for (;;) {
+    const all = await isPlanned(session, spec, table); // asked first: what is planned after it is not all
+    const open = (await pendingChunks(session, spec, table.live)).filter(({ seq }) => isOurs(seq));
+    yield* open;
+    if (open.length > 0) continue;
+    if (all) return;
+    yield undefined;
+    await sleep(LOOK_AGAIN_MS, undefined, { signal: Context.current().cancellationSignal });
+  }
 }
 
 /**

@@ -5,9 +5,10 @@ import { target } from '../activities/context.js';
 import { createActivities } from '../activities/index.js';
 import type { Begun } from '../activities/runs.js';
 import { loadConfig } from '../src/config/load.js';
-import { control } from '../src/model/names.js';
+import { control, physicalTable } from '../src/model/names.js';
 import { Session } from '../src/mysql/connection.js';
 import { sql } from '../src/sql/text.js';
+import { WAIT_MS_MAX } from './support/patience.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 import { TcpProxy } from './support/proxy.js';
 
@@ -66,6 +67,10 @@ async function begun() {
   return { activities, ref };
 }
 
+/** An activity as Temporal names it: the sessions of two of one name would end each other. */
+const named = (activityType: string, slot = 0) =>
+  new MockActivityEnvironment({ activityType, activityId: `${activityType}-${slot}` });
+
 describe('a plan of chunks', () => {
   it('outlives a source that is silent for longer than MySQL lets a session be idle', async () => {
     const { activities, ref } = await begun();
@@ -73,7 +78,7 @@ describe('a plan of chunks', () => {
     await freezeInBetween();
     await sleep(SILENCE_MS);
     proxy.thaw();
-    expect(await plan).toEqual({ chunks: 160 });
+    expect(await plan).toEqual({ chunks: 160, more: false });
     expect(await planned()).toHaveLength(160);
     await new MockActivityEnvironment().run(() => activities.closeMoment(ref));
   });
@@ -93,6 +98,7 @@ describe('a plan of chunks', () => {
     await connection.query(`UPDATE ${control.chunk} SET row_count = 7 WHERE step = 'ingest'`);
     expect(await new MockActivityEnvironment().run(() => activities.planIngest(ref, 'invoice'))).toEqual({
       chunks: 160,
+      more: false,
     });
     const after = await planned();
     expect(after.filter((chunk) => Number(chunk.row_count) === 7)).toHaveLength(before.length);
@@ -100,6 +106,36 @@ describe('a plan of chunks', () => {
     for (const [index, chunk] of after.entries())
       expect(chunk.range_from).toEqual(after[index - 1]?.range_to ?? null);
     expect(after.at(-1)?.range_to).toBeNull();
+    await new MockActivityEnvironment().run(() => activities.closeMoment(ref));
+  });
+
+  it('is loaded while it is made: nothing is proved before all is planned, and each chunk is loaded once', async () => {
+    const { activities, ref } = await begun();
+    const plan = (part?: 'first') =>
+      named('planIngest').run(() => activities.planIngest(ref, 'invoice', part));
+    expect(await plan('first')).toEqual({ chunks: 2, more: true });
+    expect(await plan('first')).toEqual({ chunks: 2, more: true });
+    const load = (slot: number) =>
+      named('ingestChunks', slot).run(() => activities.ingestChunks(ref, 'invoice', slot, 2)) as ReturnType<
+        typeof activities.ingestChunks
+      >;
+    const slots = [load(0), load(1)];
+    const ended = Promise.race(slots).then(
+      () => 'ended',
+      () => 'ended',
+    );
+    const loaded = async () => (await planned()).filter(({ row_count }) => Number(row_count) === 100).length;
+    await vi.waitUntil(async () => (await loaded()) === 2, { timeout: WAIT_MS_MAX });
+    expect(await Promise.race([ended, sleep(1_000)])).toBeUndefined();
+    expect(await plan()).toEqual({ chunks: 160, more: false });
+    const done = await Promise.all(slots);
+    expect(done.map(({ finished }) => finished)).toEqual([true, true]);
+    expect(Math.max(...done.map(({ chunksDone }) => chunksDone))).toBe(160);
+    expect(Math.max(...done.map(({ rows }) => rows))).toBe(16_000);
+    const [rows] = await connection.query<RowDataPacket[]>(
+      `SELECT COUNT(*) AS n, COUNT(DISTINCT _ss_chunk) AS chunks FROM ${physicalTable(ref.generation, 'baseNext', 'invoice')}`,
+    );
+    expect(rows[0]).toMatchObject({ n: 16_000, chunks: 160 });
     await new MockActivityEnvironment().run(() => activities.closeMoment(ref));
   });
 });

@@ -149,7 +149,7 @@ describe('a run', () => {
     const working = withResolvers();
     const activities = noting(notes, {
       begin: async () => ({ ...RUN, parallel: 2 }),
-      planIngest: async () => ({ chunks: 2 }),
+      planIngest: async () => ({ chunks: 2, more: false }),
       ingestChunks: async (_run, _table, slot) => {
         if (slot === 1) {
           await working.promise;
@@ -168,6 +168,60 @@ describe('a run', () => {
     expect(notes.slice(-4)).toEqual(['slot 0 ended', 'closeMoment', 'undo', 'end']);
   });
 
+  it('loads the first chunks of a table while it plans the others', async () => {
+    const notes: string[] = [];
+    const loading = withResolvers();
+    const planned = withResolvers();
+    const activities = noting(notes, {
+      begin: async () => ({ ...RUN, parallel: 2 }),
+      planIngest: async (_run, _table, part) => {
+        notes.push(part ?? 'others');
+        if (part === 'first') return { chunks: 2, more: true };
+        await loading.promise;
+        planned.resolve();
+        return { chunks: 7, more: false };
+      },
+      ingestChunks: async () => {
+        loading.resolve();
+        await planned.promise;
+        return { rows: 7, chunksDone: 7, chunks: 7, finished: true };
+      },
+    });
+    const report = await workflows.withRun(activities, 'sync', async (handle) => {
+      const ended = (await handle.result()) as Report;
+      expect(await handle.query('progress')).toMatchObject({
+        tables: [{ chunks: 7 }],
+      });
+      return ended;
+    });
+    expect(report).toMatchObject({ outcome: 'published' });
+    expect(notes.filter((note) => note === 'first' || note === 'others')).toEqual(['first', 'others']);
+  });
+
+  it('ends with why a table cannot be planned, and no longer waits for its chunks then', async () => {
+    const notes: string[] = [];
+    const loading = withResolvers();
+    const activities = noting(notes, {
+      begin: async () => ({ ...RUN, parallel: 1 }),
+      planIngest: async (_run, _table, part) => {
+        if (part === 'first') return { chunks: 1, more: true };
+        await loading.promise;
+        throw ApplicationFailure.nonRetryable('a key that is no key', 'BadValue');
+      },
+      ingestChunks: async () => {
+        loading.resolve();
+        const cancelled = await untilCancelled();
+        notes.push('waited no longer');
+        throw cancelled;
+      },
+    });
+    const failed = await workflows
+      .withRun(activities, 'sync', (handle) => handle.result())
+      .catch((error) => error);
+    expect(failed.cause).toMatchObject({ type: 'BadValue' });
+    expect(notes.slice(-4)).toEqual(['waited no longer', 'closeMoment', 'undo', 'end']);
+  });
+
   it('reports what the last count of a table says, although an older one comes after it', async () => {
     const counted = withResolvers();
     // slot 1 has counted before slot 0 was done, and its answer is long on its way
@@ -182,7 +236,7 @@ describe('a run', () => {
     const merged = { updated: 0, deleted: 0, keptLive: 0, decidedByFirstRun: 0, finished: true };
     const activities = noting([], {
       begin: async () => ({ ...RUN, parallel: 2 }),
-      planIngest: async () => ({ chunks: 2 }),
+      planIngest: async () => ({ chunks: 2, more: false }),
       reconcile: async (_run, _table, slot) =>
         count(
           slot,

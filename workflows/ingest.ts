@@ -53,20 +53,36 @@ async function ingestTransaction(state: RunState): Promise<void> {
   }
 }
 
-/** Reads a table by its chunks, dealt to as many activities at a time as `parallel` says. */
+/**
+ * Reads a table by its chunks, dealt to as many activities at a time as `parallel` says, as soon as the first are planned; the
+ * others are planned meanwhile.
+ */
 async function ingestTable(state: RunState, table: string): Promise<void> {
   const { run } = state;
-  const plan = () => step(`divide ${table} into chunks`).planIngest(run, table);
-  const { chunks } = await state.interruptible(plan);
-  state.table(table, { phase: 'ingest', chunks });
+  const plan = (part?: 'first') =>
+    state.interruptible(() => step(`divide ${table} into chunks`).planIngest(run, table, part));
+  let chunks = 0;
+  const known = (planned: number) => {
+    chunks = Math.max(chunks, planned);
+    return chunks;
+  };
+  const first = await plan('first');
+  state.table(table, { phase: 'ingest', chunks: known(first.chunks) });
+  const planOthers = async () => {
+    state.table(table, { chunks: known((await plan()).chunks) });
+  };
   const isNewest = newestOf();
   const ingestSlot = async (slot: number, slots: number) => {
     const read = () => step(`${table}: source → base`).ingestChunks(run, table, slot, slots);
     const done = await state.interruptible(read);
     if (done.cost) state.addCost(done.cost);
     if (isNewest(done.chunksDone))
-      state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
+      state.table(
+        table,
+        { rowsDone: done.rows, chunksDone: done.chunksDone, chunks: known(done.chunks) },
+        { rowsRead: done.rows },
+      );
     return done.finished;
   };
-  await inSlots(state, chunks, ingestSlot);
+  await inSlots(state, chunks, ingestSlot, first.more ? planOthers : undefined);
 }

@@ -10,14 +10,20 @@ export function newestOf(): (chunksDone: number) => boolean {
   };
 }
 
-/** Works in as many activities at a time as `parallel` says, each again until it has finished or the history is long. */
+/**
+ * Works in as many activities at a time as `parallel` says, each again until it has finished or the history is long.
+ *
+ * @param beside what is done once, at the same time
+ */
 export async function inSlots(
   state: RunState,
   chunks: number,
   work: (slot: number, slots: number) => Promise<boolean>,
+  beside?: () => Promise<void>,
 ): Promise<void> {
   const slots = Math.max(1, Math.min(state.run.parallel, chunks));
   let unfinished = 0;
+  let once = beside ? [beside] : [];
   const untilFinished = async (slot: number) => {
     while (!(await work(slot, slots))) {
       if (!state.historyIsLong()) continue;
@@ -27,7 +33,11 @@ export async function inSlots(
   };
   do {
     unfinished = 0;
-    await allOrNone(() => Array.from({ length: slots }, (_, slot) => untilFinished(slot)));
+    await allOrNone(() => [
+      ...once.map((besides) => besides()),
+      ...Array.from({ length: slots }, (_, slot) => untilFinished(slot)),
+    ]);
+    once = [];
     await state.checkpoint();
   } while (unfinished > 0);
 }

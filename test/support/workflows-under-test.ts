@@ -107,7 +107,7 @@ export function noting(notes: string[], change: Partial<Activities> = {}): Activ
     describeRollback: note('describeRollback', ROLLED_BACK),
     prepare: note('prepare', undefined),
     openMoment: note('openMoment', { moment: 'snapshot' as const }),
-    planIngest: note('planIngest', { chunks: 1 }),
+    planIngest: note('planIngest', { chunks: 1, more: false }),
     ingestChunks: note('ingestChunks', { rows: 1, chunksDone: 1, chunks: 1, finished: true }),
     ingestTransaction: note('ingestTransaction', {}),
     closeMoment: note('closeMoment', undefined),
