@@ -473,37 +473,44 @@ describe('explain', () => {
     expect(await explained(identifiers, bytes)).toEqual([[bytes, true, true, '1']]);
   });
 
-  it('finds a row that the two sides spell otherwise, and takes none that live tells apart', async () => {
-    const made = await makeTable(
-      'explained_spelling',
-      ['k'],
-      [
-        {
-          name: 'k',
-          source: 'nvarchar(20) COLLATE Latin1_General_BIN2',
-          live: 'VARCHAR(20) COLLATE utf8mb4_0900_as_ci',
-        },
-        place,
-      ],
-      [
-        ["N'Resume'", '1'],
-        ["N'Résumé'", '2'],
-        ["N'gone'", '3'],
-      ],
-    );
-    await publish(made);
-    await application.query("UPDATE explained_spelling SET k = UPPER(k) WHERE k <> 'gone'");
-    expect(await explained(made, 'RESUME', 'résumé')).toEqual([
-      ['RESUME', true, true, '1'],
-      ['résumé', true, true, '2'],
-    ]);
-    await billing.batch("UPDATE dbo.explained_spelling SET K = N'résumé' WHERE PLACE = 2");
-    await billing.batch("UPDATE dbo.explained_spelling SET K = N'Goné' WHERE PLACE = 3");
-    expect(await explained(made, 'RÉSUMÉ', 'gone')).toEqual([
-      ['RÉSUMÉ', true, true, '2'],
-      ['gone', true, false, null],
-    ]);
-  });
+  it.each([
+    ['nvarchar', 'nvarchar(20) COLLATE Latin1_General_BIN2'],
+    ['varchar', 'varchar(20) COLLATE Latin1_General_BIN2'],
+  ])(
+    'finds a row that the two sides spell otherwise, of %s, and takes none that live tells apart',
+    async (type, source) => {
+      const name = `explained_spelling_${type}`;
+      const made = await makeTable(
+        name,
+        ['k'],
+        [
+          {
+            name: 'k',
+            source,
+            live: 'VARCHAR(20) COLLATE utf8mb4_0900_as_ci',
+          },
+          place,
+        ],
+        [
+          ["N'Resume'", '1'],
+          ["N'Résumé'", '2'],
+          ["N'gone'", '3'],
+        ],
+      );
+      await publish(made);
+      await application.query(`UPDATE ${name} SET k = UPPER(k) WHERE k <> 'gone'`);
+      expect(await explained(made, 'RESUME', 'résumé')).toEqual([
+        ['RESUME', true, true, '1'],
+        ['résumé', true, true, '2'],
+      ]);
+      await billing.batch(`UPDATE dbo.${name} SET K = N'résumé' WHERE PLACE = 2`);
+      await billing.batch(`UPDATE dbo.${name} SET K = N'Goné' WHERE PLACE = 3`);
+      expect(await explained(made, 'RÉSUMÉ', 'gone')).toEqual([
+        ['RÉSUMÉ', true, true, '2'],
+        ['gone', true, false, null],
+      ]);
+    },
+  );
 });
 
 describe('a table with columns of every kind', () => {

@@ -39,11 +39,14 @@ export function declaredType(column: SourceColumn): string {
   return type;
 }
 
+/** A text column as Unicode, whatever its code page. */
+const inUnicode = (column: SourceColumn) =>
+  column.type.startsWith('n') ? quoted(column.name) : asUnicode(column)(quoted(column.name));
+
 /** Select-list expression that gives a key column as exact text. */
 function keyAsText(column: SourceColumn): string {
   const name = quoted(column.name);
-  if (column.type === 'nchar' || column.type === 'nvarchar') return name;
-  if (TEXT.has(column.type)) return asUnicode(column)(name);
+  if (TEXT.has(column.type)) return inUnicode(column);
   if (BINARY.has(column.type)) return `CONVERT(varchar(2000), CAST(${name} AS varbinary(900)), 2)`;
   if (STYLE_121.has(column.type)) return `CONVERT(varchar(40), ${name}, 121)`;
   if (column.type === 'money' || column.type === 'smallmoney')
@@ -141,8 +144,11 @@ export function keyIs(
     const unpadded = { ...column, type: column.type.replace(/^(n?)char$/, '$1varchar') };
     const bound = (text: string, prefix: string) =>
       bind(request, [unpadded], [text], `${prefix}${index}_`)[0];
-    const loosely = spelling === 'loose' && TEXT.has(column.type) ? ` COLLATE ${LOOSE_COLLATION}` : '';
-    if ('text' in value) return `${name}${loosely} = ${bound(value.text, 'key')}`;
+    if ('text' in value && spelling === 'loose' && TEXT.has(column.type)) {
+      request.input(`key${index}`, mssql.NVarChar(4000), value.text);
+      return `${inUnicode(column)} COLLATE ${LOOSE_COLLATION} = @key${index}`;
+    }
+    if ('text' in value) return `${name} = ${bound(value.text, 'key')}`;
     if ('from' in value)
       return [`${name} >= ${bound(value.from, 'from')}`, `${name} <= ${bound(value.to, 'to')}`];
     const contained = value.members.map((member, place) => {
