@@ -3,7 +3,7 @@ import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { madeBefore } from '../src/mysql/load.js';
-import { proofOfBaseNext, rowsStoredOtherwise } from '../src/sql/proof.js';
+import { proofOfBaseNext, rowsStoredOtherwise, rowTooLong } from '../src/sql/proof.js';
 import { id, sql } from '../src/sql/text.js';
 import { type Dependencies, onTarget } from './context.js';
 import { type MergeChunk, mergeChunks } from './merge-ledger.js';
@@ -106,6 +106,13 @@ async function storedOtherwise(
     return failed(
       `${where}: its rows came without checksums, as an older version of stageswap sends them. Live is untouched. Stop the workers of the older version, and run again.`,
     );
+  const [tooLong] = await session.rows(rowTooLong(spec, table, Number(chunk.seq)));
+  if (tooLong) {
+    const { _ss_limit: limit, ...key } = tooLong;
+    return failed(
+      `${where}: the values of ${JSON.stringify(key)}, or one of them, are longer than a text of MySQL may be (max_allowed_packet, ${limit} bytes; each byte of binary data counts twice), so that it cannot be proved what was stored. Live is untouched. Raise max_allowed_packet at the server, and run again.`,
+    );
+  }
   const shown = await session.rows(rowsStoredOtherwise(spec, table, Number(chunk.seq), ROWS_SHOWN));
   return failed(
     `${where}: MySQL stored ${otherwise} of ${chunk.row_count} rows otherwise than they were sent, such as ${shown.map((key) => JSON.stringify(key)).join(', ')}. Live is untouched. ${lookInto(spec, table)}; if it comes back, report it with the types of its columns.`,

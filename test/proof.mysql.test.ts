@@ -94,10 +94,13 @@ const changing = async (statement: string) => {
       (error: Error) => error.message,
     );
   } finally {
-    await hand.application.query(`DELETE FROM ${into}`);
-    await hand.application.query(`INSERT INTO ${into} SELECT * FROM loaded`);
+    await restore();
   }
 };
+async function restore(): Promise<void> {
+  await hand.application.query(`DELETE FROM ${into}`);
+  await hand.application.query(`INSERT INTO ${into} SELECT * FROM loaded`);
+}
 
 describe('the proof of what MySQL stored', () => {
   it('holds for every type as it was loaded', async () => {
@@ -143,6 +146,24 @@ describe('the proof of what MySQL stored', () => {
     expect(await changing(other)).toContain('otherwise than they were sent');
     const elsewhere = `UPDATE ${into} SET _ss_chunk = 99 WHERE id = 2`;
     expect(await changing(elsewhere)).toContain('t: MySQL has 1 rows of chunk 99, which was not read.');
+  });
+  it.each([
+    ['values', 'wide = 2, document = JSON_ARRAY(REPEAT("x", 65500)), narrow = REPEAT("y", 20)'],
+    ['a value', 'document = JSON_ARRAY(REPEAT("x", 70000))'],
+  ])('says that %s of a row are longer than MySQL makes a text', async (_, values) => {
+    const [[before]] = (await hand.application.query(
+      'SELECT @@GLOBAL.max_allowed_packet AS bytes',
+    )) as unknown as [[{ bytes: number }]];
+    await hand.application.query(`UPDATE ${into} SET ${values} WHERE id = 2`);
+    await hand.application.query('SET GLOBAL max_allowed_packet = 65536');
+    try {
+      await expect(proved()).rejects.toThrow(
+        `t, chunk ${CHUNK}: the values of {"id":"2"}, or one of them, are longer than a text of MySQL may be (max_allowed_packet, 65536 bytes;`,
+      );
+    } finally {
+      await hand.application.query(`SET GLOBAL max_allowed_packet = ${before.bytes}`);
+      await restore();
+    }
   });
   it('says that a worker of an older version has loaded a chunk', async () => {
     expect(await changing(`UPDATE ${into} SET _ss_crc = NULL`)).toContain(

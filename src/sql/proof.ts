@@ -33,11 +33,29 @@ FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')}
 WHERE _ss_chunk = ${chunk} AND ${isStoredOtherwise(table)} LIMIT ${raw(String(rowsMax))}`;
 }
 
+/**
+ * A row of a chunk of which MySQL makes no text, since it would be longer than one may be (`_ss_limit`, bytes): all values together give
+ * NULL then, and a JSON value alone the empty text, with warning 1301 (9.7.4).
+ */
+export function rowTooLong(spec: RunSpec, table: TableSpec, chunk: number): Fragment {
+  const documents = table.columns
+    .filter(({ live }) => live.type === 'json')
+    .map(({ live }) => sql` OR ${storedValue(live, at(table, 'i', live.name))} = ''`);
+  return sql`SELECT ${keyTexts(table, 'i')}, @@max_allowed_packet AS _ss_limit
+FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')}
+WHERE _ss_chunk = ${chunk} AND (${storedText(table)} IS NULL${join(documents, '')}) LIMIT 1`;
+}
+
 const sentChecksum = (table: TableSpec) => at(table, 'i', ROW_CHECKSUM);
 
 function isStoredOtherwise(table: TableSpec): Fragment {
+  return sql`NOT (${sentChecksum(table)} <=> CRC32(${storedText(table)}))`;
+}
+
+/** The canonical texts of a row, as MySQL prints what it stored. */
+function storedText(table: TableSpec): Fragment {
   const texts = table.columns.map(({ live }) => textToProve(live, at(table, 'i', live.name)));
-  return sql`NOT (${sentChecksum(table)} <=> CRC32(CONCAT_WS(_utf8mb4 x'1f', ${join(texts)})))`;
+  return sql`CONCAT_WS(_utf8mb4 x'1f', ${join(texts)})`;
 }
 
 /**
@@ -45,7 +63,9 @@ function isStoredOtherwise(table: TableSpec): Fragment {
  * in the text, and so break the checksum.
  */
 function textToProve(column: LiveColumn, value: Fragment): Fragment {
-  // the collation is for CONCAT_WS, which mixes no two
-  const text = isUnicodeText(column) ? sql`${value} COLLATE utf8mb4_bin` : asText(column, value);
+  const text = storedValue(column, value);
   return column.nullable ? sql`COALESCE(${text}, ${raw("_utf8mb4 x'1e'")})` : text;
 }
+/** The collation is for CONCAT_WS, which mixes no two. */
+const storedValue = (column: LiveColumn, value: Fragment) =>
+  isUnicodeText(column) ? sql`${value} COLLATE utf8mb4_bin` : asText(column, value);
