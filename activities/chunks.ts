@@ -25,41 +25,41 @@ export interface Planned {
   more: boolean;
 }
 
+/** Chunks that are planned and not loaded, and whether all are planned. */
+export interface OpenChunks {
+  open: ChunkRow[];
+  planned: boolean;
+}
+
 /**
  * Divides a table into chunks by walking along its key. The ledger says how far an attempt before this one came; what it
  * wrote is of the same moment, or was taken away.
  *
- * @param most no more than so many are planned now; undefined: all
+ * @param until ends the planning where it says so of how many there are; else all are planned
  */
 export async function planChunks(
   session: Session,
   spec: RunSpec,
   table: TableSpec,
   reader: Reader,
-  most = Number.POSITIVE_INFINITY,
+  until: (planned: number) => boolean = () => false,
 ): Promise<Planned> {
   const { cancellationSignal: signal } = Context.current();
   for (;;) {
     const last = await lastPlanned(session, spec, table);
     const planned = last ? last.seq + 1 : 0;
     if (last?.range_to === null) return { chunks: planned, more: false };
-    if (planned >= most) return { chunks: planned, more: true };
-    const room = Math.min(PLANNED_TOGETHER, most - planned);
+    if (until(planned)) return { chunks: planned, more: true };
     const chunks: ChunkRow[] = [];
     let from = last?.range_to ?? null;
     do {
       signal.throwIfAborted();
-      const to: KeyText = await nextLimit(requestOn(reader), table, from, spec.chunkRows);
+      const to: KeyText = await nextLimit(requestOn(reader), table, from, spec.chunkRows, signal);
       chunks.push({ seq: planned + chunks.length, range_from: from, range_to: to });
       from = to;
-    } while (from && chunks.length < room);
+    } while (from && chunks.length < PLANNED_TOGETHER && !until(planned + chunks.length));
     await session.transaction(() => writePlanned(session, spec, table, last, chunks));
   }
-}
-
-/** Whether the ledger knows all chunks of a table. */
-export async function isPlanned(session: Session, spec: RunSpec, table: TableSpec): Promise<boolean> {
-  return (await lastPlanned(session, spec, table))?.range_to === null;
 }
 
 /** Writes chunks behind the last one that was planned, unless another attempt of this activity did. */
@@ -90,12 +90,15 @@ async function lastPlanned(session: Session, spec: RunSpec, table: TableSpec): P
   return rows.map(chunkOf)[0];
 }
 
-/** Chunks that are planned and not loaded. */
-export async function pendingChunks(session: Session, spec: RunSpec, live: string): Promise<ChunkRow[]> {
-  const rows = await session.rows<{ seq: number; range_from: unknown; range_to: unknown }>(
-    sql`SELECT seq, range_from, range_to FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND step = 'ingest' AND done = 0 ORDER BY seq`,
+/** Asks the ledger, by one statement: a chunk that is planned meanwhile is in neither answer. */
+export async function openChunks(session: Session, spec: RunSpec, live: string): Promise<OpenChunks> {
+  const rows = await session.rows<{ seq: number; range_from: unknown; range_to: unknown; done: number }>(
+    sql`SELECT seq, range_from, range_to, done FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND step = 'ingest' AND (done = 0 OR range_to IS NULL) ORDER BY seq`,
   );
-  return rows.map(chunkOf);
+  return {
+    open: rows.filter(({ done }) => Number(done) === 0).map(chunkOf),
+    planned: rows.some(({ range_to }) => range_to === null),
+  };
 }
 /** A row of the ledger, its limits parsed. */
 export function chunkOf(row: { seq: number; range_from: unknown; range_to: unknown }): ChunkRow {

@@ -13,7 +13,7 @@ import { quotedTable } from '../src/sql-server/keys.js';
 import { beginSnapshotTransaction } from '../src/sql-server/moment.js';
 import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
 import { Quarantine, refuseBroken, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
-import { type ChunkRow, isPlanned, type Planned, pendingChunks, planChunks } from './chunks.js';
+import { type ChunkRow, openChunks, type Planned, planChunks } from './chunks.js';
 import {
   type Dependencies,
   holdFence,
@@ -43,14 +43,17 @@ export function ingestActivities(dependencies: Dependencies) {
   /**
    * Divides a table into chunks by walking along its key in the snapshot; first and last are open.
    *
-   * @param part first: only as many as can be loaded at a time, so that loading begins before all are planned
+   * @param part first: only as many as can be loaded at a time, so that loading begins before all are planned; next: for at most
+   * some seconds; absent, as older workflows call it: all
    */
   const planIngest = onRun(
     dependencies,
     null,
-    async (session, spec, live: string, part?: 'first'): Promise<Planned> => {
-      const most = part === 'first' ? spec.parallel : undefined;
-      const plan = (pool: SourcePool) => planChunks(session, spec, tableOf(spec, live), pool, most);
+    async (session, spec, live: string, part?: 'first' | 'next'): Promise<Planned> => {
+      const endsAt = Date.now() + WORK_MS_MAX;
+      const until = (planned: number) =>
+        part === 'first' ? planned >= spec.parallel : part === 'next' && Date.now() > endsAt;
+      const plan = (pool: SourcePool) => planChunks(session, spec, tableOf(spec, live), pool, until);
       const address = source(dependencies.config(spec.pipeline));
       return session.keptAlive(() => withSource(address, plan, { database: snapshotOf(dependencies, spec) }));
     },
@@ -121,7 +124,7 @@ export function ingestActivities(dependencies: Dependencies) {
               for (const table of spec.tables) {
                 let cost = noCost();
                 await planChunks(session, spec, table, transaction);
-                const chunks = await pendingChunks(session, spec, table.live);
+                const { open: chunks } = await openChunks(session, spec, table.live);
                 for (const [chunksDone, chunk] of chunks.entries()) {
                   const rowsDone = cost.source.rows;
                   const counts = { rowsDone, chunksDone, chunks: chunks.length };
@@ -145,7 +148,8 @@ export function ingestActivities(dependencies: Dependencies) {
     { localInfile: true },
   );
 
-  return { planIngest, ingestChunks, ingestTransaction };
+  // A worker of a version whose ingestChunks takes what is planned for all does not know the second name, and leaves it to others.
+  return { planIngest, ingestChunks, ingestWhilePlanned: ingestChunks, ingestTransaction };
 }
 
 /**
@@ -159,11 +163,11 @@ async function* chunksOf(
   isOurs: (seq: number) => boolean,
 ): AsyncGenerator<ChunkRow | undefined> {
   for (;;) {
-    const all = await isPlanned(session, spec, table); // asked first: what is planned after it is not all
-    const open = (await pendingChunks(session, spec, table.live)).filter(({ seq }) => isOurs(seq));
-    yield* open;
-    if (open.length > 0) continue;
-    if (all) return;
+    const { open, planned } = await openChunks(session, spec, table.live);
+    const ours = open.filter(({ seq }) => isOurs(seq));
+    yield* ours;
+    if (planned) return;
+    if (ours.length > 0) continue;
     yield undefined;
     await sleep(LOOK_AGAIN_MS, undefined, { signal: Context.current().cancellationSignal });
   }

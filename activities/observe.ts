@@ -12,6 +12,7 @@ const PHASES: Record<string, string> = {
   openMoment: 'ingest',
   planIngest: 'ingest',
   ingestChunks: 'ingest',
+  ingestWhilePlanned: 'ingest',
   ingestTransaction: 'ingest',
   closeMoment: 'ingest',
   settle: 'reconcile',

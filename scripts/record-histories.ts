@@ -67,7 +67,14 @@ const edits = new EditClient({
   tables: [{ live: 'customer', key: ['customer_id'] }],
 });
 try {
+  configure((text) => text.replace(/chunkRows: \d+/, 'chunkRows: 100\nparallel: 1'));
   let worker = pipeline.startWorker();
+  await pipeline.stageswap('run');
+  await record('planned-meanwhile'); // with tables of more chunks than are loaded at a time
+  await worker.stop();
+
+  configure((text) => text);
+  worker = pipeline.startWorker();
   await pipeline.stageswap('run');
   await record('published');
   await record('continued'); // by itself: the setting above changes all others

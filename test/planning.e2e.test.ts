@@ -116,9 +116,9 @@ describe('a plan of chunks', () => {
     expect(await plan('first')).toEqual({ chunks: 2, more: true });
     expect(await plan('first')).toEqual({ chunks: 2, more: true });
     const load = (slot: number) =>
-      named('ingestChunks', slot).run(() => activities.ingestChunks(ref, 'invoice', slot, 2)) as ReturnType<
-        typeof activities.ingestChunks
-      >;
+      named('ingestWhilePlanned', slot).run(() =>
+        activities.ingestWhilePlanned(ref, 'invoice', slot, 2),
+      ) as ReturnType<typeof activities.ingestWhilePlanned>;
     const slots = [load(0), load(1)];
     const ended = Promise.race(slots).then(
       () => 'ended',

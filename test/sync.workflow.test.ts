@@ -175,13 +175,14 @@ describe('a run', () => {
     const activities = noting(notes, {
       begin: async () => ({ ...RUN, parallel: 2 }),
       planIngest: async (_run, _table, part) => {
-        notes.push(part ?? 'others');
+        notes.push(String(part));
         if (part === 'first') return { chunks: 2, more: true };
         await loading.promise;
+        if (notes.filter((note) => note === 'next').length < 3) return { chunks: 4, more: true };
         planned.resolve();
         return { chunks: 7, more: false };
       },
-      ingestChunks: async () => {
+      ingestWhilePlanned: async () => {
         loading.resolve();
         await planned.promise;
         return { rows: 7, chunksDone: 7, chunks: 7, finished: true };
@@ -195,7 +196,12 @@ describe('a run', () => {
       return ended;
     });
     expect(report).toMatchObject({ outcome: 'published' });
-    expect(notes.filter((note) => note === 'first' || note === 'others')).toEqual(['first', 'others']);
+    expect(notes.filter((note) => note === 'first' || note === 'next')).toEqual([
+      'first',
+      'next',
+      'next',
+      'next',
+    ]);
   });
 
   it('ends with why a table cannot be planned, and no longer waits for its chunks then', async () => {
@@ -208,7 +214,7 @@ describe('a run', () => {
         await loading.promise;
         throw ApplicationFailure.nonRetryable('a key that is no key', 'BadValue');
       },
-      ingestChunks: async () => {
+      ingestWhilePlanned: async () => {
         loading.resolve();
         const cancelled = await untilCancelled();
         notes.push('waited no longer');
@@ -281,6 +287,45 @@ describe('a run', () => {
     })) as Report;
     expect(report).toMatchObject({ outcome: 'published', edits: { handedIn: 3 } });
     expect(notes.filter((name) => name.startsWith('edit')).sort()).toEqual(['edit a', 'edit b', 'edit c']);
+  });
+
+  it('pauses while a table is planned and loaded at the same time, and goes on with both', async () => {
+    const notes: string[] = [];
+    let paused = false;
+    const untilPaused = async (note: string) => {
+      notes.push(note);
+      if (!paused) throw await untilCancelled();
+    };
+    const activities = noting(notes, {
+      planIngest: async (_run, _table, part) => {
+        if (part === 'first') return { chunks: 1, more: true };
+        await untilPaused('plan');
+        return { chunks: 3, more: false };
+      },
+      ingestWhilePlanned: async () => {
+        await untilPaused('load');
+        return { rows: 3, chunksDone: 3, chunks: 3, finished: true };
+      },
+    });
+    const report = (await workflows.withRun(activities, 'sync', async (handle) => {
+      await vi.waitFor(() => expect(notes).toEqual(expect.arrayContaining(['plan', 'load'])), WAIT_MS_MAX);
+      paused = true;
+      await handle.executeUpdate('pause');
+      await vi.waitFor(async () => {
+        expect(await handle.query('progress')).not.toHaveProperty('pausing');
+      }, WAIT_MS_MAX);
+      expect(notes.filter((note) => note === 'plan' || note === 'load')).toHaveLength(2);
+      await handle.executeUpdate('resume');
+      return handle.result();
+    })) as Report;
+    expect(report).toMatchObject({ outcome: 'published' });
+    expect(report.tables[0]).toMatchObject({ rowsRead: 3 });
+    expect(notes.filter((note) => note === 'plan' || note === 'load').sort()).toEqual([
+      'load',
+      'load',
+      'plan',
+      'plan',
+    ]);
   });
 
   it('outlives signals that nobody checked, and edits that cannot be written', async () => {
@@ -485,11 +530,16 @@ describe('a run', () => {
   it('keeps every history under 10,000 events at any number of rows, and loses nothing between executions', async () => {
     // ARCHITECTURE "History" has the arithmetic; here more activities than one history may hold.
     const activitiesAStep = 400;
-    const called = { ingest: 0, reconcile: 0 };
+    const called = { plan: 0, ingest: 0, reconcile: 0 };
     const notes: string[] = [];
     const counts = { updated: 0, deleted: 0, keptLive: 0, decidedByFirstRun: 0, rows: 1, chunksDone: 1 };
     const activities = noting(notes, {
-      ingestChunks: async () => {
+      // the table is still being planned when the first execution ends
+      planIngest: async () => {
+        called.plan += 1;
+        return { chunks: called.plan, more: called.plan < activitiesAStep };
+      },
+      ingestWhilePlanned: async () => {
         called.ingest += 1;
         return { rows: called.ingest, chunksDone: 1, chunks: 1, finished: called.ingest >= activitiesAStep };
       },

@@ -131,6 +131,19 @@ describe('refusals', () => {
     expect(keyRefusalOf(sourceColumn('float'), liveColumn('double'))?.what).toContain('double cannot');
     expect(keyRefusalOf(sourceColumn('nvarchar(10)'), liveColumn('text'))?.what).toContain('text cannot');
     expect(keyRefusalOf(sourceColumn('nvarchar(10)'), liveColumn('varchar(10)'))).toBeUndefined();
+    for (const [declared, collation, refused] of [
+      ['varchar(10)', 'Japanese_BIN2', true],
+      ['char(10)', 'Chinese_PRC_BIN', true],
+      ['varchar(10)', 'Korean_Wansung_BIN2', true],
+      ['varchar(10)', 'Japanese_CI_AS', false],
+      ['varchar(10)', 'Cyrillic_General_BIN2', false],
+      ['varchar(10)', 'Japanese_XJIS_140_BIN2_UTF8', false],
+      ['nvarchar(10)', 'Japanese_BIN2', false],
+    ] as const) {
+      const refusal = keyRefusalOf(sourceColumn(declared, collation), liveColumn('varchar(10)'));
+      if (refused) expect(refusal?.what).toContain(`${collation} cannot be part of the key`);
+      else expect(refusal).toBeUndefined();
+    }
   });
 });
 

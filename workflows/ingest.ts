@@ -55,34 +55,29 @@ async function ingestTransaction(state: RunState): Promise<void> {
 
 /**
  * Reads a table by its chunks, dealt to as many activities at a time as `parallel` says, as soon as the first are planned; the
- * others are planned meanwhile.
+ * others are planned meanwhile. How many there are is said when all are.
  */
 async function ingestTable(state: RunState, table: string): Promise<void> {
   const { run } = state;
-  const plan = (part?: 'first') =>
+  const plan = (part: 'first' | 'next') =>
     state.interruptible(() => step(`divide ${table} into chunks`).planIngest(run, table, part));
-  let chunks = 0;
-  const known = (planned: number) => {
-    chunks = Math.max(chunks, planned);
-    return chunks;
-  };
-  const first = await plan('first');
-  state.table(table, { phase: 'ingest', chunks: known(first.chunks) });
+  const { chunks, more } = await plan('first');
+  state.table(table, { phase: 'ingest', chunks: more ? 0 : chunks });
   const planOthers = async () => {
-    state.table(table, { chunks: known((await plan()).chunks) });
+    let planned = { chunks, more };
+    while (planned.more && !state.historyIsLong()) planned = await plan('next');
+    if (!planned.more) state.table(table, { chunks: planned.chunks });
   };
   const isNewest = newestOf();
   const ingestSlot = async (slot: number, slots: number) => {
-    const read = () => step(`${table}: source → base`).ingestChunks(run, table, slot, slots);
+    const load = step(`${table}: source → base`);
+    const read = () =>
+      more ? load.ingestWhilePlanned(run, table, slot, slots) : load.ingestChunks(run, table, slot, slots);
     const done = await state.interruptible(read);
     if (done.cost) state.addCost(done.cost);
     if (isNewest(done.chunksDone))
-      state.table(
-        table,
-        { rowsDone: done.rows, chunksDone: done.chunksDone, chunks: known(done.chunks) },
-        { rowsRead: done.rows },
-      );
+      state.table(table, { rowsDone: done.rows, chunksDone: done.chunksDone }, { rowsRead: done.rows });
     return done.finished;
   };
-  await inSlots(state, chunks, ingestSlot, first.more ? planOthers : undefined);
+  await inSlots(state, chunks, ingestSlot, more ? planOthers : undefined);
 }

@@ -7,8 +7,8 @@ import type { LiveColumn, MappedColumn, SourceColumn } from './spec.js';
  * Source values become the text that MySQL itself would print for the stored value: the canonical text. It is what is
  * sent and what is summed, so a value that MySQL stores as something else breaks the chunk's proof.
  *
- * How a source type is read (natively, or converted on the server where the driver is not exact: decimals of more
- * than 15 digits, and money) and how it is turned into text is decided in pairs.ts and nowhere else; docs/types.md is the
+ * How a source type is read (natively, or converted on the server: where the driver is not exact, decimals of more
+ * than 15 digits and money; and text of a code page) and how it is turned into text is decided in pairs.ts and nowhere else; docs/types.md is the
  * table of it.
  */
 
@@ -16,7 +16,7 @@ import type { LiveColumn, MappedColumn, SourceColumn } from './spec.js';
 export type Convert = (value: unknown) => string | null;
 
 export interface Conversion {
-  /** the select-list expression over a quoted column, such as CONVERT(varchar(50), [Amount]) */
+  /** the select-list expression over a quoted column, such as CONVERT(nvarchar(50), [Amount]) */
   read: (quotedColumn: string) => string;
   convert: Convert;
 }
@@ -80,8 +80,16 @@ export function keyRefusalOf(source: SourceColumn, live: LiveColumn): Refusal | 
       what: `${source.type}(max) cannot be part of the key: it has no order at the source`,
       cure: 'declare its length at the source',
     };
+  if (!source.type.startsWith('n') && SAME_CHARACTER_OTHER_BYTES.test(source.collation ?? ''))
+    return {
+      what: `${source.type} in ${source.collation} cannot be part of the key: its code page has several bytes for one character, and the collation tells them apart`,
+      cure: 'give the column a collation that is not binary at the source, or make it nvarchar',
+    };
   return undefined;
 }
+
+/** Binary collations of the code pages 932, 936, 949 and 950. A limit of a chunk that travels as text comes back as other bytes. */
+const SAME_CHARACTER_OTHER_BYTES = /^(Japanese|Chinese|Korean)(_.*)?_BIN2?$/i;
 
 /** The conversion of a mapped column. @throws {Error} a pair that preflight refuses: the caller's bug */
 export function conversionOf({ source, live, timeZone }: MappedColumn): Conversion {

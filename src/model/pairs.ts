@@ -31,7 +31,7 @@ export interface Refusal {
 }
 
 export interface Pair {
-  /** the select-list expression over a quoted column, such as CONVERT(varchar(50), [Amount]) */
+  /** the select-list expression over a quoted column, such as CONVERT(nvarchar(50), [Amount]) */
   read: (quotedColumn: string) => string;
   text: ToText;
   /** what is done to a value, in the words of docs/types.md, which is written from it */
@@ -225,7 +225,7 @@ const PADDED = new Set(['char', 'nchar']);
 export const asUnicode =
   ({ maxLengthBytes }: SourceColumn) =>
   (column: string) =>
-    `CONVERT(nvarchar(${maxLengthBytes === -1 || maxLengthBytes > NVARCHAR_MAX ? 'max' : maxLengthBytes}), ${column})`;
+    `CONVERT(nvarchar(${maxLengthBytes >= 1 && maxLengthBytes <= NVARCHAR_MAX ? maxLengthBytes : 'max'}), ${column})`;
 const NVARCHAR_MAX = 4_000;
 
 function textPair(source: SourceColumn, live: LiveColumn): Pair | Refusal {

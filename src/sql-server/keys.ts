@@ -163,12 +163,15 @@ export function keyIs(
 /**
  * The key of the row `rows` rows after `from` in the source's order: where the next chunk begins.
  * A seek along the key, not a scan: nothing is sorted, and tempdb is left alone.
+ *
+ * @param signal ends the asking
  */
 export async function nextLimit(
   request: mssql.Request,
   table: TableSpec,
   from: KeyText,
   rows: number,
+  signal: AbortSignal,
 ): Promise<KeyText> {
   const columns = sourceKey(table);
   const list = columns.map((column, index) => `${keyAsText(column)} AS k${index}`).join(', ');
@@ -176,9 +179,13 @@ export async function nextLimit(
   const order = columns.map((column) => `s.${quoted(column.name)}`).join(', ');
   request.input('skip', mssql.Int, rows);
   const where = rangeOf(request, table, from, null);
-  const result = await request.query(
-    `SELECT ${list} FROM ${quotedTable(table)} AS s${where} ORDER BY ${order} OFFSET @skip ROWS FETCH NEXT 1 ROWS ONLY`,
-  );
+  const stop = () => request.cancel();
+  signal.addEventListener('abort', stop, { once: true });
+  const result = await request
+    .query(
+      `SELECT ${list} FROM ${quotedTable(table)} AS s${where} ORDER BY ${order} OFFSET @skip ROWS FETCH NEXT 1 ROWS ONLY`,
+    )
+    .finally(() => signal.removeEventListener('abort', stop));
   const row = result.recordset[0] as Record<string, string> | undefined;
   if (!row) return null;
   const limit = columns.map((_, index) => String(row[`k${index}`]));

@@ -109,6 +109,7 @@ export function noting(notes: string[], change: Partial<Activities> = {}): Activ
     openMoment: note('openMoment', { moment: 'snapshot' as const }),
     planIngest: note('planIngest', { chunks: 1, more: false }),
     ingestChunks: note('ingestChunks', { rows: 1, chunksDone: 1, chunks: 1, finished: true }),
+    ingestWhilePlanned: note('ingestWhilePlanned', { rows: 1, chunksDone: 1, chunks: 1, finished: true }),
     ingestTransaction: note('ingestTransaction', {}),
     closeMoment: note('closeMoment', undefined),
     capture: note('capture', undefined),
