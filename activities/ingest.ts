@@ -50,10 +50,12 @@ export function ingestActivities(dependencies: Dependencies) {
     dependencies,
     null,
     async (session, spec, live: string, part?: 'first' | 'next'): Promise<Planned> => {
-      const endsAt = Date.now() + WORK_MS_MAX;
-      const until = (planned: number) =>
-        part === 'first' ? planned >= spec.parallel : part === 'next' && Date.now() > endsAt;
-      const plan = (pool: SourcePool) => planChunks(session, spec, tableOf(spec, live), pool, until);
+      const plan = (pool: SourcePool) => {
+        const endsAt = Date.now() + WORK_MS_MAX;
+        const until = (planned: number) =>
+          part === 'first' ? planned >= spec.parallel : part === 'next' && Date.now() > endsAt;
+        return planChunks(session, spec, tableOf(spec, live), pool, until);
+      };
       const address = source(dependencies.config(spec.pipeline));
       return session.keptAlive(() => withSource(address, plan, { database: snapshotOf(dependencies, spec) }));
     },
@@ -74,7 +76,6 @@ export function ingestActivities(dependencies: Dependencies) {
       slots: number,
     ): Promise<IngestProgress & { finished: boolean }> => {
       const table = tableOf(spec, live);
-      const until = Date.now() + WORK_MS_MAX;
       let finished = false;
       let cost = noCost();
       const pace = paceOf(spec, slots);
@@ -82,8 +83,9 @@ export function ingestActivities(dependencies: Dependencies) {
         withSource(
           source(dependencies.config(spec.pipeline)),
           async (pool) => {
+            const endsAt = Date.now() + WORK_MS_MAX; // from here on, so that a source that is slow to connect to is still read
             for await (const chunk of chunksOf(session, spec, table, (seq) => seq % slots === slot)) {
-              if (Date.now() > until) return;
+              if (Date.now() > endsAt) return;
               if (chunk) cost = sumOfCosts(cost, await loadChunk(session, pool, spec, table, chunk, pace));
             }
             finished = true;
