@@ -27,8 +27,9 @@ import { snapshotOf } from './moment.js';
 import { chunkStored } from './observe.js';
 import { PacedSink, paceOf, waitForTarget } from './stand-back.js';
 
-/** A slot looks for the next chunk so often, while the table is still divided into chunks. */
+/** A slot that waits for its next chunk to be planned looks again after so long, then after twice as long, up to the second. */
 const LOOK_AGAIN_MS = 100;
+const LOOK_AGAIN_MS_MAX = 2_000;
 
 export interface IngestProgress {
   rows: number;
@@ -164,14 +165,19 @@ async function* chunksOf(
   table: TableSpec,
   isOurs: (seq: number) => boolean,
 ): AsyncGenerator<ChunkRow | undefined> {
+  let waitMs = LOOK_AGAIN_MS;
   for (;;) {
     const { open, planned } = await openChunks(session, spec, table.live);
     const ours = open.filter(({ seq }) => isOurs(seq));
     yield* ours;
     if (planned) return;
-    if (ours.length > 0) continue;
+    if (ours.length > 0) {
+      waitMs = LOOK_AGAIN_MS;
+      continue;
+    }
     yield undefined;
-    await sleep(LOOK_AGAIN_MS, undefined, { signal: Context.current().cancellationSignal });
+    await sleep(waitMs, undefined, { signal: Context.current().cancellationSignal });
+    waitMs = Math.min(2 * waitMs, LOOK_AGAIN_MS_MAX);
   }
 }
 

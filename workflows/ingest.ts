@@ -1,4 +1,4 @@
-import { isCancellation, log } from '@temporalio/workflow';
+import { isCancellation, log, patched } from '@temporalio/workflow';
 import { problemOf } from './failure.js';
 import type { Undo } from './governed.js';
 import type { RunState } from './run-state.js';
@@ -59,9 +59,10 @@ async function ingestTransaction(state: RunState): Promise<void> {
  */
 async function ingestTable(state: RunState, table: string): Promise<void> {
   const { run } = state;
-  const plan = (part: 'first' | 'next') =>
+  const plan = (part?: 'first' | 'next') =>
     state.interruptible(() => step(`divide ${table} into chunks`).planIngest(run, table, part));
-  const { chunks, more } = await plan('first');
+  // a worker whose workflows take the first chunks for all leaves the rest of such a run to others
+  const { chunks, more } = await plan(patched('planned-meanwhile') ? 'first' : undefined);
   state.table(table, { phase: 'ingest', chunks: more ? 0 : chunks });
   const planOthers = async () => {
     let planned = { chunks, more };

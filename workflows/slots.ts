@@ -13,7 +13,7 @@ export function newestOf(): (chunksDone: number) => boolean {
 /**
  * Works in as many activities at a time as `parallel` says, each again until it has finished or the history is long.
  *
- * @param beside what is done once, at the same time
+ * @param beside what is done at the same time
  */
 export async function inSlots(
   state: RunState,
@@ -23,7 +23,6 @@ export async function inSlots(
 ): Promise<void> {
   const slots = Math.max(1, Math.min(state.run.parallel, chunks));
   let unfinished = 0;
-  let once = beside ? [beside] : [];
   const untilFinished = async (slot: number) => {
     while (!(await work(slot, slots))) {
       if (!state.historyIsLong()) continue;
@@ -34,10 +33,9 @@ export async function inSlots(
   do {
     unfinished = 0;
     await allOrNone(() => [
-      ...once.map((besides) => besides()),
+      ...(beside ? [beside()] : []),
       ...Array.from({ length: slots }, (_, slot) => untilFinished(slot)),
     ]);
-    once = [];
     await state.checkpoint();
   } while (unfinished > 0);
 }

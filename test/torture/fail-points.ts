@@ -50,10 +50,10 @@ export interface Armed {
   again?: () => boolean;
 }
 
-/** Counts the fail points of a command over all workers, and strikes at those that are armed. */
 /** The same work under a second name, by which workflows keep it from workers of an older version. */
 const WORK_OF: Record<string, string> = { ingestWhilePlanned: 'ingestChunks' };
 
+/** Counts the fail points of a command over all workers, and strikes at those that are armed. */
 export class FailPoints {
   #armed: { fault: Armed; seen: number }[] = [];
   #waiters: { until: number; go: () => void }[] = [];
