@@ -53,7 +53,6 @@ export async function planChunks(
     const chunks: ChunkRow[] = [];
     let from = last?.range_to ?? null;
     do {
-      signal.throwIfAborted();
       const to: KeyText = await nextLimit(requestOn(reader), table, from, spec.chunkRows, signal);
       chunks.push({ seq: planned + chunks.length, range_from: from, range_to: to });
       from = to;

@@ -27,7 +27,7 @@ import { snapshotOf } from './moment.js';
 import { chunkStored } from './observe.js';
 import { PacedSink, paceOf, waitForTarget } from './stand-back.js';
 
-/** A slot that waits for its next chunk to be planned looks again after so long, then after twice as long, up to the second. */
+/** A slot that waits for its next chunk to be planned looks again after so long, and each time after twice as long, up to LOOK_AGAIN_MS_MAX. */
 const LOOK_AGAIN_MS = 100;
 const LOOK_AGAIN_MS_MAX = 2_000;
 

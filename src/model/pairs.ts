@@ -219,19 +219,22 @@ function decimalPair(
 const PADDED = new Set(['char', 'nchar']);
 
 /**
- * Text of a code page as Unicode: the source decodes it, which knows every code page of its own; the driver knows some of them, and
- * decodes more slowly. Nothing is longer for it: a code page has at most one UTF-16 unit a byte.
+ * The select-list expression of a text column as Unicode. A code page is decoded by the source, which knows every one of its own; the
+ * driver knows some of them, and decodes more slowly. Nothing is longer for it: a code page has at most one UTF-16 unit a byte.
  */
 export const asUnicode =
-  ({ maxLengthBytes }: SourceColumn) =>
-  (column: string) =>
-    `CONVERT(nvarchar(${maxLengthBytes >= 1 && maxLengthBytes <= NVARCHAR_MAX ? maxLengthBytes : 'max'}), ${column})`;
+  ({ type, maxLengthBytes }: SourceColumn) =>
+  (column: string) => {
+    if (type.startsWith('n')) return column;
+    const length = maxLengthBytes >= 1 && maxLengthBytes <= NVARCHAR_MAX ? maxLengthBytes : 'max';
+    return `CONVERT(nvarchar(${length}), ${column})`;
+  };
 const NVARCHAR_MAX = 4_000;
 
 function textPair(source: SourceColumn, live: LiveColumn): Pair | Refusal {
   const unicode = source.type.startsWith('n');
   const { maxLengthBytes } = source;
-  const read = unicode ? native : asUnicode(source);
+  const read = asUnicode(source);
   const texts: Texts = {
     padded: PADDED.has(source.type),
     lengthMax: maxLengthBytes === -1 ? null : unicode ? maxLengthBytes / 2 : maxLengthBytes,

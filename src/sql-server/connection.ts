@@ -110,6 +110,22 @@ export async function withSource<T>(
   }
 }
 
+/** Asks one thing that may take long. @param signal ends the asking; undefined: nothing does */
+export async function askUntil(
+  signal: AbortSignal | undefined,
+  request: mssql.Request,
+  query: string,
+): Promise<mssql.IResult<unknown>> {
+  signal?.throwIfAborted();
+  const stop = () => request.cancel();
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    return await request.query(query);
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
 /** A quoted T-SQL identifier. */
 export function quoted(name: string): string {
   return `[${name.replaceAll(']', ']]')}]`;

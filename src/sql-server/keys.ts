@@ -4,7 +4,7 @@ import { StageswapError } from '../model/failures.js';
 import { asUnicode } from '../model/pairs.js';
 import type { SourceKeyValue } from '../model/source-key.js';
 import type { MappedColumn, SourceColumn, TableSpec } from '../model/spec.js';
-import { quoted } from './connection.js';
+import { askUntil, quoted } from './connection.js';
 
 /**
  * Key ranges at the source. Limits are read from the source and compared only there, in its own order: Debezium
@@ -39,14 +39,10 @@ export function declaredType(column: SourceColumn): string {
   return type;
 }
 
-/** A text column as Unicode, whatever its code page. */
-const inUnicode = (column: SourceColumn) =>
-  column.type.startsWith('n') ? quoted(column.name) : asUnicode(column)(quoted(column.name));
-
 /** Select-list expression that gives a key column as exact text. */
 function keyAsText(column: SourceColumn): string {
   const name = quoted(column.name);
-  if (TEXT.has(column.type)) return inUnicode(column);
+  if (TEXT.has(column.type)) return asUnicode(column)(name);
   if (BINARY.has(column.type)) return `CONVERT(varchar(2000), CAST(${name} AS varbinary(900)), 2)`;
   if (STYLE_121.has(column.type)) return `CONVERT(varchar(40), ${name}, 121)`;
   if (column.type === 'money' || column.type === 'smallmoney')
@@ -146,7 +142,7 @@ export function keyIs(
       bind(request, [unpadded], [text], `${prefix}${index}_`)[0];
     if ('text' in value && spelling === 'loose' && TEXT.has(column.type)) {
       request.input(`key${index}`, mssql.NVarChar(4000), value.text);
-      return `${inUnicode(column)} COLLATE ${LOOSE_COLLATION} = @key${index}`;
+      return `${asUnicode(column)(name)} COLLATE ${LOOSE_COLLATION} = @key${index}`;
     }
     if ('text' in value) return `${name} = ${bound(value.text, 'key')}`;
     if ('from' in value)
@@ -179,13 +175,11 @@ export async function nextLimit(
   const order = columns.map((column) => `s.${quoted(column.name)}`).join(', ');
   request.input('skip', mssql.Int, rows);
   const where = rangeOf(request, table, from, null);
-  const stop = () => request.cancel();
-  signal.addEventListener('abort', stop, { once: true });
-  const result = await request
-    .query(
-      `SELECT ${list} FROM ${quotedTable(table)} AS s${where} ORDER BY ${order} OFFSET @skip ROWS FETCH NEXT 1 ROWS ONLY`,
-    )
-    .finally(() => signal.removeEventListener('abort', stop));
+  const result = await askUntil(
+    signal,
+    request,
+    `SELECT ${list} FROM ${quotedTable(table)} AS s${where} ORDER BY ${order} OFFSET @skip ROWS FETCH NEXT 1 ROWS ONLY`,
+  );
   const row = result.recordset[0] as Record<string, string> | undefined;
   if (!row) return null;
   const limit = columns.map((_, index) => String(row[`k${index}`]));

@@ -4,7 +4,7 @@ import { type Conversion, conversionOf } from '../model/conversion.js';
 import { StageswapError } from '../model/failures.js';
 import { type SourceKeyValue, sourceKeyValue } from '../model/source-key.js';
 import type { TableSpec } from '../model/spec.js';
-import { quoted } from './connection.js';
+import { askUntil, quoted } from './connection.js';
 import {
   BadRow,
   type KeyText,
@@ -205,14 +205,7 @@ function keyText(conversion: Conversion, value: unknown): string | null {
 
 /** Rows of the table, counted by the source. @param signal ends the counting */
 export async function countRows(reader: Reader, table: TableSpec, signal?: AbortSignal): Promise<number> {
-  signal?.throwIfAborted();
-  const request = requestOn(reader);
-  const stop = () => request.cancel();
-  signal?.addEventListener('abort', stop, { once: true });
-  try {
-    const result = await request.query(`SELECT COUNT_BIG(*) AS n FROM ${quotedTable(table)}`);
-    return Number((result.recordset[0] as { n: string | number }).n);
-  } finally {
-    signal?.removeEventListener('abort', stop);
-  }
+  const counting = `SELECT COUNT_BIG(*) AS n FROM ${quotedTable(table)}`;
+  const result = await askUntil(signal, requestOn(reader), counting);
+  return Number((result.recordset[0] as { n: string | number }).n);
 }
