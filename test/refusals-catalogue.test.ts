@@ -91,6 +91,17 @@ const each = (answers: CatalogueAnswers, change: (row: CatalogueRow) => Catalogu
   ) as unknown as CatalogueAnswers;
 
 describe("SQL Server's own answers", () => {
+  it('tell which columns are masked, and which are encrypted in either way', () => {
+    const columns = [
+      column(1, 'Plain', 127, { encryption_type: null, is_masked: false }),
+      column(2, 'Deterministic', 127, { encryption_type: 1 }),
+      column(3, 'Randomized', 127, { encryption_type: 2 }),
+      column(4, 'Masked', 127, { encryption_type: null, is_masked: true }),
+    ];
+    const told = describeWith({ columns }).columns.map(({ encrypted, masked }) => ({ encrypted, masked }));
+    expect(told).toEqual([{}, { encrypted: true }, { encrypted: true }, { masked: true }]);
+  });
+
   it('give columns in their order, alias types as what they stand for, keys and foreign keys with both ends', () => {
     expect(said).toMatchObject({
       schema: 'dbo',

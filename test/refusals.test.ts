@@ -631,6 +631,16 @@ describe('of the source and its mapping, a run refuses', () => {
       'dbo.Customer: the source does not let the login read it: The SELECT permission',
     ],
     [
+      'a column of which the source has ciphertext only',
+      withSource({
+        columns: [
+          sourceColumn('CustomerId', 'bigint'),
+          sourceColumn('Name', 'nvarchar', { encrypted: true }),
+        ],
+      }),
+      'dbo.Customer.Name: the column is under Always Encrypted',
+    ],
+    [
       'a generated column that is mapped',
       withCustomer({
         columns: [CUSTOMER.columns[0] as LiveColumnFacts, liveColumn('name', 'varchar', { generated: true })],

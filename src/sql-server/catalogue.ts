@@ -101,6 +101,8 @@ function describeColumn(row: CatalogueRow, answers: CatalogueAnswers): SourceCol
     computed: truth(row.is_computed),
     identity: truth(row.is_identity),
     ...(truth(row.is_masked) ? { masked: true } : {}),
+    // 1: deterministic, 2: randomized; NULL in all others, 0 where an engine knows no NULL here
+    ...(number(row.encryption_type) > 0 ? { encrypted: true } : {}),
     collation: isSaid(row.collation_name) ? text(row.collation_name) : null,
   };
 }

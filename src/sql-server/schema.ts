@@ -23,6 +23,8 @@ export interface SourceColumnFacts {
   identity: boolean;
   /** dynamic data masking: a login without UNMASK reads other values than are stored */
   masked?: boolean;
+  /** Always Encrypted: the server has ciphertext only, and gives that */
+  encrypted?: boolean;
   collation: string | null;
 }
 
