@@ -11,7 +11,7 @@ import { orphansOfReplay } from '../src/sql/orphans.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import { liveChanged } from './context.js';
 import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
-import { pendingEdits, replayGroup } from './replay.js';
+import { replayWaiting, waitingEdits } from './replay.js';
 
 /** Where the milliseconds under the lock went: checks, drain, RENAME. */
 export interface UnderLock {
@@ -40,12 +40,13 @@ export async function drainAndSwap(
   aboutToSwap: (figures: UnderLock) => void,
 ): Promise<UnderLock | typeof GIVE_BACK> {
   const granted = performance.now();
-  if ((await pendingEdits(session, spec, UNDER_LOCK_EDITS_MAX + 1)) > UNDER_LOCK_EDITS_MAX)
-    return readiness.giveBack('tooManyEdits');
+  const waiting = await waitingEdits(session, spec, UNDER_LOCK_EDITS_MAX + 1);
+  const replayedUnderLock = waiting.reduce((sum, count) => sum + count, 0);
+  if (replayedUnderLock > UNDER_LOCK_EDITS_MAX) return readiness.giveBack('tooManyEdits');
   await refuseNewer(session, spec);
   const [checked, drained] = await Promise.allSettled([
     refuseIfChanged(beside, spec),
-    drain(session, spec, readiness),
+    drain(session, spec, waiting, readiness),
   ]);
   // first what has changed: a drain into another definition fails in words that do not say so
   if (checked.status === 'rejected') throw checked.reason;
@@ -55,7 +56,7 @@ export async function drainAndSwap(
     const older = await olderSnapshots(session);
     if (mayLive(older) && !(await readiness.raiseUnderLock(older))) return readiness.giveBack('oldSnapshots');
   }
-  const { drainMs, replayedUnderLock } = drained.value;
+  const drainMs = drained.value;
   const ready = performance.now();
   const heldMs = ready - granted;
   const figures = { heldMs, checkMs: heldMs - drainMs, drainMs, swapMs: 0, replayedUnderLock };
@@ -64,20 +65,21 @@ export async function drainAndSwap(
   return { ...figures, swapMs: performance.now() - ready };
 }
 
-/** Merges the edits that are left, and commits them. */
+/** Merges the edits that are left, and commits them. @param waiting by table @returns milliseconds */
 async function drain(
   session: Session,
   spec: RunSpec,
+  waiting: number[],
   readiness: Readiness,
-): Promise<{ drainMs: number; replayedUnderLock: number }> {
+): Promise<number> {
   const begun = performance.now();
-  const replayedUnderLock = await replayGroup(session, spec, () => 'all');
-  if (replayedUnderLock > 0) {
+  await replayWaiting(session, spec, waiting);
+  if (waiting.some((count) => count > 0)) {
     await refuseNewOrphans(session, spec);
     readiness.isStale = true;
   }
   await session.connection.query('COMMIT');
-  return { drainMs: performance.now() - begun, replayedUnderLock };
+  return performance.now() - begun;
 }
 
 /** A migration of live would be lost by the swap. @returns live's definitions, which are those of the run's beginning */
@@ -103,13 +105,18 @@ async function refuseIfChanged(session: Session, spec: RunSpec): Promise<Definit
   return definitions;
 }
 
-/** The swap: the whole group and the marker in one atomic statement. */
+/**
+ * The swap: the whole group and the marker in one atomic statement. Children before parents: MySQL writes the definition of a child
+ * once more, with its triggers, when its parent is renamed.
+ */
 function renameOf(spec: RunSpec) {
   const marker = markerOf(spec);
-  const steps = spec.tables.flatMap((table) => [
-    sql`${id(table.live)} TO ${id(physicalTable(spec.generation, 'backup', table.live))}`,
-    sql`${id(physicalTable(spec.generation, 'stage', table.live))} TO ${id(table.live)}`,
-  ]);
+  const steps = [...spec.tables]
+    .reverse()
+    .flatMap((table) => [
+      sql`${id(table.live)} TO ${id(physicalTable(spec.generation, 'backup', table.live))}`,
+      sql`${id(physicalTable(spec.generation, 'stage', table.live))} TO ${id(table.live)}`,
+    ]);
   return sql`RENAME TABLE ${join([...steps, sql`${id(marker.from)} TO ${id(marker.to)}`])}`;
 }
 

@@ -2,7 +2,14 @@ import { physicalTable } from '../src/model/names.js';
 import { TAIL_EDITS_MAX } from '../src/model/replay.js';
 import { hasChecks, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
-import { collectReplayKeys, markMerged, pendingIds, takePending } from '../src/sql/capture.js';
+import {
+  collectReplayKeys,
+  countWaiting,
+  type LoggedEdits,
+  markMerged,
+  pendingIds,
+  takePending,
+} from '../src/sql/capture.js';
 import { findBroken } from '../src/sql/checks.js';
 import {
   closeDownwards,
@@ -21,7 +28,7 @@ import {
   recordHeldBack,
   type Scope,
 } from '../src/sql/merge.js';
-import { markTried } from '../src/sql/settle.js';
+import { anyPending, markTried } from '../src/sql/settle.js';
 import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
 import {
   againAfterRace,
@@ -75,7 +82,7 @@ export async function replayRounds(
           rows.map((row) => row.id),
         );
       }
-      return replayGroup(session, spec, (table) => pending.get(table.live) ?? []);
+      return replayTaken(session, spec, pending);
     };
     replayed += await againAfterRace(() => session.transaction(round));
     const pending = await pendingEdits(session, spec);
@@ -113,27 +120,37 @@ export async function replaySettlements(session: Session, spec: RunSpec): Promis
 const forgetKeys = (spec: RunSpec): Fragment[] =>
   spec.tables.map(({ live }) => sql`DELETE FROM ${id(physicalTable(spec.generation, 'replayKeys', live))}`);
 
+/** Merges the edits of a round again: rows of the log, by id. @returns how many they were */
+async function replayTaken(session: Session, spec: RunSpec, pending: Map<string, string[]>): Promise<number> {
+  const idsOf = (table: TableSpec) => pending.get(table.live) ?? [];
+  const taking = spec.tables.filter((table) => idsOf(table).length > 0);
+  const counts = await session.runAll(taking.map((table) => takePending(spec, table, idsOf(table))));
+  const edited = taking.filter((_, index) => (counts[index] ?? 0) > 0);
+  await replayEdited(session, spec, edited, 'taken');
+  return sum(counts);
+}
+
+/** Merges all edits that wait in the log, again. Only under the lock, where none can come to them. @param waiting by table */
+export async function replayWaiting(session: Session, spec: RunSpec, waiting: number[]): Promise<void> {
+  const edited = spec.tables.filter((_, index) => (waiting[index] ?? 0) > 0);
+  await replayEdited(session, spec, edited, 'waiting');
+}
+
 /**
- * Merges pending keys of the whole group again, with the rows that hang on them by foreign keys and unique indexes, as
+ * Merges the keys of logged edits of the whole group again, with the rows that hang on them by foreign keys and unique indexes, as
  * one set; part of the caller's transaction or lock.
- *
- * @returns edits replayed
  */
-export async function replayGroup(
+async function replayEdited(
   session: Session,
   spec: RunSpec,
-  take: (table: TableSpec) => string[] | 'all',
-): Promise<number> {
-  const pending = spec.tables
-    .map((table) => ({ table, ids: take(table) }))
-    .filter(({ ids }) => ids.length > 0);
-  const counts = await session.runAll(pending.map(({ table, ids }) => takePending(spec, table, ids)));
-  const edited = pending.filter((_, index) => (counts[index] ?? 0) > 0).map(({ table }) => table);
-  if (edited.length === 0) return 0;
-  await session.runAll([...forgetKeys(spec), ...edited.flatMap((table) => collectReplayKeys(spec, table))]);
+  edited: TableSpec[],
+  edits: LoggedEdits,
+): Promise<void> {
+  if (edited.length === 0) return;
+  const collect = edited.flatMap((table) => collectReplayKeys(spec, table, edits));
+  await session.runAll([...forgetKeys(spec), ...collect]);
   await mergeGroup(session, spec, edited);
-  await session.runAll(edited.map((table) => markMerged(spec, table)));
-  return counts.reduce((sum, count) => sum + count, 0);
+  await session.runAll(edited.map((table) => markMerged(spec, table, edits)));
 }
 
 /** Merges the collected keys of some tables, and their closure, again. */
@@ -142,14 +159,7 @@ async function mergeGroup(session: Session, spec: RunSpec, collected: TableSpec[
   await close(session, spec, active);
   await session.runAll(spec.tables.filter(waitsInMerged).map((table) => emptyMerged(spec, table)));
   const of = () => spec.tables.filter((table) => active.has(table.live));
-  const counts = await session.rowsOfAll<Record<string, string>>(
-    of().flatMap((table) => {
-      const { incoming, liveOnly } = countMerge(spec, table, KEYS);
-      return [incoming, liveOnly];
-    }),
-  );
-  for (const [index, table] of of().entries())
-    await mergeKeys(session, spec, table, counts[2 * index]?.[0] ?? {}, counts[2 * index + 1]?.[0] ?? {});
+  await mergeKeys(session, spec, of());
   // In the order of `settleGroup`: a row that is held back for its parent collides with none.
   do {
     await foreignKeyRules(session, spec, 'keys', active);
@@ -187,18 +197,41 @@ async function close(session: Session, spec: RunSpec, active: Set<string>): Prom
 
 const KEYS: Scope = { kind: 'keys' };
 
-/** What is seldom needed is asked for first: under the lock each statement counts. */
-async function mergeKeys(
-  session: Session,
+/** Merges the collected keys of tables, all at once. What is seldom needed is asked for first: under the lock each statement counts. */
+async function mergeKeys(session: Session, spec: RunSpec, tables: TableSpec[]): Promise<void> {
+  const counting = tables.flatMap((table) => {
+    const { incoming, liveOnly } = countMerge(spec, table, KEYS);
+    return [incoming, liveOnly];
+  });
+  const settling = spec.kind === 'publish' ? tables.slice(0, 1).map((table) => anyPending(spec, table)) : [];
+  const found = await session.rowsOfAll<Record<string, string>>([...counting, ...settling]);
+  const countsOf = (index: number) => ({
+    incoming: found[2 * index]?.[0],
+    liveOnly: found[2 * index + 1]?.[0],
+  });
+  await session.runAll(tables.flatMap((table, index) => mergeOf(spec, table, countsOf(index))));
+  const isSettling = (found[counting.length]?.length ?? 0) > 0;
+  for (const table of tables) {
+    const into = targetOf(table);
+    if (isSettling) await settleKeys(session, spec, table, into);
+    if (hasChecks(table))
+      await takeAsLive(session, spec, table, [findBroken(spec, table)], 'check', 'keys', into);
+    if (spec.badRows === 'quarantine')
+      await takeAsLive(session, spec, table, [findBadRows(spec, table, 'keys')], 'bad', 'keys', into);
+  }
+}
+
+const targetOf = (table: TableSpec) => (waitsInMerged(table) ? 'merged' : 'stage');
+
+/** The statements that merge the collected keys of a table, without those that its counts make needless. */
+function mergeOf(
   spec: RunSpec,
   table: TableSpec,
-  incoming: Record<string, string>,
-  liveOnly: Record<string, string>,
-): Promise<void> {
-  const into = waitsInMerged(table) ? 'merged' : 'stage';
-  const merge = mergeInto(spec, table, KEYS, into);
+  { incoming = {}, liveOnly = {} }: Record<'incoming' | 'liveOnly', Record<string, string> | undefined>,
+): Fragment[] {
+  const merge = mergeInto(spec, table, KEYS, targetOf(table));
   const held = recordHeldBack(spec, table, KEYS);
-  await session.runAll([
+  return [
     ...Object.values(forget(spec, table, 'replayKeys')),
     merge.both,
     ...(Number(incoming.incoming) > Number(incoming.in_both) ? [merge.incomingOnly] : []),
@@ -206,21 +239,18 @@ async function mergeKeys(
     ...(Number(incoming.conflicts) + Number(liveOnly.conflicts) > 0
       ? [...(held ? [held] : []), ...recordConflicts(spec, table, KEYS)]
       : []),
-  ]);
-  await settleKeys(session, spec, table, into);
-  if (hasChecks(table))
-    await takeAsLive(session, spec, table, [findBroken(spec, table)], 'check', 'keys', into);
-  if (spec.badRows === 'quarantine')
-    await takeAsLive(session, spec, table, [findBadRows(spec, table, 'keys')], 'bad', 'keys', into);
+  ];
 }
 
-/** Edits in the log that no replay has merged. @param most of each table no more than so many are counted; undefined: all */
-export async function pendingEdits(session: Session, spec: RunSpec, most?: number): Promise<number> {
-  const limit = raw(most === undefined ? '' : `LIMIT ${most}`);
-  const counts = spec.tables.map(
-    ({ live }) =>
-      sql`(SELECT COUNT(*) FROM (SELECT 1 FROM ${id(physicalTable(spec.generation, 'log', live))} WHERE _ss_applied = 0 ${limit}) AS pending)`,
-  );
-  const [row] = await session.rows<{ n: string }>(sql`SELECT ${join(counts, ' + ')} AS n`);
-  return Number(row?.n ?? 0);
+/** Edits in the log that no replay has merged. */
+export async function pendingEdits(session: Session, spec: RunSpec): Promise<number> {
+  return sum(await waitingEdits(session, spec));
 }
+
+/** The same by table, in the order of the group. @param most of each no more than so many are counted; undefined: all */
+export async function waitingEdits(session: Session, spec: RunSpec, most?: number): Promise<number[]> {
+  const [row] = await session.rows<Record<string, string>>(countWaiting(spec, most));
+  return spec.tables.map((table) => Number(row?.[`n${table.ordinal}`] ?? 0));
+}
+
+const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);

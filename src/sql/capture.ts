@@ -105,36 +105,46 @@ export function touchTriggers(spec: RunSpec, table: TableSpec): { name: string; 
   ];
 }
 
-/** A log row's state: waiting, taken by the replay that runs, or merged. */
-const TAKEN = 2;
+/** A log row's state. What replays beside clients takes its rows; under the lock nobody else is there, and all that wait are meant. */
+const LOG_STATES = { waiting: 0, merged: 1, taken: 2 };
+export type LoggedEdits = 'waiting' | 'taken';
+
+/** Waiting log rows by table, as n0, n1 and so on. @param most of each no more than so many are counted; undefined: all */
+export function countWaiting(spec: RunSpec, most?: number): Fragment {
+  const limit = raw(most === undefined ? '' : `LIMIT ${most}`);
+  const counts = spec.tables.map(
+    (table) =>
+      sql`(SELECT COUNT(*) FROM (SELECT 1 FROM ${physical(spec, table, 'log')} WHERE _ss_applied = ${LOG_STATES.waiting} ${limit}) AS pending) AS ${raw(`n${table.ordinal}`)}`,
+  );
+  return sql`SELECT ${join(counts)}`;
+}
 
 /**
- * Takes pending log rows for a replay: the given ones, or all (only under the lock, where no writer is left).
- * Rows are named one by one, never "up to the highest id": ids are given before commit, so a late commit has a low id.
+ * Takes pending log rows for a replay. They are named one by one, never "up to the highest id": ids are given before
+ * commit, so a late commit has a low id.
  */
-export function takePending(spec: RunSpec, table: TableSpec, ids: string[] | 'all'): Fragment {
-  const which = ids === 'all' ? raw('TRUE') : sql`_ss_id IN (${list(ids)})`;
-  return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = ${TAKEN} WHERE _ss_applied = 0 AND ${which}`;
+export function takePending(spec: RunSpec, table: TableSpec, ids: string[]): Fragment {
+  return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = ${LOG_STATES.taken} WHERE _ss_applied = ${LOG_STATES.waiting} AND _ss_id IN (${list(ids)})`;
 }
 
 /** Ids of pending log rows that are committed; rows of open transactions are passed over and wait for a later round. */
 export function pendingIds(spec: RunSpec, table: TableSpec, rowsMax: number): Fragment {
-  return sql`SELECT _ss_id AS id FROM ${physical(spec, table, 'log')} WHERE _ss_applied = 0 ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
+  return sql`SELECT _ss_id AS id FROM ${physical(spec, table, 'log')} WHERE _ss_applied = ${LOG_STATES.waiting} ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
 }
 
-/** What a replay had taken is merged. */
-export function markMerged(spec: RunSpec, table: TableSpec): Fragment {
-  return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = 1 WHERE _ss_applied = ${TAKEN}`;
+/** What a replay was about is merged. */
+export function markMerged(spec: RunSpec, table: TableSpec, edits: LoggedEdits): Fragment {
+  return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = ${LOG_STATES.merged} WHERE _ss_applied = ${LOG_STATES[edits]}`;
 }
 
-/** Fills the replay keys from the taken log rows: old key and new key of each. */
-export function collectReplayKeys(spec: RunSpec, table: TableSpec): Fragment[] {
+/** Fills the replay keys from log rows: old key and new key of each. */
+export function collectReplayKeys(spec: RunSpec, table: TableSpec, edits: LoggedEdits): Fragment[] {
   const log = physical(spec, table, 'log');
   const keys = physical(spec, table, 'replayKeys');
-  const from = (side: 'old' | 'new') =>
+  const of = (side: 'old' | 'new') =>
     sql`INSERT IGNORE INTO ${keys} (${keyNames(table)})
 SELECT ${join(table.key.map((name) => at(table, 'g', `${side}_${name}`)))}
 FROM ${log} AS ${as(table, 'g')}
-WHERE ${at(table, 'g', '_ss_applied')} = ${TAKEN} AND ${at(table, 'g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
-  return [from('old'), from('new')];
+WHERE ${at(table, 'g', '_ss_applied')} = ${LOG_STATES[edits]} AND ${at(table, 'g', `${side}_${table.key[0] ?? ''}`)} IS NOT NULL`;
+  return [of('old'), of('new')];
 }

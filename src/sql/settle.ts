@@ -39,6 +39,11 @@ export function locksOfSettling(table: TableSpec): { name: string; alias: string
   return [{ name: control.settlement, alias: aliasOf(table, 'se'), mode: 'READ' }];
 }
 
+/** Whether anything of the pipeline is settled and not closed: mostly not, and then nothing is asked by key. @param table gives the alias */
+export function anyPending(spec: RunSpec, table: TableSpec): Fragment {
+  return sql`SELECT 1 AS found FROM ${id(control.settlement)} AS ${as(table, 'se')} WHERE pipeline = ${spec.pipeline} AND state = 'pending' LIMIT 1`;
+}
+
 /** Settlements that this run has not looked at; an operator may add some until the cut-over. */
 export function untriedSettlements(spec: RunSpec, table: TableSpec, rowsMax: number): Fragment {
   return sql`SELECT id FROM ${id(control.settlement)}

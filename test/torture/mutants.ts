@@ -42,7 +42,7 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: CAPTURE,
-        find: 'SET _ss_applied = 1 WHERE _ss_applied = ${TAKEN}',
+        find: 'SET _ss_applied = ${LOG_STATES.merged} WHERE _ss_applied = ${LOG_STATES[edits]}',
         replace: 'SET _ss_applied = 1 WHERE _ss_applied <> 1',
       },
     ],
@@ -63,8 +63,8 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: CAPTURE,
-        find: "return [from('old'), from('new')];",
-        replace: "return [sql`${from('old')} AND ${at(table, 'g', '_ss_operation')} = 'D'`, from('new')];",
+        find: "return [of('old'), of('new')];",
+        replace: "return [sql`${of('old')} AND ${at(table, 'g', '_ss_operation')} = 'D'`, of('new')];",
       },
     ],
   },
@@ -77,8 +77,8 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: CUT_OVER,
-        find: "await replayGroup(session, spec, () => 'all')",
-        replace: 'await replayGroup(session, spec, () => [])',
+        find: 'await replayWaiting(session, spec, waiting)',
+        replace: 'await replayWaiting(session, spec, [])',
       },
     ],
   },
