@@ -29,7 +29,7 @@ import {
   type Scope,
 } from '../src/sql/merge.js';
 import { anyPending, markTried } from '../src/sql/settle.js';
-import { type Fragment, id, join, raw, sql } from '../src/sql/text.js';
+import { type Fragment, id, sql } from '../src/sql/text.js';
 import {
   againAfterRace,
   type Dependencies,
