@@ -250,7 +250,11 @@ export async function pendingEdits(session: Session, spec: RunSpec): Promise<num
 /** The same by table, in the order of the group. @param most of each no more than so many are counted; undefined: all */
 export async function waitingEdits(session: Session, spec: RunSpec, most?: number): Promise<number[]> {
   const [row] = await session.rows<Record<string, string>>(countWaiting(spec, most));
-  return spec.tables.map((table) => Number(row?.[`n${table.ordinal}`] ?? 0));
+  return spec.tables.map(({ ordinal, live }) => {
+    const count = row?.[`n${ordinal}`];
+    if (count === undefined) throw new Error(`the log of ${live} was not counted`);
+    return Number(count);
+  });
 }
 
 const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);

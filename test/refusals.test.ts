@@ -638,7 +638,7 @@ describe('of the source and its mapping, a run refuses', () => {
           sourceColumn('Name', 'nvarchar', { encrypted: true }),
         ],
       }),
-      'dbo.Customer.Name: the column is under Always Encrypted',
+      'customer.name: it is under Always Encrypted',
     ],
     [
       'a generated column that is mapped',

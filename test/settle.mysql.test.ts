@@ -102,6 +102,30 @@ const settlements = async () =>
       sql`SELECT state, applied_in FROM ${id(control.settlement)} ORDER BY id`,
     )
   ).map(({ state, applied_in }) => `${state} ${applied_in ?? '-'}`);
+/** Publishes while a client's transaction is open, which is committed when the lock already waits for it: its edits are left for the drain. */
+async function publishedBeside(rows: ReturnType<typeof source>, edits: string[]): Promise<void> {
+  let edited = () => {};
+  const ready = new Promise<void>((resolve) => {
+    edited = resolve;
+  });
+  const publishing = hand.publish(rows, async () => {
+    await edit('START TRANSACTION');
+    for (const statement of edits) await edit(statement);
+    edited();
+  });
+  await ready;
+  await vi.waitFor(
+    async () =>
+      expect(
+        await hand.session.rows(
+          sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${SCHEMA} AND lock_status = 'PENDING'`,
+        ),
+      ).not.toHaveLength(0),
+    { timeout: WAIT_MS_MAX, interval: 5 },
+  );
+  await edit('COMMIT');
+  await publishing;
+}
 async function published(table = 'customer'): Promise<{
   spec: NonNullable<Awaited<ReturnType<typeof publishedSpec>>>;
   table: TableSpec;
@@ -263,34 +287,32 @@ describe('a conflict of a field', () => {
   it('is looked at again under the lock, when a client edits its row at the last moment', async () => {
     await hand.publish(source(changed()));
     await settleAs('source');
-    let edits = () => {};
-    const edited = new Promise<void>((resolve) => {
-      edits = resolve;
-    });
-    const published = hand.publish(source(changed()), async () => {
-      await edit('START TRANSACTION');
-      await edit(`UPDATE customer SET note = 'late' WHERE customer_id = 1`);
-      await edit(`UPDATE customer SET city = 'Cologne' WHERE customer_id = 2`);
-      edits();
-    });
-    await edited;
-    await vi.waitFor(
-      async () =>
-        expect(
-          await hand.session.rows(
-            sql`SELECT 1 AS found FROM performance_schema.metadata_locks WHERE object_schema = ${SCHEMA} AND lock_status = 'PENDING'`,
-          ),
-        ).not.toHaveLength(0),
-      { timeout: WAIT_MS_MAX, interval: 5 },
-    );
-    await edit('COMMIT');
-    await published;
+    await publishedBeside(source(changed()), [
+      `UPDATE customer SET note = 'late' WHERE customer_id = 1`,
+      `UPDATE customer SET city = 'Cologne' WHERE customer_id = 2`,
+    ]);
     expect(await live('customer_id, email, city, note')).toEqual([
       [1, 'a@billing', 'Oslo', 'late'], // what was settled holds: only another column was edited
       [2, 'b@old', 'Cologne', 'none'], // void: the client changed the very value
       [3, 'c@old', 'Rome', 'none'],
     ]);
     expect(await settlements()).toEqual(['void -', 'applied 3']);
+  });
+
+  it('is looked at again under the lock with edits of other tables, whichever table of the group it is in', async () => {
+    await hand.publish(source(BASE, [[10, 1, 'old']]));
+    await edit(`UPDATE invoice SET memo = 'of a client' WHERE invoice_id = 10`);
+    const changedMemo = source(BASE, [[10, 1, 'of billing']]);
+    await hand.publish(changedMemo);
+    await settleAs('source', { table: 'invoice' });
+    await publishedBeside(changedMemo, [
+      `UPDATE customer SET note = 'late' WHERE customer_id = 1`,
+      'UPDATE invoice SET customer_id = 2 WHERE invoice_id = 10',
+    ]);
+    const [invoices] = await hand.application.query('SELECT * FROM invoice');
+    expect(invoices).toEqual([{ invoice_id: 10, customer_id: 2, memo: 'of billing' }]);
+    expect((await live('note'))[0]).toEqual(['late']);
+    expect(await settlements()).toEqual(['applied 4']);
   });
 
   it('that would collide in a unique index when settled stays as it is, and its settlement waits', async () => {

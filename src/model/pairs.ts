@@ -60,6 +60,11 @@ const REFUSED: Record<string, string> = {
 export function pair(source: SourceColumn, live: LiveColumn, timeZone: string | undefined): Pair | Refusal {
   if (isRounded(live))
     return { what: `${live.columnType} rounds what it stores`, cure: "make live's column DOUBLE or DECIMAL" };
+  if (source.encrypted)
+    return {
+      what: 'it is under Always Encrypted: the server gives ciphertext, and the keys are at its clients',
+      cure: 'map a column that is not encrypted, or take it out',
+    };
   const refused = REFUSED[source.type];
   if (refused !== undefined)
     return {

@@ -15,6 +15,8 @@ export interface SourceColumn {
   scale: number;
   /** of char, varchar, nchar and nvarchar: it names the code page; absent where the catalogue does not say */
   collation?: string | null;
+  /** Always Encrypted: the server has ciphertext only, and gives that */
+  encrypted?: boolean;
 }
 
 /** A column of live as MySQL's catalogue describes it. */

@@ -43,12 +43,6 @@ export function decideColumns(
     if (keyRefusal) refuse(where, keyRefusal.what, keyRefusal.cure);
     if (from.nullable && !to.nullable && !table.key.includes(name))
       warn(where, 'the source allows NULL and live does not: a NULL will stop the run', 'allow NULL in live');
-    if (from.encrypted)
-      refuse(
-        `${table.source}.${from.name}`,
-        'the column is under Always Encrypted: the server gives ciphertext, and the keys are at its clients',
-        'take the column out, or map one that is not encrypted',
-      );
     if (from.masked)
       warn(
         `${table.source}.${from.name}`,

@@ -132,7 +132,10 @@ export function pendingIds(spec: RunSpec, table: TableSpec, rowsMax: number): Fr
   return sql`SELECT _ss_id AS id FROM ${physical(spec, table, 'log')} WHERE _ss_applied = ${LOG_STATES.waiting} ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
 }
 
-/** What a replay was about is merged. */
+/**
+ * What a replay was about is merged. Of waiting rows that is true only where none can come after `collectReplayKeys`: under the
+ * lock, which holds the log as well.
+ */
 export function markMerged(spec: RunSpec, table: TableSpec, edits: LoggedEdits): Fragment {
   return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = ${LOG_STATES.merged} WHERE _ss_applied = ${LOG_STATES[edits]}`;
 }

@@ -100,14 +100,14 @@ export const MUTANTS: Mutant[] = [
   {
     name: 'the replay forgets the old key of a row whose key changed',
     file: 'src/sql/capture.ts',
-    find: "return [from('old'), from('new')];",
-    replace: "return [sql`${from('old')} AND ${at(table, 'g', '_ss_operation')} = 'D'`, from('new')];",
+    find: "return [of('old'), of('new')];",
+    replace: "return [sql`${of('old')} AND ${at(table, 'g', '_ss_operation')} = 'D'`, of('new')];",
   },
   {
     name: 'the replay is given only the edits of the first table',
     file: 'activities/replay.ts',
-    find: '({ table, ids: take(table) })',
-    replace: '({ table, ids: table.ordinal === 0 ? take(table) : [] })',
+    find: 'const collect = edited.flatMap(',
+    replace: 'const collect = edited.slice(0, 1).flatMap(',
   },
   {
     name: 'held-back keys are given a base',
