@@ -11,7 +11,7 @@ import { orphansOfReplay } from '../src/sql/orphans.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import { liveChanged } from './context.js';
 import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
-import { replayWaiting, waitingEdits } from './replay.js';
+import { pendingByTable, replayPending } from './replay.js';
 
 /** Where the milliseconds under the lock went: checks, drain, RENAME. */
 export interface UnderLock {
@@ -40,13 +40,13 @@ export async function drainAndSwap(
   aboutToSwap: (figures: UnderLock) => void,
 ): Promise<UnderLock | typeof GIVE_BACK> {
   const granted = performance.now();
-  const waiting = await waitingEdits(session, spec, UNDER_LOCK_EDITS_MAX + 1);
-  const replayedUnderLock = waiting.reduce((sum, count) => sum + count, 0);
+  const pending = await pendingByTable(session, spec, UNDER_LOCK_EDITS_MAX + 1);
+  const replayedUnderLock = pending.reduce((sum, count) => sum + count, 0);
   if (replayedUnderLock > UNDER_LOCK_EDITS_MAX) return readiness.giveBack('tooManyEdits');
   await refuseNewer(session, spec);
   const [checked, drained] = await Promise.allSettled([
     refuseIfChanged(beside, spec),
-    drain(session, spec, waiting, readiness),
+    drain(session, spec, pending, readiness),
   ]);
   // first what has changed: a drain into another definition fails in words that do not say so
   if (checked.status === 'rejected') throw checked.reason;
@@ -65,16 +65,16 @@ export async function drainAndSwap(
   return { ...figures, swapMs: performance.now() - ready };
 }
 
-/** Merges the edits that are left, and commits them. @param waiting by table @returns milliseconds */
+/** Merges the edits that are left, and commits them. @param pending by table @returns milliseconds */
 async function drain(
   session: Session,
   spec: RunSpec,
-  waiting: number[],
+  pending: number[],
   readiness: Readiness,
 ): Promise<number> {
   const begun = performance.now();
-  await replayWaiting(session, spec, waiting);
-  if (waiting.some((count) => count > 0)) {
+  await replayPending(session, spec, pending);
+  if (pending.some((count) => count > 0)) {
     await refuseNewOrphans(session, spec);
     readiness.isStale = true;
   }

@@ -4,7 +4,7 @@ import { hasChecks, type RunSpec, type TableSpec, tableOf } from '../src/model/s
 import type { Session } from '../src/mysql/connection.js';
 import {
   collectReplayKeys,
-  countWaiting,
+  countPending,
   type LoggedEdits,
   markMerged,
   pendingIds,
@@ -130,10 +130,10 @@ async function replayTaken(session: Session, spec: RunSpec, pending: Map<string,
   return sum(counts);
 }
 
-/** Merges all edits that wait in the log, again. Only under the lock, where none can come to them. @param waiting by table */
-export async function replayWaiting(session: Session, spec: RunSpec, waiting: number[]): Promise<void> {
-  const edited = spec.tables.filter((_, index) => (waiting[index] ?? 0) > 0);
-  await replayEdited(session, spec, edited, 'waiting');
+/** Merges all pending edits, again. Only under the lock, where none can come to them. @param pending by table */
+export async function replayPending(session: Session, spec: RunSpec, pending: number[]): Promise<void> {
+  const edited = spec.tables.filter((_, index) => (pending[index] ?? 0) > 0);
+  await replayEdited(session, spec, edited, 'pending');
 }
 
 /**
@@ -244,12 +244,12 @@ function mergeOf(
 
 /** Edits in the log that no replay has merged. */
 export async function pendingEdits(session: Session, spec: RunSpec): Promise<number> {
-  return sum(await waitingEdits(session, spec));
+  return sum(await pendingByTable(session, spec));
 }
 
 /** The same by table, in the order of the group. @param most of each no more than so many are counted; undefined: all */
-export async function waitingEdits(session: Session, spec: RunSpec, most?: number): Promise<number[]> {
-  const [row] = await session.rows<Record<string, string>>(countWaiting(spec, most));
+export async function pendingByTable(session: Session, spec: RunSpec, most?: number): Promise<number[]> {
+  const [row] = await session.rows<Record<string, string>>(countPending(spec, most));
   return spec.tables.map(({ ordinal, live }) => {
     const count = row?.[`n${ordinal}`];
     if (count === undefined) throw new Error(`the log of ${live} was not counted`);

@@ -105,16 +105,16 @@ export function touchTriggers(spec: RunSpec, table: TableSpec): { name: string; 
   ];
 }
 
-/** A log row's state. What replays beside clients takes its rows; under the lock nobody else is there, and all that wait are meant. */
-const LOG_STATES = { waiting: 0, merged: 1, taken: 2 };
-export type LoggedEdits = 'waiting' | 'taken';
+/** A log row's state. What replays beside clients takes its rows; under the lock nobody else is there, and all that are pending are meant. */
+const LOG_STATES = { pending: 0, merged: 1, taken: 2 };
+export type LoggedEdits = 'pending' | 'taken';
 
-/** Waiting log rows by table, as n0, n1 and so on. @param most of each no more than so many are counted; undefined: all */
-export function countWaiting(spec: RunSpec, most?: number): Fragment {
+/** Pending log rows by table, as n0, n1 and so on. @param most of each no more than so many are counted; undefined: all */
+export function countPending(spec: RunSpec, most?: number): Fragment {
   const limit = raw(most === undefined ? '' : `LIMIT ${most}`);
   const counts = spec.tables.map(
     (table) =>
-      sql`(SELECT COUNT(*) FROM (SELECT 1 FROM ${physical(spec, table, 'log')} WHERE _ss_applied = ${LOG_STATES.waiting} ${limit}) AS pending) AS ${raw(`n${table.ordinal}`)}`,
+      sql`(SELECT COUNT(*) FROM (SELECT 1 FROM ${physical(spec, table, 'log')} WHERE _ss_applied = ${LOG_STATES.pending} ${limit}) AS pending) AS ${raw(`n${table.ordinal}`)}`,
   );
   return sql`SELECT ${join(counts)}`;
 }
@@ -124,16 +124,16 @@ export function countWaiting(spec: RunSpec, most?: number): Fragment {
  * commit, so a late commit has a low id.
  */
 export function takePending(spec: RunSpec, table: TableSpec, ids: string[]): Fragment {
-  return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = ${LOG_STATES.taken} WHERE _ss_applied = ${LOG_STATES.waiting} AND _ss_id IN (${list(ids)})`;
+  return sql`UPDATE ${physical(spec, table, 'log')} SET _ss_applied = ${LOG_STATES.taken} WHERE _ss_applied = ${LOG_STATES.pending} AND _ss_id IN (${list(ids)})`;
 }
 
 /** Ids of pending log rows that are committed; rows of open transactions are passed over and wait for a later round. */
 export function pendingIds(spec: RunSpec, table: TableSpec, rowsMax: number): Fragment {
-  return sql`SELECT _ss_id AS id FROM ${physical(spec, table, 'log')} WHERE _ss_applied = ${LOG_STATES.waiting} ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
+  return sql`SELECT _ss_id AS id FROM ${physical(spec, table, 'log')} WHERE _ss_applied = ${LOG_STATES.pending} ORDER BY _ss_id LIMIT ${raw(String(rowsMax))} FOR UPDATE SKIP LOCKED`;
 }
 
 /**
- * What a replay was about is merged. Of waiting rows that is true only where none can come after `collectReplayKeys`: under the
+ * What a replay was about is merged. Of pending rows that is true only where none can come after `collectReplayKeys`: under the
  * lock, which holds the log as well.
  */
 export function markMerged(spec: RunSpec, table: TableSpec, edits: LoggedEdits): Fragment {

@@ -77,8 +77,8 @@ export const MUTANTS: Mutant[] = [
     edits: [
       {
         file: CUT_OVER,
-        find: 'await replayWaiting(session, spec, waiting)',
-        replace: 'await replayWaiting(session, spec, [])',
+        find: 'await replayPending(session, spec, pending)',
+        replace: 'await replayPending(session, spec, [])',
       },
     ],
   },
