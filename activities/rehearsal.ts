@@ -11,7 +11,7 @@ export function rehearsalActivities(dependencies: Dependencies) {
    * @returns milliseconds from LOCK granted to UNLOCK
    */
   const rehearseCutOver = onRun(dependencies, null, async (session, spec): Promise<{ heldMs: number }> => {
-    const lives = spec.tables.map((table) => table.live);
+    const [first] = spec.tables;
     const of = (kind: Parameters<typeof physicalTable>[1], live = '') =>
       physicalTable(spec.generation, kind, live);
     const names: RehearsalNames = {
@@ -20,15 +20,15 @@ export function rehearsalActivities(dependencies: Dependencies) {
         stage: of('rehearsedStage', live),
         backup: of('rehearsedBackup', live),
       }),
-      marker: { from: of('rehearsedMarker', lives[0]), to: of('rehearsedMarkerNext', lives[0]) },
+      marker: { from: of('rehearsedMarker', first?.live), to: of('rehearsedMarkerNext', first?.live) },
     };
     const once = async () => {
       await holdFence(session, spec);
-      return rehearseOn(session, lives, names);
+      return rehearseOn(session, spec.tables, names);
     };
-    const first = await once();
-    if (first.heldMs <= spec.cutOver.heldMsMax) return { heldMs: first.heldMs };
-    return { heldMs: Math.min(first.heldMsMin, (await once()).heldMsMin) };
+    const { heldMs, heldMsMin } = await once();
+    if (heldMs <= spec.cutOver.heldMsMax) return { heldMs };
+    return { heldMs: Math.min(heldMsMin, (await once()).heldMsMin) };
   });
   return { rehearseCutOver };
 }

@@ -502,6 +502,19 @@ describe('check', () => {
     expect(found.needs.tables.map(({ table }) => table)).toEqual(['customer', 'invoice']);
   });
 
+  it('rehearses with the foreign keys of the group, for which MySQL renames longer', async () => {
+    const made = async () => {
+      const [rows] = await root.query<mysql.RowDataPacket[]>(
+        `SELECT COALESCE(SUM(count_star), 0) AS n FROM performance_schema.events_statements_summary_by_digest
+         WHERE schema_name = DATABASE() AND digest_text LIKE '%ADD CONSTRAINT%FOREIGN KEY%'`,
+      );
+      return Number(rows[0]?.n);
+    };
+    const before = await made();
+    await check(configOf(), { rehearse: true });
+    expect(await made()).toBe(before + 2); // one of the group's, among tables like live and like stage
+  });
+
   it('warns where the lock would be held for longer than is allowed', async () => {
     const { warnings } = await check(configOf(`${YAML}cutOver: { heldMsMax: 1 }`), { rehearse: true });
     expect(warnings.map(({ where }) => where)).toContain('cutOver.heldMsMax');

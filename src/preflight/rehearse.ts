@@ -1,14 +1,14 @@
 import { performance } from 'node:perf_hooks';
-import { parseMysqlAddress } from '../config/address.js';
-import type { Config } from '../config/load.js';
+import type { MysqlAddress } from '../config/address.js';
+import type { ForeignKey } from '../model/spec.js';
 import { type Session, withSession } from '../mysql/connection.js';
 import { definitionsOf } from '../mysql/fingerprint.js';
 import { lockTables } from '../mysql/lock.js';
-import { id, join, sql } from '../sql/text.js';
+import { type Fragment, id, join, sql } from '../sql/text.js';
 
 /**
- * Milliseconds of a cut-over on empty tables of the same shape: RENAME takes no longer on full ones. LIKE copies neither foreign keys nor
- * triggers, for each of which MySQL takes longer: in earnest it is two to three times as long, and the drain comes to it.
+ * Milliseconds of a cut-over on empty tables of the same shape: RENAME takes no longer on full ones. Triggers and the drain are not
+ * rehearsed, and come to it.
  */
 export interface Rehearsal {
   rounds: number;
@@ -26,6 +26,12 @@ const ROUNDS_MS_MAX = 15_000;
 /** What the names of all tables begin with that are made to try something out, and dropped. */
 export const REHEARSAL_PREFIX = '_ss_rehearsal_';
 
+/** A live table of the group, with its foreign keys inside of the group. */
+export interface RehearsedTable {
+  live: string;
+  foreignKeys: Pick<ForeignKey, 'columns' | 'parent' | 'parentColumns'>[];
+}
+
 /** What the tables of a rehearsal are called. */
 export interface RehearsalNames {
   table(live: string, index: number): Rehearsed;
@@ -35,9 +41,11 @@ export interface RehearsalNames {
 /**
  * Rehearses the cut-over for `check`: makes empty tables like live and like stage, and swaps them several times as a run does.
  * The tables are dropped again, also those that a rehearsal left whose connection died. Live is only read, by LIKE.
+ *
+ * @param target MySQL's address
  */
-export async function rehearse(config: Config): Promise<Rehearsal> {
-  return withSession(parseMysqlAddress(config.target.url), async (session) => {
+export async function rehearse(target: MysqlAddress, group: RehearsedTable[]): Promise<Rehearsal> {
+  return withSession(target, async (session) => {
     await dropAbandoned(session);
     const mine = `${REHEARSAL_PREFIX}${session.threadId}_`;
     const names: RehearsalNames = {
@@ -48,21 +56,17 @@ export async function rehearse(config: Config): Promise<Rehearsal> {
       }),
       marker: { from: `${mine}at`, to: `${mine}to` },
     };
-    return rehearseOn(
-      session,
-      config.tables.map((table) => table.live),
-      names,
-    );
+    return rehearseOn(session, group, names);
   });
 }
 
 /** The same on a session and under names of the caller's. Tables of these names are dropped before and after. */
 export async function rehearseOn(
   session: Session,
-  lives: string[],
+  group: RehearsedTable[],
   names: RehearsalNames,
 ): Promise<Rehearsal> {
-  const tables = lives.map((live, index) => names.table(live, index));
+  const tables = group.map(({ live }, index) => names.table(live, index));
   const { marker } = names;
   const drop = () =>
     session.run(
@@ -70,14 +74,31 @@ export async function rehearseOn(
     );
   await drop();
   try {
-    for (const [index, like] of lives.entries())
+    for (const [index, { live }] of group.entries())
       for (const name of [tables[index]?.live ?? '', tables[index]?.stage ?? ''])
-        await session.run(sql`CREATE TABLE ${id(name)} LIKE ${id(like)}`);
+        await session.run(sql`CREATE TABLE ${id(name)} LIKE ${id(live)}`);
+    for (const statement of foreignKeysOf(session, group, tables)) await session.run(statement);
     await session.run(sql`CREATE TABLE ${id(marker.from)} (nothing TINYINT PRIMARY KEY) ENGINE=InnoDB`);
     return await swapAgainAndAgain(session, tables, marker);
   } finally {
     await drop();
   }
+}
+
+/** LIKE leaves foreign keys out, and for each of them MySQL renames longer. */
+function foreignKeysOf(session: Session, group: RehearsedTable[], tables: Rehearsed[]): Fragment[] {
+  const placeOf = new Map(group.map(({ live }, index) => [live, tables[index]] as const));
+  let number = 0;
+  return (['live', 'stage'] as const).flatMap((side) =>
+    group.flatMap(({ live, foreignKeys }) =>
+      foreignKeys.map(({ columns, parent, parentColumns }) => {
+        number += 1;
+        const name = `${REHEARSAL_PREFIX}${session.threadId}_${number}`;
+        const of = (table: string) => id(placeOf.get(table)?.[side] ?? '');
+        return sql`ALTER TABLE ${of(live)} ADD CONSTRAINT ${id(name)} FOREIGN KEY (${join(columns.map(id))}) REFERENCES ${of(parent)} (${join(parentColumns.map(id))})`;
+      }),
+    ),
+  );
 }
 
 async function swapAgainAndAgain(
