@@ -11,7 +11,7 @@ import { orphansOfReplay } from '../src/sql/orphans.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import { liveChanged } from './context.js';
 import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
-import { pendingByTable, replayPending } from './replay.js';
+import { pendingByTable, replayPending, sum } from './replay.js';
 
 /** Where the milliseconds under the lock went: checks, drain, RENAME. */
 export interface UnderLock {
@@ -41,7 +41,7 @@ export async function drainAndSwap(
 ): Promise<UnderLock | typeof GIVE_BACK> {
   const granted = performance.now();
   const pending = await pendingByTable(session, spec, UNDER_LOCK_EDITS_MAX + 1);
-  const replayedUnderLock = pending.reduce((sum, count) => sum + count, 0);
+  const replayedUnderLock = sum(pending);
   if (replayedUnderLock > UNDER_LOCK_EDITS_MAX) return readiness.giveBack('tooManyEdits');
   await refuseNewer(session, spec);
   const [checked, drained] = await Promise.allSettled([

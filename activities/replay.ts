@@ -191,7 +191,7 @@ async function close(session: Session, spec: RunSpec, active: Set<string>): Prom
     }
     const found = await session.runAll(steps.map(({ find }) => find));
     for (const [index, { table }] of steps.entries()) if ((found[index] ?? 0) > 0) active.add(table.live);
-    added = found.reduce((sum, count) => sum + count, 0);
+    added = sum(found);
   } while (added > 0);
 }
 
@@ -257,4 +257,4 @@ export async function pendingByTable(session: Session, spec: RunSpec, most?: num
   });
 }
 
-const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);
+export const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);

@@ -8,6 +8,9 @@ import type { Facts } from './facts.js';
 import { sourceColumnOf, sourceOf } from './source-names.js';
 import { digitsOfNow } from './zone.js';
 
+/** Stands for a run where `check` tries what a run would do: no run has generation 0, and tables of it that a check left are dropped with the next run's cleanup. */
+export const CHECK_RUN = { runId: 'check', generation: 0, baseGeneration: null, fingerprints: {} };
+
 /** Freezes the configuration and the two schemas into the specification of a run. Facts must have passed `decide`. */
 export function freeze(
   config: Config,

@@ -1,8 +1,7 @@
-import { parseMysqlAddress } from '../config/address.js';
 import type { Config } from '../config/load.js';
 import { type Decision, decide } from './decide.js';
 import { type Facts, gatherFacts } from './facts.js';
-import { type Rehearsal, type RehearsedTable, rehearse } from './rehearse.js';
+import { type Rehearsal, rehearse } from './rehearse.js';
 import { tooWide } from './width.js';
 
 /** Gathers facts from both sides and decides. Changes nothing. */
@@ -37,7 +36,7 @@ export async function check(config: Config, options: { rehearse: boolean }): Pro
   if (!options.rehearse || decision.refusals.length > 0) return found;
   found.refusals.push(...(await tooWide(config, facts)));
   if (found.refusals.length > 0) return found;
-  const rehearsal = await rehearse(parseMysqlAddress(config.target.url), groupOf(facts));
+  const rehearsal = await rehearse(config, facts);
   const { heldMsMax } = config.cutOver;
   if (rehearsal.heldMs > heldMsMax)
     found.warnings.push({
@@ -46,18 +45,6 @@ export async function check(config: Config, options: { rehearse: boolean }): Pro
       cure: 'publish fewer tables together, run at a quieter time, or raise the limit',
     });
   return { ...found, rehearsal };
-}
-
-/** The group as it is rehearsed. A foreign key that leaves the group was refused. */
-function groupOf(facts: Facts): RehearsedTable[] {
-  return facts.live.map(({ name, foreignKeys }) => ({
-    live: name,
-    foreignKeys: foreignKeys.map(({ columns, referencedTable, referencedColumns }) => ({
-      columns,
-      parent: referencedTable,
-      parentColumns: referencedColumns,
-    })),
-  }));
 }
 
 const named = (flags: Record<string, boolean>) =>

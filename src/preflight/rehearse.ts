@@ -1,10 +1,13 @@
 import { performance } from 'node:perf_hooks';
-import type { MysqlAddress } from '../config/address.js';
-import type { ForeignKey } from '../model/spec.js';
+import { parseMysqlAddress } from '../config/address.js';
+import type { Config } from '../config/load.js';
+import type { TableSpec } from '../model/spec.js';
 import { type Session, withSession } from '../mysql/connection.js';
 import { definitionsOf } from '../mysql/fingerprint.js';
 import { lockTables } from '../mysql/lock.js';
 import { type Fragment, id, join, sql } from '../sql/text.js';
+import type { Facts } from './facts.js';
+import { CHECK_RUN, freeze } from './freeze.js';
 
 /**
  * Milliseconds of a cut-over on empty tables of the same shape: RENAME takes no longer on full ones. Triggers and the drain are not
@@ -26,12 +29,6 @@ const ROUNDS_MS_MAX = 15_000;
 /** What the names of all tables begin with that are made to try something out, and dropped. */
 export const REHEARSAL_PREFIX = '_ss_rehearsal_';
 
-/** A live table of the group, with its foreign keys inside of the group. */
-export interface RehearsedTable {
-  live: string;
-  foreignKeys: Pick<ForeignKey, 'columns' | 'parent' | 'parentColumns'>[];
-}
-
 /** What the tables of a rehearsal are called. */
 export interface RehearsalNames {
   table(live: string, index: number): Rehearsed;
@@ -42,10 +39,11 @@ export interface RehearsalNames {
  * Rehearses the cut-over for `check`: makes empty tables like live and like stage, and swaps them several times as a run does.
  * The tables are dropped again, also those that a rehearsal left whose connection died. Live is only read, by LIKE.
  *
- * @param target MySQL's address
+ * @param facts must have passed `decide`
  */
-export async function rehearse(target: MysqlAddress, group: RehearsedTable[]): Promise<Rehearsal> {
-  return withSession(target, async (session) => {
+export async function rehearse(config: Config, facts: Facts): Promise<Rehearsal> {
+  const { tables } = freeze(config, facts, CHECK_RUN);
+  return withSession(parseMysqlAddress(config.target.url), async (session) => {
     await dropAbandoned(session);
     const mine = `${REHEARSAL_PREFIX}${session.threadId}_`;
     const names: RehearsalNames = {
@@ -56,14 +54,14 @@ export async function rehearse(target: MysqlAddress, group: RehearsedTable[]): P
       }),
       marker: { from: `${mine}at`, to: `${mine}to` },
     };
-    return rehearseOn(session, group, names);
+    return rehearseOn(session, tables, names);
   });
 }
 
 /** The same on a session and under names of the caller's. Tables of these names are dropped before and after. */
 export async function rehearseOn(
   session: Session,
-  group: RehearsedTable[],
+  group: TableSpec[],
   names: RehearsalNames,
 ): Promise<Rehearsal> {
   const tables = group.map(({ live }, index) => names.table(live, index));
@@ -86,7 +84,7 @@ export async function rehearseOn(
 }
 
 /** LIKE leaves foreign keys out, and for each of them MySQL renames longer. */
-function foreignKeysOf(session: Session, group: RehearsedTable[], tables: Rehearsed[]): Fragment[] {
+function foreignKeysOf(session: Session, group: TableSpec[], tables: Rehearsed[]): Fragment[] {
   const placeOf = new Map(group.map(({ live }, index) => [live, tables[index]] as const));
   let number = 0;
   return (['live', 'stage'] as const).flatMap((side) =>

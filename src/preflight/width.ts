@@ -8,10 +8,8 @@ import { createBaseNext, createFirstTouch, createLog } from '../sql/stage.js';
 import { id, join, sql } from '../sql/text.js';
 import type { Facts } from './facts.js';
 import type { Finding } from './finding.js';
-import { freeze } from './freeze.js';
+import { CHECK_RUN, freeze } from './freeze.js';
 
-/** No run has it; what a check that died has left is dropped with the next run's cleanup. */
-const GENERATION = 0;
 const MADE = ['baseNext', 'firstTouch', 'log'] as const;
 
 /**
@@ -21,8 +19,7 @@ const MADE = ['baseNext', 'firstTouch', 'log'] as const;
  * @param facts must have passed `decide`
  */
 export async function tooWide(config: Config, facts: Facts): Promise<Finding[]> {
-  const run = { runId: 'check', generation: GENERATION, baseGeneration: null, fingerprints: {} };
-  const spec = freeze(config, facts, run);
+  const spec = freeze(config, facts, CHECK_RUN);
   return withSession(parseMysqlAddress(config.target.url), async (session) => {
     // Two checks at a time would drop each other's tables.
     await session.rows(
