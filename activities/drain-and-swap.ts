@@ -8,7 +8,8 @@ import { refuseNewer } from '../src/mysql/owner.js';
 import { mayLive, olderSnapshots } from '../src/mysql/snapshots.js';
 import { logTriggers } from '../src/sql/capture.js';
 import { orphansOfReplay } from '../src/sql/orphans.js';
-import { id, join, raw, sql } from '../src/sql/text.js';
+import { type MarkerNames, type SwapNames, swapGroup } from '../src/sql/swap.js';
+import { id, raw, sql } from '../src/sql/text.js';
 import { liveChanged } from './context.js';
 import { type Readiness, UNDER_LOCK_EDITS_MAX } from './readiness.js';
 import { pendingByTable, replayPending, sum } from './replay.js';
@@ -61,7 +62,7 @@ export async function drainAndSwap(
   const heldMs = ready - granted;
   const figures = { heldMs, checkMs: heldMs - drainMs, drainMs, swapMs: 0, replayedUnderLock };
   aboutToSwap(figures);
-  await session.run(renameOf(spec));
+  await session.run(swapGroup(namesOf(spec), markerOf(spec)));
   return { ...figures, swapMs: performance.now() - ready };
 }
 
@@ -105,20 +106,14 @@ async function refuseIfChanged(session: Session, spec: RunSpec): Promise<Definit
   return definitions;
 }
 
-/** The swap: the whole group and the marker in one atomic statement. Children before parents, since MySQL takes less time for it. */
-function renameOf(spec: RunSpec) {
-  const marker = markerOf(spec);
-  const steps = [...spec.tables]
-    .reverse()
-    .flatMap((table) => [
-      sql`${id(table.live)} TO ${id(physicalTable(spec.generation, 'backup', table.live))}`,
-      sql`${id(physicalTable(spec.generation, 'stage', table.live))} TO ${id(table.live)}`,
-    ]);
-  return sql`RENAME TABLE ${join([...steps, sql`${id(marker.from)} TO ${id(marker.to)}`])}`;
+/** What the group's tables are called in the swap. */
+function namesOf(spec: RunSpec): SwapNames[] {
+  const of = (kind: 'stage' | 'backup', live: string) => physicalTable(spec.generation, kind, live);
+  return spec.tables.map(({ live }) => ({ live, stage: of('stage', live), backup: of('backup', live) }));
 }
 
 /** What the marker is called before the swap, and after it. */
-export function markerOf(spec: RunSpec): { from: string; to: string } {
+export function markerOf(spec: RunSpec): MarkerNames {
   const before = spec.kind === 'rollback' ? (spec.undoes ?? 0) : (spec.baseGeneration ?? 0);
   const after = spec.kind === 'rollback' ? (spec.baseGeneration ?? 0) : spec.generation;
   return { from: markerTable(spec.pipeline, before), to: markerTable(spec.pipeline, after) };

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { loadConfig } from '../config/load.js';
 import { EXIT, type ExitCode } from '../model/exit-code.js';
 import type { Finding } from '../preflight/finding.js';
-import { type Check, check } from '../preflight/index.js';
+import type { Check } from '../preflight/index.js';
 import { colours } from './colours.js';
 import { configOption, jsonOption } from './config-option.js';
 import { examples } from './examples.js';
@@ -34,6 +34,8 @@ export function addCheck(program: Command, end: (code: ExitCode) => void): void 
     )
     .action(async (options: CheckOptions) => {
       const config = loadConfig(options.config);
+      // loaded here only: SQL Server's driver takes a quarter of a command's start
+      const { check } = await import('../preflight/index.js');
       const found = await check(config, { rehearse: options.rehearsal });
       if (options.json) printJson({ pipeline: config.pipeline, ...found });
       else print(checkText(config.pipeline, found));

@@ -15,10 +15,8 @@ import {
   spellingsOf,
 } from '../mysql/explain.js';
 import { decide } from '../preflight/decide.js';
-import { gatherFacts } from '../preflight/facts.js';
 import { freeze } from '../preflight/freeze.js';
-import { type SourcePool, withSource } from '../sql-server/connection.js';
-import { readRowsOfKey } from '../sql-server/read.js';
+import type { SourcePool } from '../sql-server/connection.js';
 import { configOption, jsonOption } from './config-option.js';
 import { CommandError } from './failure.js';
 import { print, printJson } from './output.js';
@@ -97,6 +95,9 @@ export function addExplain(program: Command, end: (code: ExitCode) => void): voi
 }
 
 async function explain(config: Config, live: string, key: string[]): Promise<Explained> {
+  // loaded here only, as in check
+  const { gatherFacts } = await import('../preflight/facts.js');
+  const { withSource } = await import('../sql-server/connection.js');
   const facts = await gatherFacts(config);
   const { refusals } = decide(config, { ...facts, held: null });
   if (refusals.length > 0)
@@ -127,6 +128,7 @@ async function rowOfSource(
   key: string[],
   known: KnownRow,
 ): Promise<RowTexts> {
+  const { readRowsOfKey } = await import('../sql-server/read.js');
   const spelled = await spellingsOf(session, table, key, known);
   const isText = table.columns.some(({ live }) => table.key.includes(live.name) && isString(live));
   const isKnown = known.base !== null || known.live !== null;

@@ -9,8 +9,6 @@ import { EXIT, type ExitCode } from '../model/exit-code.js';
 import { type Session, withSession } from '../mysql/connection.js';
 import { readLiveTableNames, readLiveTables } from '../mysql/schema.js';
 import { id, sql } from '../sql/text.js';
-import { withSource } from '../sql-server/connection.js';
-import { readSourceTables } from '../sql-server/schema.js';
 import { jsonOption } from './config-option.js';
 import { examples } from './examples.js';
 import { CommandError } from './failure.js';
@@ -73,6 +71,9 @@ async function init(options: InitOptions): Promise<InitResult> {
   const source = parseMssqlAddress(variable(options.sourceEnv));
   const target = parseMysqlAddress(variable(options.targetEnv));
   const pipeline = options.pipeline ?? pipelineName(target.database);
+  // loaded here only, as in check
+  const { withSource } = await import('../sql-server/connection.js');
+  const { readSourceTables } = await import('../sql-server/schema.js');
   const sourceTables = await withSource(source, (pool) => readSourceTables(pool));
   return withSession(target, async (session) => {
     const names = await readLiveTableNames(session.connection, target.database);

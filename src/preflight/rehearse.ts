@@ -5,6 +5,7 @@ import type { TableSpec } from '../model/spec.js';
 import { type Session, withSession } from '../mysql/connection.js';
 import { definitionsOf } from '../mysql/fingerprint.js';
 import { lockTables } from '../mysql/lock.js';
+import { type MarkerNames, type SwapNames, swapGroup } from '../sql/swap.js';
 import { type Fragment, id, join, sql } from '../sql/text.js';
 import type { Facts } from './facts.js';
 import { CHECK_RUN, freeze } from './freeze.js';
@@ -31,8 +32,8 @@ export const REHEARSAL_PREFIX = '_ss_rehearsal_';
 
 /** What the tables of a rehearsal are called. */
 export interface RehearsalNames {
-  table(live: string, index: number): Rehearsed;
-  marker: { from: string; to: string };
+  table(live: string, index: number): SwapNames;
+  marker: MarkerNames;
 }
 
 /**
@@ -84,7 +85,7 @@ export async function rehearseOn(
 }
 
 /** LIKE leaves foreign keys out, and for each of them MySQL renames longer. */
-function foreignKeysOf(session: Session, group: TableSpec[], tables: Rehearsed[]): Fragment[] {
+function foreignKeysOf(session: Session, group: TableSpec[], tables: SwapNames[]): Fragment[] {
   const placeOf = new Map(group.map(({ live }, index) => [live, tables[index]] as const));
   let number = 0;
   return (['live', 'stage'] as const).flatMap((side) =>
@@ -101,8 +102,8 @@ function foreignKeysOf(session: Session, group: TableSpec[], tables: Rehearsed[]
 
 async function swapAgainAndAgain(
   session: Session,
-  tables: Rehearsed[],
-  marker: { from: string; to: string },
+  tables: SwapNames[],
+  marker: MarkerNames,
 ): Promise<Rehearsal> {
   const until = performance.now() + ROUNDS_MS_MAX;
   const lock: number[] = [];
@@ -124,18 +125,11 @@ async function swapAgainAndAgain(
   };
 }
 
-/** Names that stand for one table of the group, as it is, as it will be, and as it was. */
-interface Rehearsed {
-  live: string;
-  stage: string;
-  backup: string;
-}
-
 /** LOCK → the look at the definitions → RENAME → UNLOCK, as the cut-over does it when nothing is left to drain. */
 async function swapOnce(
   session: Session,
-  tables: Rehearsed[],
-  marker: { from: string; to: string },
+  tables: SwapNames[],
+  marker: MarkerNames,
 ): Promise<{ lockMs: number; heldMs: number }> {
   const asked = performance.now();
   await session.run(
@@ -152,11 +146,7 @@ async function swapOnce(
       session,
       tables.map((table) => table.live),
     );
-    const steps = tables.flatMap((table) => [
-      sql`${id(table.live)} TO ${id(table.backup)}`,
-      sql`${id(table.stage)} TO ${id(table.live)}`,
-    ]);
-    await session.run(sql`RENAME TABLE ${join([...steps, sql`${id(marker.from)} TO ${id(marker.to)}`])}`);
+    await session.run(swapGroup(tables, marker));
   } finally {
     await session.connection.query('UNLOCK TABLES');
   }
