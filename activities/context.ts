@@ -121,8 +121,8 @@ async function killStatement(dependencies: Dependencies, pipeline: string, threa
   }
 }
 
-/** A column that is unknown, a table that is not there. */
-const ABOUT_DEFINITIONS = new Set([1054, 1146]);
+/** A column that is unknown, a table that is not there; a foreign key whose column, or whose parent's column or index, is not. */
+const ABOUT_DEFINITIONS = new Set([1054, 1146, 1072, 3734, 1822]);
 
 /** Statements of a run speak of live as it was when the run began: what one fails of is said, not what it stumbled over. */
 async function migratedUnder(

@@ -1,3 +1,4 @@
+import { StageswapError } from '../src/model/failures.js';
 import { physicalTable } from '../src/model/names.js';
 import { TAIL_EDITS_MAX } from '../src/model/replay.js';
 import { hasChecks, type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
@@ -130,27 +131,39 @@ async function replayTaken(session: Session, spec: RunSpec, pending: Map<string,
   return sum(counts);
 }
 
-/** Merges all pending edits, again. Only under the lock, where none can come to them. @param pending by table */
+/**
+ * Merges all pending edits, again. Only under the lock, where none can come to them.
+ *
+ * @param pending by table
+ * @throws {StageswapError} ProofFailed: as many were not merged
+ */
 export async function replayPending(session: Session, spec: RunSpec, pending: number[]): Promise<void> {
   const edited = spec.tables.filter((_, index) => (pending[index] ?? 0) > 0);
-  await replayEdited(session, spec, edited, 'pending');
+  const merged = sum(await replayEdited(session, spec, edited, 'pending'));
+  if (merged !== sum(pending))
+    throw new StageswapError(
+      'ProofFailed',
+      `${sum(pending)} edits were pending under the lock, and ${merged} were merged. Live is untouched. Run again.`,
+    );
 }
 
 /**
  * Merges the keys of logged edits of the whole group again, with the rows that hang on them by foreign keys and unique indexes, as
  * one set; part of the caller's transaction or lock.
+ *
+ * @returns edits that are merged now, by table
  */
 async function replayEdited(
   session: Session,
   spec: RunSpec,
   edited: TableSpec[],
   edits: LoggedEdits,
-): Promise<void> {
-  if (edited.length === 0) return;
+): Promise<number[]> {
+  if (edited.length === 0) return [];
   const collect = edited.flatMap((table) => collectReplayKeys(spec, table, edits));
   await session.runAll([...forgetKeys(spec), ...collect]);
   await mergeGroup(session, spec, edited);
-  await session.runAll(edited.map((table) => markMerged(spec, table, edits)));
+  return session.runAll(edited.map((table) => markMerged(spec, table, edits)));
 }
 
 /** Merges the collected keys of some tables, and their closure, again. */

@@ -268,10 +268,12 @@ class Group {
         if (samples.length % 20 === 0) this.bench.say(`cut-over: ${samples.length} of ${cutOvers}`);
       }
       const { failures } = await writers.within(0, 0);
-      return {
-        figures: { rows: this.rows, ...clients, ...figuresOf(floors, samples, failures) },
-        capture: captureOf(latency),
-      };
+      const figures = { rows: this.rows, ...clients, ...figuresOf(floors, samples, failures) };
+      const { renameFloorMs, heldMsP50, heldMsP99, queuedMsMax } = figures;
+      this.bench.say(
+        `cut-over: R ${renameFloorMs} ms, locked ${heldMsP50} ms, p99 ${heldMsP99} ms, the longest attempt ${queuedMsMax} ms`,
+      );
+      return { figures, capture: captureOf(latency) };
     } finally {
       await writers.stop();
     }

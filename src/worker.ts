@@ -34,6 +34,9 @@ function connect({ address, security }: TemporalPlace): Promise<NativeConnection
   });
 }
 
+/** Steps of which a worker does so many at a time, beside as many readers or merges as one of its pipelines may have. */
+const STEPS_BESIDE = 20;
+
 /** The composition root: configurations → activities → a worker. @returns a worker that is ready to run */
 async function createWorker(connection: NativeConnection, options: WorkerOptions): Promise<Worker> {
   const configs = new Map(options.configs.map((config) => [config.pipeline, config]));
@@ -57,7 +60,8 @@ async function createWorker(connection: NativeConnection, options: WorkerOptions
         return config;
       },
     }),
-    maxConcurrentActivityTaskExecutions: 20,
+    maxConcurrentActivityTaskExecutions:
+      STEPS_BESIDE + Math.max(...options.configs.map(({ parallel }) => parallel)),
     shutdownGraceTime: '10 seconds',
     maxHeartbeatThrottleInterval: '5 seconds',
   });

@@ -1,4 +1,4 @@
-import mysql, { type Connection } from 'mysql2/promise';
+import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { type LiveTable, readLiveTableNames, readLiveTables, readServerFacts } from '../src/mysql/schema.js';
 
@@ -137,4 +137,11 @@ test('the server is described', async () => {
   expect(facts.version).toMatch(/^\d+\.\d+\.\d+/);
   expect(facts.grants.join('\n')).toMatch(/^GRANT /);
   expect(facts.sqlMode).toMatch(/[A-Z]/);
+  const [asked] = await connection.query<RowDataPacket[]>(
+    "SHOW GLOBAL VARIABLES LIKE 'binlog_transaction_dependency_%'",
+  );
+  const said = new Map(asked.map(({ Variable_name, Value }) => [Variable_name, Value]));
+  const forgets = said.get('binlog_transaction_dependency_tracking') === 'COMMIT_ORDER';
+  const most = said.get('binlog_transaction_dependency_history_size');
+  expect(facts.writeSetsMax).toBe(forgets ? undefined : Number(most));
 });

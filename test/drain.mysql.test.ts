@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CutOver } from '../activities/cut-over.js';
+import { replayPending } from '../activities/replay.js';
 import { type MySqlEngine, startMySql } from '../demo/engines/mysql.js';
 import { ByHand, type ByHandOptions, type SourceRows, sourceTable } from './support/by-hand.js';
 
@@ -64,6 +65,17 @@ describe('edits that come while the lock is pending', () => {
     });
     await expect(swapped).rejects.toThrow(/the last was given back, since more than 400 edits had come/);
   });
+});
+
+it('is refused where not as many edits were merged under the lock as were pending', async () => {
+  await open({});
+  const rows: SourceRows = { t: [[1, 'old', 1]] };
+  await pipeline.publish(rows);
+  const spec = await pipeline.beforeCutOver(rows);
+  await pipeline.application.query("UPDATE t SET body = 'client' WHERE id = 1");
+  await expect(replayPending(pipeline.session, spec, [2])).rejects.toThrow(
+    '2 edits were pending under the lock, and 1 were merged',
+  );
 });
 
 /** Instant changes that a table has had: two a barrier, of which one is raised before the lock. */

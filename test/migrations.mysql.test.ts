@@ -99,6 +99,17 @@ it('a migration while a run works breaks no write of a client', async () => {
   expect(await row(100000)).toEqual([]);
 });
 
+it('while the cut-over is rehearsed is named: a foreign key with its column', async () => {
+  await openGroup();
+  await pipeline.publish(group('one'));
+  const spec = await pipeline.beforeCutOver(group('two'));
+  const [[key] = []] = await rowsOf(
+    "SELECT constraint_name FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE() AND table_name = 'c'",
+  );
+  await client(`ALTER TABLE c DROP FOREIGN KEY ${key}, RENAME COLUMN p_id TO parent_id`);
+  await expect(pipeline.rehearse(spec)).rejects.toMatchObject({ type: 'LiveChanged' });
+});
+
 describe('a rollback', () => {
   const bodies = () => rowsOf('SELECT p.body, c.body FROM p JOIN c ON c.p_id = p.id');
   const named = async (like: string) => {

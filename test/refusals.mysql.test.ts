@@ -544,7 +544,10 @@ describe('check', () => {
   });
 
   it('drops what an earlier rehearsal left whose connection is gone', async () => {
-    await root.query('CREATE TABLE _ss_rehearsal_4000000000_0l (id INT)');
+    await root.query('CREATE TABLE _ss_rehearsal_4000000000_0l (id INT PRIMARY KEY)');
+    await root.query(
+      'CREATE TABLE _ss_rehearsal_4000000000_1l (id INT, FOREIGN KEY (id) REFERENCES _ss_rehearsal_4000000000_0l (id))',
+    );
     expect((await check(configOf(), { rehearse: true })).rehearsal).toBeDefined();
   });
 

@@ -206,6 +206,20 @@ describe('of the server, a run refuses', () => {
     expect(decided(withServer({ grants, logBinTrustFunctionCreators: false })).refusals).toEqual([]);
     expect(decided(withServer({ logBin: false, binlogFormat: 'STATEMENT' })).refusals).toEqual([]);
   });
+  it('no more rows to remember than commits bear: it warns, where a run has so many', () => {
+    const warned = (change: Partial<ServerFacts>, rowsEstimate: number) => {
+      const facts = withServer(change);
+      const live = facts.live.map((table) => ({ ...table, rowsEstimate }));
+      const { refusals, warnings } = decided({ ...facts, live });
+      expect(refusals).toEqual([]);
+      return warnings.some(({ what }) => what.includes('binlog_transaction_dependency_history_size is'));
+    };
+    expect(warned({ writeSetsMax: 10_000_000 }, 1_000_000)).toBe(true);
+    expect(warned({ writeSetsMax: 10_000_000 }, 1_000)).toBe(false);
+    expect(warned({ writeSetsMax: 25_000 }, 1_000_000)).toBe(false);
+    expect(warned({ writeSetsMax: 10_000_000, logBin: false }, 1_000_000)).toBe(false);
+    expect(warned({}, 1_000_000)).toBe(false);
+  });
   it.each([...PRIVILEGES, 'REFERENCES'])('a user without %s, which it names', (privilege) => {
     const rest = [...PRIVILEGES, 'REFERENCES'].filter((one) => one !== privilege).join(', ');
     const grants = ['GRANT USAGE ON *.* TO `app`@`%`', `GRANT ${rest} ON \`invoices\`.* TO \`app\`@\`%\``];

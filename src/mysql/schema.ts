@@ -85,6 +85,8 @@ export interface ServerFacts {
   binlogFormat: string;
   /** writes are refused: a replica, or a server that is being maintained */
   readOnly: boolean;
+  /** so many changed rows and keys the server remembers, to tell its replicas what they may apply side by side; absent: it does not say, or does not */
+  writeSetsMax?: number;
   /** a Galera cluster, which does not replicate LOCK TABLES */
   galera: boolean;
   /** the zone of a session that sets none; absent where it was not asked */
@@ -268,7 +270,8 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
         connection,
         `SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', 'version_comment', 'local_infile', 'log_bin',
            'log_bin_trust_function_creators', 'group_replication_group_name', 'sql_mode', 'lower_case_table_names',
-           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on', 'restrict_fk_on_non_standard_key')`,
+           'binlog_format', 'read_only', 'super_read_only', 'wsrep_on', 'restrict_fk_on_non_standard_key',
+           'binlog_transaction_dependency_history_size', 'binlog_transaction_dependency_tracking')`,
         [],
       )
     ).map((row) => [text(row.variable_name).toLowerCase(), text(row.value)]),
@@ -276,6 +279,9 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
   const on = (name: string) => ['ON', '1'].includes(variables.get(name)?.toUpperCase() ?? '');
   const grants = await readGrants(connection);
   const version = variables.get('version') ?? '';
+  const writeSetsMax = variables.get('binlog_transaction_dependency_history_size');
+  // 9 has no such variable, and does what 8.4 calls WRITESET
+  const remembers = variables.get('binlog_transaction_dependency_tracking')?.toUpperCase() !== 'COMMIT_ORDER';
   const [current] = await select(connection, 'SELECT CURRENT_USER() AS user', []);
   return {
     version,
@@ -290,6 +296,7 @@ export async function readServerFacts(connection: Connection): Promise<ServerFac
     binlogFormat: variables.get('binlog_format')?.toUpperCase() ?? '',
     readOnly:
       on('super_read_only') || (on('read_only') && !/\b(SUPER|CONNECTION_ADMIN)\b/.test(grants.join('\n'))),
+    ...(writeSetsMax === undefined || !remembers ? {} : { writeSetsMax: Number(writeSetsMax) }),
     galera: on('wsrep_on'),
     timeZone: await readTimeZone(connection),
     restrictsForeignKeys: on('restrict_fk_on_non_standard_key'),

@@ -9,7 +9,7 @@ import { decideLive, decideReferencedKeys, tablesInCycle } from './live.js';
 import { decideLocalKeys } from './local-keys.js';
 import { decideMapping } from './mapping.js';
 import { type Needs, needsOf } from './needs.js';
-import { decideServer, rightToDefine, unsuitableServer } from './server.js';
+import { decideServer, decideWriteSets, rightToDefine, unsuitableServer } from './server.js';
 import { sourceOf } from './source-names.js';
 import { decideUnique } from './unique.js';
 import { decideZone } from './zone.js';
@@ -34,6 +34,12 @@ export function decide(config: Config, facts: Facts): Decision {
   const kills = config.cutOver.killBlockersAfterMs !== undefined;
   const needs = { references, metadataLocksVisible, innodbVisible, sessionsVisible, kills };
   decideServer(facts.server, facts.schema, needs, refuse, warn);
+  const sizes = needsOf(config, facts);
+  decideWriteSets(
+    facts.server,
+    sizes.tables.reduce((rows, table) => rows + table.rowsEstimate, 0),
+    warn,
+  );
   decideMoment(config, facts, refuse);
   const missingToDefine = (definer: string) =>
     facts.definerProblems?.[definer] ?? rightToDefine(facts.server, definer);
@@ -81,7 +87,7 @@ export function decide(config: Config, facts: Facts): Decision {
       `the pipeline is held: ${facts.held}`,
       'see to that, then let it run again: stageswap release',
     );
-  return { refusals, warnings, needs: needsOf(config, facts) };
+  return { refusals, warnings, needs: sizes };
 }
 
 /** Whether the source can be read as of one moment. Unknown is not no: a run decides by trying. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { parseMysqlAddress } from '../config/address.js';
 import type { Config } from '../config/load.js';
@@ -76,7 +77,7 @@ export async function rehearseOn(
     for (const [index, { live }] of group.entries())
       for (const name of [tables[index]?.live ?? '', tables[index]?.stage ?? ''])
         await session.run(sql`CREATE TABLE ${id(name)} LIKE ${id(live)}`);
-    for (const statement of foreignKeysOf(session, group, tables)) await session.run(statement);
+    for (const statement of foreignKeysOf(group, tables)) await session.run(statement);
     await session.run(sql`CREATE TABLE ${id(marker.from)} (nothing TINYINT PRIMARY KEY) ENGINE=InnoDB`);
     return await swapAgainAndAgain(session, tables, marker);
   } finally {
@@ -85,14 +86,16 @@ export async function rehearseOn(
 }
 
 /** LIKE leaves foreign keys out, and for each of them MySQL renames longer. */
-function foreignKeysOf(session: Session, group: TableSpec[], tables: SwapNames[]): Fragment[] {
+function foreignKeysOf(group: TableSpec[], tables: SwapNames[]): Fragment[] {
   const placeOf = new Map(group.map(({ live }, index) => [live, tables[index]] as const));
+  // a rehearsal that died may have left others of this thread's number
+  const mark = randomBytes(4).toString('hex');
   let number = 0;
   return (['live', 'stage'] as const).flatMap((side) =>
     group.flatMap(({ live, foreignKeys }) =>
       foreignKeys.map(({ columns, parent, parentColumns }) => {
         number += 1;
-        const name = `${REHEARSAL_PREFIX}${session.threadId}_${number}`;
+        const name = `${REHEARSAL_PREFIX}${mark}_${number}`;
         const of = (table: string) => id(placeOf.get(table)?.[side] ?? '');
         return sql`ALTER TABLE ${of(live)} ADD CONSTRAINT ${id(name)} FOREIGN KEY (${join(columns.map(id))}) REFERENCES ${of(parent)} (${join(parentColumns.map(id))})`;
       }),

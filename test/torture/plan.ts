@@ -112,6 +112,7 @@ const MENDING = 12;
 /** What sends no statement is struck as a whole, before it and when it is done. */
 const BEFORE_THE_CUT_OVER: [activity: string, statement: string, nthMax: number][] = [
   ['rehearseCutOver', 'CREATE TABLE', 6],
+  ['rehearseCutOver', 'ALTER TABLE', 4],
   ['rehearseCutOver', 'RENAME TABLE', 2],
   ['rehearseCutOver', 'DROP TABLE', 6],
   ['rehearseCutOver', 'ACTIVITY', 1],
