@@ -102,7 +102,7 @@ export function decideServer(
     );
 }
 
-/** What a server may remember without anybody noticing that it forgets it. A chunk has less, so that replicas may still apply chunks side by side. */
+/** What a server may remember without anybody noticing that it forgets it. A chunk of the usual size has less, so that replicas may still apply chunks side by side. */
 const WRITE_SETS_FEW = 100_000;
 
 /**
