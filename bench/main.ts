@@ -23,9 +23,11 @@ const USAGE = `npm run bench [-- --rows N --json FILE --only PART,…]
   --only PART,…         of ${PARTS.join(', ')}
   --cut-over-rows N,…   rows of the three tables together (10000,5000000)
   --cut-overs N,…       as many at each size (100,20)
+  --memory-rows N,…     rows at which a worker's memory is measured (100000,5000000)
   --writers N           clients that write meanwhile (50)
   --think-ms N          between two edits of such a client, on average (100)
-  --window-ms N         for each of a client's latencies (5000)`;
+  --window-ms N         for each of a client's latencies (5000)
+  --help                says this`;
 
 interface Given {
   rows: number;
@@ -33,12 +35,14 @@ interface Given {
   json: string | undefined;
   parts: Part[];
   cutOvers: { rows: number; count: number }[];
+  memoryRows: number[];
   writers: number;
   thinkMs: number;
   windowMs: number;
 }
 
-function options(): Given {
+/** What was asked for, or nothing where it was how to ask. */
+function options(): Given | undefined {
   const { values } = parseArgs({
     options: {
       rows: { type: 'string', default: '1000000' },
@@ -47,11 +51,14 @@ function options(): Given {
       only: { type: 'string', default: PARTS.join(',') },
       'cut-over-rows': { type: 'string', default: '10000,5000000' },
       'cut-overs': { type: 'string', default: '100,20' },
+      'memory-rows': { type: 'string', default: '100000,5000000' },
       writers: { type: 'string', default: '50' },
       'think-ms': { type: 'string', default: '100' },
       'window-ms': { type: 'string', default: '5000' },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) return undefined;
   const parts = values.only.split(',').map((name) => {
     const part = PARTS.find((known) => known === name);
     if (!part) throw new Error(`--only ${name}: there is no such part`);
@@ -66,6 +73,7 @@ function options(): Given {
     json: values.json,
     parts,
     cutOvers: sizes.map((rows, index) => ({ rows, count: counts[index] ?? 0 })),
+    memoryRows: values['memory-rows'].split(',').map(whole),
     writers: whole(values.writers),
     thinkMs: whole(values['think-ms']),
     windowMs: whole(values['window-ms']),
@@ -148,7 +156,8 @@ async function runPart(part: Part, bench: Bench, given: Given, result: Result): 
       result.queuedMsMax = Math.max(...result.cutOver.map(({ queuedMsMax }) => queuedMsMax));
       return;
     case 'memory':
-      result.memory = await benchMemory(bench, WIDE, Math.ceil(rows / 10));
+      result.memory = [];
+      for (const size of given.memoryRows) result.memory.push(await benchMemory(bench, WIDE, size));
       return;
     case 'workers':
       result.workers = await benchWorkers(bench, WIDE, rows, repeat);
@@ -178,12 +187,16 @@ function headline(figures: RunFigures): Partial<Result> {
 }
 
 async function main(): Promise<number> {
-  let given: Given;
+  let given: Given | undefined;
   try {
     given = options();
   } catch (error) {
     console.error(`${(error as Error).message}\n${USAGE}`);
     return 2;
+  }
+  if (!given) {
+    console.log(USAGE);
+    return 0;
   }
   const startedAt = Date.now();
   const say = (line: string) =>

@@ -3,7 +3,7 @@ import { round } from './figures.js';
 import type { Result } from './result.js';
 import type { RunFigures } from './runs.js';
 
-/** The figures as tables: milliseconds, ratios to the floors, and what issue and manual promise. */
+/** The figures as tables: milliseconds, ratios to the floors, and what they are to be at most. */
 export function printed(result: Result): string {
   const parts: string[] = [];
   for (const name of ['wide', 'narrow'] as const) {
@@ -111,7 +111,7 @@ function cutOverTable({ cutOver = [] }: Result): string {
   );
 }
 
-function others({ capture, memory, workers, wide, idleRssMb, peakRssMb }: Result): string[] {
+function others({ capture, memory = [], workers, wide, idleRssMb, peakRssMb }: Result): string[] {
   const lines: string[] = [];
   if (capture)
     lines.push(
@@ -121,9 +121,9 @@ function others({ capture, memory, workers, wide, idleRssMb, peakRssMb }: Result
     lines.push(
       `worker's memory at ${count(wide.rows)} rows: ${known(idleRssMb)} MB idle, ${known(peakRssMb)} MB at most`,
     );
-  if (memory)
+  for (const { rows, ...rss } of memory)
     lines.push(
-      `worker's memory at ${count(memory.rows)} rows: ${known(memory.idleRssMb)} MB idle, ${known(memory.peakRssMb)} MB at most`,
+      `worker's memory at ${count(rows)} rows: ${known(rss.idleRssMb)} MB idle, ${known(rss.peakRssMb)} MB at most`,
     );
   if (workers)
     lines.push(

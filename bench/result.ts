@@ -29,6 +29,6 @@ export interface Result {
   narrow?: RunFigures;
   cutOver?: CutOverFigures[];
   capture?: CaptureFigures;
-  memory?: MemoryFigures;
+  memory?: MemoryFigures[];
   workers?: WorkersFigures;
 }

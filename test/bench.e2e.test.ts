@@ -10,13 +10,14 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const POSITIVE = expect.toSatisfy((value: unknown) => typeof value === 'number' && value > 0);
 const NOT_NEGATIVE = expect.toSatisfy((value: unknown) => typeof value === 'number' && value >= 0);
 
-test('the bench measures floors, runs and cut-overs, prints them, and writes every figure', async () => {
+test('the bench measures floors, runs, cut-overs and memory, prints them, and writes every figure', async () => {
   const file = join(folder, 'bench.json');
   const sizes = ['--rows', '2000', '--repeat', '1', '--cut-over-rows', '300', '--cut-overs', '1'];
-  const clients = ['--writers', '3', '--window-ms', '200'];
+  const others = ['--memory-rows', '500', '--writers', '3', '--window-ms', '200'];
+  const parts = 'runs,cutover,memory';
   const { stdout } = await execa(
     'node',
-    ['--import', 'tsx', 'bench/main.ts', '--json', file, '--only', 'runs,cutover', ...sizes, ...clients],
+    ['--import', 'tsx', 'bench/main.ts', '--json', file, '--only', parts, ...sizes, ...others],
     // a Temporal of its own: its task queue is the product's
     { env: { MYSQL_URL: inject('mysqlUrl'), MSSQL_URL: inject('mssqlUrl') } },
   );
@@ -42,8 +43,13 @@ test('the bench measures floors, runs and cut-overs, prints them, and writes eve
     capture: { withoutMs: POSITIVE, captureMs: POSITIVE, captureRatio: POSITIVE },
   });
   if (process.platform === 'linux')
-    expect(figures).toMatchObject({ idleRssMb: POSITIVE, peakRssMb: POSITIVE, wide: { workerCpuS: byKind } });
-  for (const line of ['F = drain + load', 'nothing changed', 'held p99', "a client's write"])
+    expect(figures).toMatchObject({
+      idleRssMb: POSITIVE,
+      peakRssMb: POSITIVE,
+      wide: { workerCpuS: byKind },
+      memory: [{ rows: 500, idleRssMb: POSITIVE, peakRssMb: POSITIVE }],
+    });
+  for (const line of ['F = drain + load', 'nothing changed', 'held p99', "a client's write", 'at 500 rows'])
     expect(stdout).toContain(line);
 });
 

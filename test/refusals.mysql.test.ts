@@ -543,6 +543,48 @@ describe('check', () => {
     expect((await check(configOf(), { rehearse: true })).rehearsal).toBeUndefined();
   });
 
+  it('says with all else that it found what MySQL did not let it try', async () => {
+    const clients = await mysql.createConnection({ uri: env.MYSQL_URL });
+    await root.query('LOCK INSTANCE FOR BACKUP');
+    const kill = setInterval(() => void killDdl().catch(() => {}), 50);
+    const killDdl = async () => {
+      const [waiting] = await clients.query<mysql.RowDataPacket[]>(
+        "SELECT id FROM information_schema.processlist WHERE state = 'Waiting for backup lock'",
+      );
+      for (const { id } of waiting) await clients.query(`KILL QUERY ${id}`);
+    };
+    try {
+      await source.request().batch('DELETE FROM dbo.Invoice');
+      const found = await check(configOf(), { rehearse: true });
+      expect(found).toMatchObject({
+        refusals: [
+          { where: 'target', what: expect.stringContaining('interrupted'), cure: expect.any(String) },
+        ],
+        empty: { source: ['invoice'] },
+      });
+      expect(found.rehearsal).toBeUndefined();
+    } finally {
+      clearInterval(kill);
+      await root.query('UNLOCK INSTANCE');
+      await clients.end();
+    }
+  });
+
+  it("leaves another's trial tables alone while its session is alive", async () => {
+    const other = await mysql.createConnection({ uri: env.MYSQL_URL });
+    const left = async () => {
+      const [rows] = await root.query<mysql.RowDataPacket[]>("SHOW TABLES LIKE '\\_ss\\_rehearsal\\_%'");
+      return rows.length;
+    };
+    await other.query("SELECT GET_LOCK('_ss_rehearsal_0a1b2c3d_', 0)");
+    await root.query('CREATE TABLE _ss_rehearsal_0a1b2c3d_0l (id INT PRIMARY KEY)');
+    await check(configOf(), { rehearse: true });
+    expect(await left()).toBe(1);
+    await other.end();
+    await check(configOf(), { rehearse: true });
+    expect(await left()).toBe(0);
+  });
+
   it('drops what an earlier rehearsal left whose connection is gone', async () => {
     await root.query('CREATE TABLE _ss_rehearsal_4000000000_0l (id INT PRIMARY KEY)');
     await root.query(

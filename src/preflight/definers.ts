@@ -5,8 +5,8 @@ import { ACCESS_DENIED, errorNumber } from '../mysql/errors.js';
 import type { LiveTable, ServerFacts } from '../mysql/schema.js';
 import { id, sql } from '../sql/text.js';
 import { missingPrivileges } from './privileges.js';
-import { REHEARSAL_PREFIX } from './rehearse.js';
 import { holdsOneOf, rightToDefine } from './server.js';
+import { ownTrialPrefix } from './trial.js';
 
 /**
  * By definer of live's triggers: the right without which MySQL lets this user make no trigger in that account's name. It
@@ -30,7 +30,8 @@ export async function definerProblems(
   // rights that are missing are refused by themselves
   if (missingPrivileges(server.grants, schema, { references: false }).length > 0) return {};
   const problems: Record<string, string> = {};
-  const table = id(`${REHEARSAL_PREFIX}${session.threadId}_d`);
+  const mine = await ownTrialPrefix(session);
+  const table = id(`${mine}d`);
   const made = await session.run(sql`CREATE TABLE ${table} (nothing TINYINT PRIMARY KEY) ENGINE=InnoDB`).then(
     () => true,
     () => false, // a server that is read-only is refused by itself, too
@@ -40,7 +41,7 @@ export async function definerProblems(
     for (const [index, definer] of unsure.entries()) {
       const missing = await session
         .run(
-          sql`CREATE DEFINER = ${account(definer)} TRIGGER ${id(`${REHEARSAL_PREFIX}${session.threadId}_d${index}`)} BEFORE INSERT ON ${table} FOR EACH ROW SET @stageswap_definer = 1`,
+          sql`CREATE DEFINER = ${account(definer)} TRIGGER ${id(`${mine}d${index}`)} BEFORE INSERT ON ${table} FOR EACH ROW SET @stageswap_definer = 1`,
         )
         .then(
           () => undefined,

@@ -1,4 +1,5 @@
 import type { Config } from '../config/load.js';
+import { errorNumber } from '../mysql/errors.js';
 import { type Decision, decide } from './decide.js';
 import { type Facts, gatherFacts } from './facts.js';
 import { type Rehearsal, rehearse } from './rehearse.js';
@@ -34,17 +35,33 @@ export async function check(config: Config, options: { rehearse: boolean }): Pro
     empty: { live: named(facts.liveIsEmpty), source: named(facts.sourceIsEmpty ?? {}) },
   };
   if (!options.rehearse || decision.refusals.length > 0) return found;
-  found.refusals.push(...(await tooWide(config, facts)));
-  if (found.refusals.length > 0) return found;
+  try {
+    return await tried(config, facts, found);
+  } catch (error) {
+    if (errorNumber(error) === undefined) throw error;
+    const refusal = {
+      where: 'target',
+      what: `MySQL does not let empty tables like those of a run be made, swapped and dropped: ${(error as Error).message}`,
+      cure: 'see what MySQL says, where it waited for a lock who holds one (LOCK INSTANCE FOR BACKUP is one), and check again: a run needs the same',
+    };
+    return { ...found, refusals: [...found.refusals, refusal] };
+  }
+}
+
+/** What empty tables tell: whether MySQL makes them, and how long their swap takes. */
+async function tried(config: Config, facts: Facts, found: Check): Promise<Check> {
+  const refusals = await tooWide(config, facts);
+  if (refusals.length > 0) return { ...found, refusals };
   const rehearsal = await rehearse(config, facts);
   const { heldMsMax } = config.cutOver;
+  const warnings = [...found.warnings];
   if (rehearsal.heldMs > heldMsMax)
-    found.warnings.push({
+    warnings.push({
       where: 'cutOver.heldMsMax',
       what: `the cut-over of empty tables holds the lock for ${rehearsal.heldMs} ms, more than the ${heldMsMax} ms that are allowed`,
       cure: 'publish fewer tables together, run at a quieter time, or raise the limit',
     });
-  return { ...found, rehearsal };
+  return { ...found, warnings, rehearsal };
 }
 
 const named = (flags: Record<string, boolean>) =>

@@ -10,6 +10,7 @@ import { type MarkerNames, type SwapNames, swapGroup } from '../sql/swap.js';
 import { type Fragment, id, join, sql } from '../sql/text.js';
 import type { Facts } from './facts.js';
 import { CHECK_RUN, freeze } from './freeze.js';
+import { dropAbandonedTrials, ownTrialPrefix, TRIAL_PREFIX } from './trial.js';
 
 /**
  * Milliseconds of a cut-over on empty tables of the same shape: RENAME takes no longer on full ones. Triggers and the drain are not
@@ -28,8 +29,6 @@ export interface Rehearsal {
 const ROUNDS = 5;
 /** With a hundred tables a round takes ten seconds: then fewer of them tell enough. */
 const ROUNDS_MS_MAX = 15_000;
-/** What the names of all tables begin with that are made to try something out, and dropped. */
-export const REHEARSAL_PREFIX = '_ss_rehearsal_';
 
 /** What the tables of a rehearsal are called. */
 export interface RehearsalNames {
@@ -46,8 +45,8 @@ export interface RehearsalNames {
 export async function rehearse(config: Config, facts: Facts): Promise<Rehearsal> {
   const { tables } = freeze(config, facts, CHECK_RUN);
   return withSession(parseMysqlAddress(config.target.url), async (session) => {
-    await dropAbandoned(session);
-    const mine = `${REHEARSAL_PREFIX}${session.threadId}_`;
+    await dropAbandonedTrials(session);
+    const mine = await ownTrialPrefix(session);
     const names: RehearsalNames = {
       table: (_, index) => ({
         live: `${mine}${index}l`,
@@ -88,14 +87,14 @@ export async function rehearseOn(
 /** LIKE leaves foreign keys out, and for each of them MySQL renames longer. */
 function foreignKeysOf(group: TableSpec[], tables: SwapNames[]): Fragment[] {
   const placeOf = new Map(group.map(({ live }, index) => [live, tables[index]] as const));
-  // a rehearsal that died may have left others of this thread's number
+  // a rehearsal that died may have left others
   const mark = randomBytes(4).toString('hex');
   let number = 0;
   return (['live', 'stage'] as const).flatMap((side) =>
     group.flatMap(({ live, foreignKeys }) =>
       foreignKeys.map(({ columns, parent, parentColumns }) => {
         number += 1;
-        const name = `${REHEARSAL_PREFIX}${mark}_${number}`;
+        const name = `${TRIAL_PREFIX}${mark}_${number}`;
         const of = (table: string) => id(placeOf.get(table)?.[side] ?? '');
         return sql`ALTER TABLE ${of(live)} ADD CONSTRAINT ${id(name)} FOREIGN KEY (${join(columns.map(id))}) REFERENCES ${of(parent)} (${join(parentColumns.map(id))})`;
       }),
@@ -154,32 +153,6 @@ async function swapOnce(
     await session.connection.query('UNLOCK TABLES');
   }
   return { lockMs: granted - asked, heldMs: performance.now() - granted };
-}
-
-async function dropAll(session: Session, prefix: string): Promise<void> {
-  const found = await rehearsalTables(session);
-  const mine = found.filter((name) => name.startsWith(prefix));
-  if (mine.length > 0) await session.run(sql`DROP TABLE IF EXISTS ${join(mine.map(id))}`);
-}
-
-/** Tables of a rehearsal whose connection is gone; one that is under way is left alone. */
-async function dropAbandoned(session: Session): Promise<void> {
-  const threads = new Set(
-    (await rehearsalTables(session)).map((name) => name.slice(REHEARSAL_PREFIX.length).split('_')[0]),
-  );
-  for (const thread of threads) {
-    const alive = await session.rows(
-      sql`SELECT 1 AS found FROM information_schema.processlist WHERE id = ${thread}`,
-    );
-    if (alive.length === 0) await dropAll(session, `${REHEARSAL_PREFIX}${thread}_`);
-  }
-}
-
-async function rehearsalTables(session: Session): Promise<string[]> {
-  const rows = await session.rows<{ name: string }>(
-    sql`SELECT table_name AS name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name LIKE ${`${REHEARSAL_PREFIX.replaceAll('_', '\\_')}%`}`,
-  );
-  return rows.map((row) => row.name);
 }
 
 const round = (ms: number) => Math.round(ms * 10) / 10;

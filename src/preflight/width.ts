@@ -12,6 +12,12 @@ import { CHECK_RUN, freeze } from './freeze.js';
 
 const MADE = ['baseNext', 'firstTouch', 'log'] as const;
 
+const BUSY: Finding = {
+  where: 'target',
+  what: 'another check of this schema has been trying out its tables for a minute',
+  cure: 'wait until it has ended, and check again',
+};
+
 /**
  * Tries whether MySQL makes the tables of a run: empty ones, which are dropped again. Its limits depend on row formats and
  * character sets, so that a try is surer than a sum.
@@ -22,9 +28,10 @@ export async function tooWide(config: Config, facts: Facts): Promise<Finding[]> 
   const spec = freeze(config, facts, CHECK_RUN);
   return withSession(parseMysqlAddress(config.target.url), async (session) => {
     // Two checks at a time would drop each other's tables.
-    await session.rows(
+    const [lock] = await session.rows<{ granted: number | null }>(
       sql`SELECT GET_LOCK(CONCAT('stageswap_check_', LEFT(SHA2(DATABASE(), 256), 32)), 60) AS granted`,
     );
+    if (Number(lock?.granted) !== 1) return [BUSY];
     const found: Finding[] = [];
     for (const table of spec.tables)
       if (await isTooWideToPublish(session, spec, table)) found.push({ where: table.live, ...WIDTH });
