@@ -6,8 +6,8 @@ import { COLLISION_CURE, KeysCollide, RowRefused, type RowStream, rowCrc } from 
 import { brokenOfSource, checksOfSource } from '../src/sql/checks.js';
 import { collidingAside, collidingKeys, keyAside } from '../src/sql/collisions.js';
 import { setAside } from '../src/sql/group.js';
-import { BadRow, type KeyText, keyName, keyText, sourceKey } from '../src/sql-server/keys.js';
-import { BadRows, type Reader, readRange } from '../src/sql-server/read.js';
+import { BadRow, keyName, keyText, sourceKey } from '../src/sql-server/keys.js';
+import { BadRows, type RowSink } from '../src/sql-server/read.js';
 
 const COLLISIONS_SHOWN = 5;
 
@@ -16,11 +16,8 @@ interface FailedChunk {
   table: TableSpec;
   /** baseNext's name */
   into: string;
-  from: KeyText;
-  to: KeyText;
   rows: RowStream;
-  reader: Reader;
-  signal: AbortSignal;
+  read(sink: RowSink): Promise<unknown>;
 }
 
 /**
@@ -142,14 +139,13 @@ export async function refuseKeysOfAside(session: Session, spec: RunSpec, table: 
 }
 
 async function readAgain(chunk: FailedChunk, see: (fields: (string | null)[]) => void): Promise<void> {
-  const sink = {
-    write(fields: (string | null)[]) {
+  await chunk.read({
+    write(fields) {
       see(fields);
       return true;
     },
-    drained: () => Promise.resolve(),
-  };
-  await readRange(chunk.reader, chunk.table, chunk.from, chunk.to, sink, chunk.signal);
+    drained: async () => {},
+  });
 }
 
 /** Bad rows of one chunk that are set aside instead of stopping the run. */

@@ -1,3 +1,4 @@
+import { askAgainActivities } from './ask-again.js';
 import { backupActivities } from './backup.js';
 import { captureActivities } from './capture.js';
 import { cleanupActivities } from './cleanup.js';
@@ -31,6 +32,7 @@ export function createActivities(dependencies: Dependencies) {
     ...captureActivities(dependencies),
     ...momentActivities(dependencies),
     ...ingestActivities(dependencies),
+    ...askAgainActivities(dependencies),
     ...mergeActivities(dependencies),
     ...replayActivities(dependencies),
     ...guardActivities(dependencies),

@@ -3,29 +3,20 @@ import { Context } from '@temporalio/activity';
 import { type Cost, noCost, sumOfCosts } from '../src/model/cost.js';
 import { StageswapError } from '../src/model/failures.js';
 import { control, physicalTable } from '../src/model/names.js';
-import type { Pace } from '../src/model/pace.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
-import { loadRows, RowStream } from '../src/mysql/load.js';
+import { LOADED } from '../src/sql/ask-again.js';
 import { id, sql } from '../src/sql/text.js';
 import { quoted, type SourcePool, withSource } from '../src/sql-server/connection.js';
 import { quotedTable } from '../src/sql-server/keys.js';
 import { beginSnapshotTransaction } from '../src/sql-server/moment.js';
-import { BadRows, countRows, type Reader, readRange } from '../src/sql-server/read.js';
-import { Quarantine, refuseBroken, refuseKeysOfAside, setRowsAside, tooMany, withKeys } from './bad-rows.js';
+import { countRows, type Reader, readRange } from '../src/sql-server/read.js';
+import { refuseKeysOfAside } from './bad-rows.js';
 import { type ChunkRow, openChunks, type Planned, planChunks } from './chunks.js';
-import {
-  type Dependencies,
-  holdFence,
-  onRun,
-  source,
-  stopIfCancelled,
-  tellDoing,
-  WORK_MS_MAX,
-} from './context.js';
+import { type Dependencies, holdFence, onRun, source, tellDoing, WORK_MS_MAX } from './context.js';
+import { badRowsOf, type Load, load } from './load.js';
 import { snapshotOf } from './moment.js';
-import { chunkStored } from './observe.js';
-import { PacedSink, paceOf, waitForTarget } from './stand-back.js';
+import { paceOf } from './stand-back.js';
 
 /** A slot that waits for its next chunk to be planned looks again after so long, and each time after twice as long, up to LOOK_AGAIN_MS_MAX. */
 const LOOK_AGAIN_MS = 100;
@@ -58,7 +49,7 @@ export function ingestActivities(dependencies: Dependencies) {
         return planChunks(session, spec, tableOf(spec, live), pool, until);
       };
       const address = source(dependencies.config(spec.pipeline));
-      return session.keptAlive(() => withSource(address, plan, { database: snapshotOf(dependencies, spec) }));
+      return session.keptAlive(() => withSource(address, plan, readFrom(dependencies, spec)));
     },
   );
 
@@ -80,25 +71,30 @@ export function ingestActivities(dependencies: Dependencies) {
       let finished = false;
       let cost = noCost();
       const pace = paceOf(spec, slots);
-      const load = () =>
+      const readAll = () =>
         withSource(
           source(dependencies.config(spec.pipeline)),
           async (pool) => {
             const endsAt = Date.now() + WORK_MS_MAX; // from here on, so that a source that is slow to connect to is still read
             for await (const chunk of chunksOf(session, spec, table, (seq) => seq % slots === slot)) {
               if (Date.now() > endsAt) return;
-              if (chunk) cost = sumOfCosts(cost, await loadChunk(session, pool, spec, table, chunk, pace));
+              if (chunk)
+                cost = sumOfCosts(
+                  cost,
+                  await load(session, spec, table, chunkAsLoad(session, pool, spec, table, chunk), pace),
+                );
             }
             finished = true;
             const { rows, chunksDone, chunks } = await ingestProgress(session, spec, live);
             if (chunksDone === chunks) {
               await refuseKeysOfAside(session, spec, table);
-              await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
+              if (spec.moment !== 'fuzzy')
+                await proveWhole(pool, table, rows + (await badRowsOf(session, spec, table)));
             }
           },
-          { database: snapshotOf(dependencies, spec) },
+          readFrom(dependencies, spec),
         );
-      await session.keptAlive(load);
+      await session.keptAlive(readAll);
       return { ...(await ingestProgress(session, spec, live)), finished, cost };
     },
     { localInfile: true, shared: true },
@@ -113,7 +109,7 @@ export function ingestActivities(dependencies: Dependencies) {
       if (!first) throw new Error('a run without tables');
       for (const table of spec.tables) await startAgain(session, spec, table);
       const progress: Record<string, IngestProgress> = {};
-      const load = () =>
+      const readAll = () =>
         withSource(
           source(dependencies.config(spec.pipeline)),
           async (pool) => {
@@ -132,7 +128,16 @@ export function ingestActivities(dependencies: Dependencies) {
                   const rowsDone = cost.source.rows;
                   const counts = { rowsDone, chunksDone, chunks: chunks.length };
                   tellDoing({ table: table.live, phase: 'ingest', ...counts });
-                  cost = sumOfCosts(cost, await loadChunk(session, transaction, spec, table, chunk, pace));
+                  cost = sumOfCosts(
+                    cost,
+                    await load(
+                      session,
+                      spec,
+                      table,
+                      chunkAsLoad(session, transaction, spec, table, chunk),
+                      pace,
+                    ),
+                  );
                 }
                 const done = await ingestProgress(session, spec, table.live);
                 await refuseKeysOfAside(session, spec, table);
@@ -145,7 +150,7 @@ export function ingestActivities(dependencies: Dependencies) {
           },
           { connectionsMax: 1 },
         );
-      await session.keptAlive(load);
+      await session.keptAlive(readAll);
       return progress;
     },
     { localInfile: true },
@@ -154,6 +159,10 @@ export function ingestActivities(dependencies: Dependencies) {
   // A worker of a version whose ingestChunks takes what is planned for all does not know the second name, and leaves it to others.
   return { planIngest, ingestChunks, ingestWhilePlanned: ingestChunks, ingestTransaction };
 }
+
+/** Where chunks are read: in the run's database snapshot; where no moment is wanted, in the database itself. */
+const readFrom = (dependencies: Dependencies, spec: RunSpec) =>
+  spec.moment === 'fuzzy' ? {} : { database: snapshotOf(dependencies, spec) };
 
 /**
  * The chunks that are planned and not loaded, until there will be no more of them; undefined where the next is still
@@ -181,115 +190,29 @@ async function* chunksOf(
   }
 }
 
-/**
- * Loads one chunk: its rows and its ledger row in one transaction, so that it is there exactly once. Bad rows stop it,
- * or are set aside: then it is loaded again without them.
- */
-async function loadChunk(
+/** A chunk as what is loaded in one transaction. */
+function chunkAsLoad(
   session: Session,
   reader: Reader,
   spec: RunSpec,
   table: TableSpec,
-  chunk: ChunkRow,
-  pace: Pace | undefined,
-): Promise<Cost> {
-  const aside = spec.badRows === 'quarantine' ? new Quarantine(table, spec.badRowsMax) : undefined;
-  const into = physicalTable(spec.generation, 'baseNext', table.live);
-  const { range_from: from, range_to: to } = chunk;
-  const { cancellationSignal: signal } = Context.current();
-  for (;;) {
-    stopIfCancelled();
-    const rows = new RowStream();
-    const cost = noCost();
-    try {
-      cost.target.waitedMs += await waitForTarget(session, spec);
-      const sink = new PacedSink(rows, pace);
-      const attempt = { rows, sink, aside, cost };
-      await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, attempt));
-      cost.source.rows += rows.sent.rows;
-      cost.source.waitedMs += sink.waitedMs;
-      cost.target.bytes += rows.sent.bytes;
-      const { pipeline, generation } = spec;
-      chunkStored({ pipeline, generation, table: table.live, chunk: chunk.seq }, rows.sent);
-      return cost;
-    } catch (error) {
-      const named = await withKeys(session, { table, into, from, to, rows, reader, signal }, error);
-      if (!aside?.takes(named)) throw named;
-    }
-  }
-}
-
-/** One attempt to load a chunk: its rows on their way, those that are set aside, and what it costs. */
-interface LoadAttempt {
-  rows: RowStream;
-  sink: PacedSink;
-  aside: Quarantine | undefined;
-  cost: Cost;
-}
-
-async function loadChunkOnce(
-  session: Session,
-  reader: Reader,
-  spec: RunSpec,
-  table: TableSpec,
-  chunk: ChunkRow,
-  { rows, sink, aside, cost }: LoadAttempt,
-): Promise<void> {
-  const signal = Context.current().cancellationSignal;
-  const into = physicalTable(spec.generation, 'baseNext', table.live);
-  const of = sql`pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${chunk.seq}`;
-  await holdFence(session, spec);
-  const ledger = await session.rows<{ done: number }>(
-    sql`SELECT done FROM ${id(control.chunk)} WHERE ${of} FOR UPDATE`,
-  );
-  if (Number(ledger[0]?.done) === 1) return; // another attempt of this activity was first
-  const loadFailed = new AbortController();
-  const startedAt = performance.now();
-  const loading = loadRows(session, table, into, { column: '_ss_chunk', value: chunk.seq }, rows).catch(
-    (error: Error) => {
-      rows.fail(error);
-      loadFailed.abort(error);
-      throw error;
+  { seq, range_from: from, range_to: to }: ChunkRow,
+): Load {
+  const of = sql`pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest' AND seq = ${seq}`;
+  return {
+    async begin() {
+      const ledger = await session.rows<{ done: number }>(
+        sql`SELECT done FROM ${id(control.chunk)} WHERE ${of} FOR UPDATE`,
+      );
+      return Number(ledger[0]?.done) === 1 ? undefined : seq; // another attempt of this activity may have been first
     },
-  );
-  loading.catch(() => {}); // where reading failed first, nobody waits for it
-  try {
-    const until = AbortSignal.any([signal, loadFailed.signal]);
-    await readRange(reader, table, chunk.range_from, chunk.range_to, sink, until, aside);
-    cost.source.readMs += performance.now() - startedAt;
-  } catch (error) {
-    if (error instanceof BadRows) {
-      // The part that was stored goes with the transaction; the session stays, for another try without these rows.
-      rows.end();
-      await loading;
-      throw error;
-    }
-    rows.fail(error as Error);
-    if (!loadFailed.signal.aborted) session.destroy(); // MySQL must not take the part for the whole
-    throw error;
-  }
-  rows.end();
-  await loading;
-  await refuseBroken(session, spec, table, chunk.seq);
-  cost.target.loadMs += performance.now() - startedAt;
-  if (aside) await setRowsAside(session, spec, table, aside.rows);
-  await refuseTooMany(session, spec, table);
-  await session.run(
-    sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${rows.sent.rows}, checksum_sum = ${rows.sent.checksumSum.toString()} WHERE ${of}`,
-  );
-}
-
-/** The limit is one of the table in this run, over all its chunks. */
-async function refuseTooMany(session: Session, spec: RunSpec, table: TableSpec): Promise<void> {
-  if ((await badRowsOf(session, spec, table)) > spec.badRowsMax) throw tooMany(table, spec.badRowsMax);
-}
-
-async function badRowsOf(session: Session, spec: RunSpec, table: TableSpec): Promise<number> {
-  if (spec.badRows === 'stop') return 0;
-  const found = await session.rows<{ n: string }>(
-    sql`SELECT COUNT(*) AS n FROM ${id(physicalTable(spec.generation, 'heldBack', table.live))} WHERE _ss_reason = 'bad'`,
-  );
-  return Number(found[0]?.n ?? 0);
+    read: (sink, signal, aside) => readRange(reader, table, from, to, sink, signal, aside),
+    async done(sent) {
+      await session.run(
+        sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = ${sent.rows}, checksum_sum = ${sent.checksumSum.toString()} WHERE ${of}`,
+      );
+    },
+  };
 }
 
 /**
@@ -306,9 +229,10 @@ async function proveWhole(reader: Reader, table: TableSpec, rows: number): Promi
   );
 }
 
-async function ingestProgress(session: Session, spec: RunSpec, live: string): Promise<IngestProgress> {
+/** What base_next has of a table, and how many of its chunks are done. */
+export async function ingestProgress(session: Session, spec: RunSpec, live: string): Promise<IngestProgress> {
   const rows = await session.rows<{ row_count: string | null; done: string | null; chunks: string }>(
-    sql`SELECT SUM(row_count) AS row_count, SUM(done) AS done, COUNT(*) AS chunks FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND step = 'ingest'`,
+    sql`SELECT SUM(row_count) AS row_count, SUM(done AND step = 'ingest') AS done, COALESCE(SUM(step = 'ingest'), 0) AS chunks FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${live} AND ${LOADED}`,
   );
   return {
     rows: Number(rows[0]?.row_count ?? 0),

@@ -7,19 +7,14 @@ import { quotedTable } from '../src/sql-server/keys.js';
 import { createDatabaseSnapshot, databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
 import { type Dependencies, onRun, source } from './context.js';
 
-/** The moment as of which every table of the source is read. */
+/** The moment as of which every table of the source is read, where there is one. */
 export function momentActivities(dependencies: Dependencies) {
   /** Opens one moment of the source: a database snapshot, or, where none can be had, the word that it must be a transaction. */
   const openMoment = onRun(
     dependencies,
     'ingest',
     async (_, spec): Promise<{ moment: Moment; because?: string }> => {
-      if (spec.moment === 'fuzzy')
-        throw new StageswapError(
-          'Refused',
-          'moment: fuzzy is not built yet. Use auto, snapshot or transaction.',
-        );
-      if (spec.moment === 'transaction') return { moment: 'transaction' };
+      if (spec.moment === 'transaction' || spec.moment === 'fuzzy') return { moment: spec.moment };
       const address = source(dependencies.config(spec.pipeline));
       try {
         await withSource(address, async (pool) => {
@@ -56,7 +51,7 @@ export function momentActivities(dependencies: Dependencies) {
     dependencies,
     null,
     async (_, spec): Promise<void> => {
-      if (spec.moment === 'transaction') return;
+      if (spec.moment === 'transaction' || spec.moment === 'fuzzy') return;
       const address = source(dependencies.config(spec.pipeline));
       await withSource(address, (pool) =>
         dropSnapshots(pool, address.database, spec.pipeline, spec.generation),

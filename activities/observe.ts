@@ -14,6 +14,8 @@ const PHASES: Record<string, string> = {
   ingestChunks: 'ingest',
   ingestWhilePlanned: 'ingest',
   ingestTransaction: 'ingest',
+  askAgain: 'ingest',
+  askForParents: 'ingest',
   closeMoment: 'ingest',
   settle: 'reconcile',
   guard: 'verify',

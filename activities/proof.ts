@@ -3,6 +3,7 @@ import { control, physicalTable } from '../src/model/names.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { madeBefore } from '../src/mysql/load.js';
+import { LOADED } from '../src/sql/ask-again.js';
 import { proofOfBaseNext, rowsStoredOtherwise, rowTooLong } from '../src/sql/proof.js';
 import { id, sql } from '../src/sql/text.js';
 import { type Dependencies, onTarget } from './context.js';
@@ -65,7 +66,7 @@ export async function proveTable(
   table: TableSpec,
 ): Promise<{ chunks: number; chunksVerified: number }> {
   const sent = await session.rows<Chunk & { done: number }>(
-    sql`SELECT seq, done, row_count, checksum_sum FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND step = 'ingest'`,
+    sql`SELECT seq, done, row_count, checksum_sum FROM ${id(control.chunk)} WHERE pipeline = ${spec.pipeline} AND generation = ${spec.generation} AND live = ${table.live} AND ${LOADED}`,
   );
   if (sent.length === 0) throw failed(`${table.live}: no chunk was read, so nothing is proved`);
   const ranges = await mergeChunks(session, spec, table.live, 'all');

@@ -739,10 +739,10 @@ describe('of the moment, a run refuses', () => {
       'not allowed',
     );
   });
-  it('fuzzy, which is not built', () => {
-    expect(onlyRefusal(moment('fuzzy', { snapshot: yes, transaction: yes }))).toContain(
-      'fuzzy is not built yet',
-    );
+  it('fuzzy never, of which it warns', () => {
+    const { refusals: refused, warnings } = moment('fuzzy', { snapshot: no('x'), transaction: no('y') });
+    expect(refused).toEqual([]);
+    expect(warnings.map(({ what }) => what).join()).toContain('not read as of one moment');
   });
   it('nothing where one can be had, or nobody knows', () => {
     expect(moment('auto', { snapshot: no('no files'), transaction: yes }).refusals).toEqual([]);

@@ -1,4 +1,5 @@
 import { isCancellation, log, patched } from '@temporalio/workflow';
+import type { IngestProgress } from '../activities/ingest.js';
 import { problemOf } from './failure.js';
 import type { Undo } from './governed.js';
 import type { RunState } from './run-state.js';
@@ -8,7 +9,7 @@ import { step } from './steps.js';
 /** A source that is away must not keep a run from its end, nor an aborted one from taking capture off live: the next run drops the snapshot. */
 const CLOSE_MOMENT_ATTEMPTS_MAX = 3;
 
-/** Every row of the group, as of one moment of the source, which is given up once they are here. */
+/** Every row of the group, as of one moment of the source, which is given up once they are here. Where there is none, what looks new or gone is asked for again. */
 export async function ingest(state: RunState, undo: Undo): Promise<void> {
   undo('moment', () => giveUpMoment(state));
   const { run } = state;
@@ -18,6 +19,7 @@ export async function ingest(state: RunState, undo: Undo): Promise<void> {
   state.figures.momentBecause = because;
   if (moment === 'transaction') await ingestTransaction(state);
   else for (const table of run.tables) await ingestTable(state, table);
+  if (moment === 'fuzzy') await askAgain(state);
   await tryToGiveUpMoment(state);
 }
 
@@ -46,11 +48,28 @@ async function ingestTransaction(state: RunState): Promise<void> {
     state.gate.readAtMs = Date.now(); // a transaction that a pause has ended begins at another moment
     return step('read the group in one transaction').ingestTransaction(state.run);
   };
-  for (const [table, done] of Object.entries(await state.interruptible(read))) {
-    const { rows, chunksDone, chunks, cost } = done;
-    if (cost) state.addCost(cost);
-    state.table(table, { phase: 'ingest', rowsDone: rows, chunksDone, chunks }, { rowsRead: rows });
+  for (const [table, done] of Object.entries(await state.interruptible(read))) isRead(state, table, done);
+}
+
+/** A row that moved while the tables were read may look new or gone, and its parent may be missing. */
+async function askAgain(state: RunState): Promise<void> {
+  const { run } = state;
+  for (const table of run.tables) {
+    const ask = () => step(`${table}: ask again for rows that came or went`).askAgain(run, table);
+    for (let finished = false; !finished; ) {
+      const done = await state.interruptible(ask);
+      isRead(state, table, done);
+      finished = done.finished;
+      if (!finished) await state.checkpoint();
+    }
   }
+  const ask = () => step('ask for the parents of orphans').askForParents(run);
+  for (const [table, done] of Object.entries(await state.interruptible(ask))) isRead(state, table, done);
+}
+
+function isRead(state: RunState, table: string, { rows, chunksDone, chunks, cost }: IngestProgress): void {
+  if (cost) state.addCost(cost);
+  state.table(table, { phase: 'ingest', rowsDone: rows, chunksDone, chunks }, { rowsRead: rows });
 }
 
 /**

@@ -84,6 +84,8 @@ function momentText({ expected, because }: Check['moment']): string {
       return 'the source will be read in a database snapshot, unless the server refuses to make one';
     case 'transaction':
       return `the source will be read in one SNAPSHOT transaction${why}: a crash or a pause starts the ingest again`;
+    case 'fuzzy':
+      return 'the source will not be read as of one moment: rows that seem to have come or gone are asked for again';
     case 'none':
       return `the source cannot be read as of one moment${why}`;
   }

@@ -135,11 +135,9 @@ export const configSchema = z
         moment: z
           .enum(['auto', 'snapshot', 'transaction', 'fuzzy'])
           .default(DEFAULTS.moment)
-          .meta({
-            description:
-              'how the group is read as of one moment: snapshot is a database snapshot, transaction one SNAPSHOT transaction, auto the first of them that the source allows',
-            enum: ['auto', 'snapshot', 'transaction'], // fuzzy is known, and refused by preflight: nobody should be offered it
-          }),
+          .describe(
+            'how the group is read as of one moment: snapshot is a database snapshot, transaction one SNAPSHOT transaction, auto the first of them that the source allows; fuzzy is not one moment, for a source that allows neither: rows that seem to have come or gone are asked for again',
+          ),
         rowsPerSecondMax: z
           .int()
           .min(1)

@@ -129,8 +129,10 @@ export interface Repair {
   left: string[];
 }
 
-/** How the source was read, and what that costs, in words; empty if it was never read. */
+/** How the source was read, and what that costs or means, in words; empty if it was never read. */
 export function momentText({ moment, momentBecause }: Pick<Report, 'moment' | 'momentBecause'>): string {
+  if (moment === 'fuzzy')
+    return 'not one moment (fuzzy): rows that seemed to have come or gone, and missing parents, were asked for again';
   if (moment !== 'transaction') return moment;
   const because = momentBecause === undefined ? '' : `, as no database snapshot can be had: ${momentBecause}`;
   return `one SNAPSHOT transaction${because} (a pause or a crash in ingest begins it again, and the source keeps old versions of changed rows until it ends)`;

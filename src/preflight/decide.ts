@@ -40,7 +40,7 @@ export function decide(config: Config, facts: Facts): Decision {
     sizes.tables.reduce((rows, table) => rows + table.rowsEstimate, 0),
     warn,
   );
-  decideMoment(config, facts, refuse);
+  decideMoment(config, facts, refuse, warn);
   const missingToDefine = (definer: string) =>
     facts.definerProblems?.[definer] ?? rightToDefine(facts.server, definer);
   for (const table of config.tables) {
@@ -91,10 +91,17 @@ export function decide(config: Config, facts: Facts): Decision {
 }
 
 /** Whether the source can be read as of one moment. Unknown is not no: a run decides by trying. */
-function decideMoment(config: Config, facts: Facts, refuse: Report): void {
+function decideMoment(config: Config, facts: Facts, refuse: Report, warn: Report): void {
   const { moment } = config.source;
   const where = 'source.moment';
-  if (moment === 'fuzzy') refuse(where, 'fuzzy is not built yet', 'use auto, snapshot or transaction');
+  if (moment === 'fuzzy') {
+    warn(
+      where,
+      'the source is not read as of one moment: what is published may be torn, such as an invoice from its lines, until the next run',
+      'where the source allows a database snapshot or SNAPSHOT transactions, use auto',
+    );
+    return;
+  }
   const { snapshot, transaction } = facts.moments ?? { snapshot: null, transaction: null };
   const noSnapshot = snapshot !== null && !snapshot.possible;
   const noTransaction = transaction !== null && !transaction.possible;
@@ -108,7 +115,7 @@ function decideMoment(config: Config, facts: Facts, refuse: Report): void {
     refuse(
       where,
       `the source cannot be read as of one moment: ${[noSnapshot ? snapshot.because : '', transaction.because].filter(Boolean).join('; ')}`,
-      'ALTER DATABASE … SET ALLOW_SNAPSHOT_ISOLATION ON at the source, or let the login make database snapshots',
+      'ALTER DATABASE … SET ALLOW_SNAPSHOT_ISOLATION ON at the source, or let the login make database snapshots; where neither can be had, moment: fuzzy reads without one',
     );
 }
 

@@ -13,7 +13,7 @@ export async function preflight(config: Config): Promise<Decision> {
 /** What `check` says beyond the decision. */
 export interface Check extends Decision {
   /** how a run would read the source, as far as can be told without making a snapshot; a run decides by trying */
-  moment: { expected: 'snapshot' | 'transaction' | 'none'; because?: string };
+  moment: { expected: 'snapshot' | 'transaction' | 'fuzzy' | 'none'; because?: string };
   /** tables of live that are empty, and tables of the source that are: a first publish asks about these */
   empty: { live: string[]; source: string[] };
   /** absent if it was not asked for, or if something is refused */
@@ -71,6 +71,7 @@ const named = (flags: Record<string, boolean>) =>
 export function momentToExpect(config: Config, facts: Facts): Check['moment'] {
   const { snapshot, transaction } = facts.moments ?? { snapshot: null, transaction: null };
   const configured = config.source.moment;
+  if (configured === 'fuzzy') return { expected: 'fuzzy' };
   if (configured !== 'transaction' && snapshot?.possible) return { expected: 'snapshot' };
   const because =
     snapshot && !snapshot.possible && configured !== 'transaction' ? { because: snapshot.because } : {};

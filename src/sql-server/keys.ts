@@ -120,16 +120,31 @@ export function rangeOf(request: mssql.Request, table: TableSpec, from: KeyText,
 /** Compares as MySQL's collations for people mostly do: neither case nor accents tell texts apart. */
 const LOOSE_COLLATION = 'Latin1_General_100_CI_AI';
 
+/** So many rows are asked for by their keys in one statement, which may have 2,100 parameters (error 8003). */
+export const KEYS_ASKED_TOGETHER = 25;
+
 /**
- * The WHERE of one row, its key bound to the request.
+ * The WHERE of some rows, their keys bound to the request.
  *
+ * @param keys one or more
  * @param spelling loose: texts in whatever case and with whatever accents, so that it may be several rows; no index finds them
  */
-export function keyIs(
+export function keysAre(
+  request: mssql.Request,
+  table: TableSpec,
+  keys: SourceKeyValue[][],
+  spelling: 'exact' | 'loose',
+): string {
+  return ` WHERE ${keys.map((key, place) => `(${keyIs(request, table, key, spelling, `k${place}_`)})`).join(' OR ')}`;
+}
+
+/** @param prefix of the names of parameters, which are unique in a request */
+function keyIs(
   request: mssql.Request,
   table: TableSpec,
   key: SourceKeyValue[],
   spelling: 'exact' | 'loose',
+  prefix: string,
 ): string {
   const columns = sourceKey(table);
   const parts = columns.flatMap((column, index) => {
@@ -138,22 +153,24 @@ export function keyIs(
     const name = quoted(column.name);
     // Padding is nothing to a comparison, and the text has none.
     const unpadded = { ...column, type: column.type.replace(/^(n?)char$/, '$1varchar') };
-    const bound = (text: string, prefix: string) =>
-      bind(request, [unpadded], [text], `${prefix}${index}_`)[0];
+    const bound = (text: string, kind: string) =>
+      bind(request, [unpadded], [text], `${prefix}${kind}${index}_`)[0];
     if ('text' in value && spelling === 'loose' && TEXT.has(column.type)) {
-      request.input(`key${index}`, mssql.NVarChar(4000), value.text);
-      return `${asUnicode(column)(name)} COLLATE ${LOOSE_COLLATION} = @key${index}`;
+      const parameter = `${prefix}key${index}`;
+      request.input(parameter, mssql.NVarChar(4000), value.text);
+      return `${asUnicode(column)(name)} COLLATE ${LOOSE_COLLATION} = @${parameter}`;
     }
     if ('text' in value) return `${name} = ${bound(value.text, 'key')}`;
     if ('from' in value)
       return [`${name} >= ${bound(value.from, 'from')}`, `${name} <= ${bound(value.to, 'to')}`];
     const contained = value.members.map((member, place) => {
-      request.input(`member${index}_${place}`, mssql.NVarChar(4000), `,${member},`);
-      return `CHARINDEX(@member${index}_${place}, N',' + ${name} + N',') > 0`;
+      const parameter = `${prefix}member${index}_${place}`;
+      request.input(parameter, mssql.NVarChar(4000), `,${member},`);
+      return `CHARINDEX(@${parameter}, N',' + ${name} + N',') > 0`;
     });
     return [`LEN(${name}) = ${value.characters}`, ...contained];
   });
-  return ` WHERE ${parts.join(' AND ')}`;
+  return parts.join(' AND ');
 }
 
 /**

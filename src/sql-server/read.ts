@@ -7,8 +7,9 @@ import type { TableSpec } from '../model/spec.js';
 import { askUntil, quoted } from './connection.js';
 import {
   BadRow,
+  KEYS_ASKED_TOGETHER,
   type KeyText,
-  keyIs,
+  keysAre,
   quotedTable,
   rangeOf,
   selectList,
@@ -64,10 +65,31 @@ export async function readRange(
 }
 
 /**
+ * Reads rows by their keys into a sink, as `readRange` does.
+ *
+ * @param keys canonical texts of live's keys, in key order. Rows whose key only the source takes for one of these are read, too
+ */
+export async function readKeys(
+  reader: Reader,
+  table: TableSpec,
+  keys: string[][],
+  sink: RowSink,
+  signal: AbortSignal,
+  aside?: Aside,
+): Promise<void> {
+  const asked = keys.map((key) => sourceKeyOf(table, key)).filter((key) => key !== undefined);
+  for (let at = 0; at < asked.length; at += KEYS_ASKED_TOGETHER) {
+    const together = asked.slice(at, at + KEYS_ASKED_TOGETHER);
+    const where = (request: mssql.Request) => keysAre(request, table, together, 'exact');
+    await readWhere(reader, table, where, sink, signal, aside);
+  }
+}
+
+/**
  * Reads the row of a key as canonical texts, in the order of the mapping.
  *
  * @param key canonical texts of live's key, in key order
- * @param spelling as `keyIs` takes it
+ * @param spelling as `keysAre` takes it
  * @returns none: the source has no such row. What is found may have a key that only the source takes for the same
  */
 export async function readRowsOfKey(
@@ -76,13 +98,8 @@ export async function readRowsOfKey(
   key: string[],
   spelling: 'exact' | 'loose',
 ): Promise<(string | null)[][]> {
-  const values: SourceKeyValue[] = [];
-  for (const [index, text] of key.entries()) {
-    const column = table.columns.find(({ live }) => live.name === table.key[index]);
-    const value = column && sourceKeyValue(column, text);
-    if (!value) return [];
-    values.push(value);
-  }
+  const values = sourceKeyOf(table, key);
+  if (!values) return [];
   const rows: (string | null)[][] = [];
   const sink: RowSink = {
     write(fields) {
@@ -91,9 +108,21 @@ export async function readRowsOfKey(
     },
     drained: () => Promise.resolve(),
   };
-  const where = (request: mssql.Request) => keyIs(request, table, values, spelling);
+  const where = (request: mssql.Request) => keysAre(request, table, [values], spelling);
   await readWhere(reader, table, where, sink, new AbortController().signal);
   return rows;
+}
+
+/** What the source holds where live has this key; undefined: nothing of the source becomes that. */
+function sourceKeyOf(table: TableSpec, key: string[]): SourceKeyValue[] | undefined {
+  const values: SourceKeyValue[] = [];
+  for (const [index, text] of key.entries()) {
+    const column = table.columns.find(({ live }) => live.name === table.key[index]);
+    const value = column && sourceKeyValue(column, text);
+    if (!value) return undefined;
+    values.push(value);
+  }
+  return values;
 }
 
 async function readWhere(

@@ -111,6 +111,8 @@ export function noting(notes: string[], change: Partial<Activities> = {}): Activ
     ingestChunks: note('ingestChunks', { rows: 1, chunksDone: 1, chunks: 1, finished: true }),
     ingestWhilePlanned: note('ingestWhilePlanned', { rows: 1, chunksDone: 1, chunks: 1, finished: true }),
     ingestTransaction: note('ingestTransaction', {}),
+    askAgain: note('askAgain', { rows: 1, chunksDone: 1, chunks: 1, finished: true }),
+    askForParents: note('askForParents', {}),
     closeMoment: note('closeMoment', undefined),
     capture: note('capture', undefined),
     reconcile: note('reconcile', counts),
