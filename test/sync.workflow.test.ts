@@ -49,6 +49,32 @@ describe('a run', () => {
     });
   });
 
+  it('asks again, table by table until it has ended, where the source is not read as of one moment', async () => {
+    const notes: string[] = [];
+    let asked = 0;
+    const activities = noting(notes, {
+      openMoment: async () => ({ moment: 'fuzzy' as const }),
+      askAgain: activity(async () => {
+        asked += 1;
+        notes.push(`askAgain ${asked}`);
+        return { rows: 10 + asked, chunksDone: 1, chunks: 1, finished: asked === 2 };
+      }),
+      askForParents: activity(async () => {
+        notes.push('askForParents');
+        return { customer: { rows: 20, chunksDone: 1, chunks: 1 } };
+      }),
+    });
+    const report = (await workflows.withRun(activities, 'sync', (handle) => handle.result())) as Report;
+    expect(notes.slice(notes.indexOf('ingestChunks'), notes.indexOf('capture'))).toEqual([
+      'ingestChunks',
+      'askAgain 1',
+      'askAgain 2',
+      'askForParents',
+      'closeMoment',
+    ]);
+    expect(report).toMatchObject({ moment: 'fuzzy', tables: [{ table: 'customer', rowsRead: 20 }] });
+  });
+
   it('takes the steps in their order and reports what they did', async () => {
     const notes: string[] = [];
     const report = (await workflows.withRun(noting(notes), 'sync', (handle) => handle.result())) as Report;
