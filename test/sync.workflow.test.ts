@@ -556,18 +556,24 @@ describe('a run', () => {
   it('keeps every history under 10,000 events at any number of rows, and loses nothing between executions', async () => {
     // ARCHITECTURE "History" has the arithmetic; here more activities than one history may hold.
     const activitiesAStep = 400;
+    const toRead = 550;
     const called = { plan: 0, ingest: 0, reconcile: 0 };
+    const opened: number[] = [];
     const notes: string[] = [];
     const counts = { updated: 0, deleted: 0, keptLive: 0, decidedByFirstRun: 0, rows: 1, chunksDone: 1 };
     const activities = noting(notes, {
+      openMoment: async () => {
+        opened.push(Date.now());
+        return { moment: 'snapshot' };
+      },
       // the table is still being planned when the first execution ends
       planIngest: async () => {
         called.plan += 1;
-        return { chunks: called.plan, more: called.plan < activitiesAStep };
+        return { chunks: called.plan, more: called.plan < toRead };
       },
       ingestWhilePlanned: async () => {
         called.ingest += 1;
-        return { rows: called.ingest, chunksDone: 1, chunks: 1, finished: called.ingest >= activitiesAStep };
+        return { rows: called.ingest, chunksDone: 1, chunks: 1, finished: called.ingest >= toRead };
       },
       reconcile: async () => {
         called.reconcile += 1;
@@ -584,7 +590,10 @@ describe('a run', () => {
       return { report, histories };
     });
     expect(report).toMatchObject({ outcome: 'published', moment: 'snapshot' });
-    expect(report.tables[0]).toMatchObject({ rowsRead: activitiesAStep, inserted: activitiesAStep });
+    expect(report.tables[0]).toMatchObject({ rowsRead: toRead, inserted: activitiesAStep });
+    // the database snapshot is that of the first execution
+    expect(opened.length).toBeGreaterThan(1);
+    expect(Date.parse(report.momentAt ?? '')).toBeLessThanOrEqual(opened[0] ?? 0);
     const reconciled = report.phases.find((phase) => phase.name === 'reconcile')?.ms ?? 0;
     const others = report.phases.reduce((sum, { ms }) => sum + ms, 0) - reconciled;
     expect(report.ms - reconciled - others).toBeLessThan(5_000); // no phase's time is lost between executions

@@ -13,7 +13,7 @@ const CLOSE_MOMENT_ATTEMPTS_MAX = 3;
 export async function ingest(state: RunState, undo: Undo): Promise<void> {
   undo('moment', () => giveUpMoment(state));
   const { run } = state;
-  state.gate.readAtMs = Date.now();
+  state.gate.readAtMs ||= Date.now(); // of the first execution, where it takes several: the snapshot is that one's
   const { moment, because } = await step('open one moment of the source').openMoment(run);
   state.figures.moment = moment;
   state.figures.momentBecause = because;

@@ -182,6 +182,7 @@ export class RunState {
     this.begin(run);
     this.figures.tried = NOTHING_TRIED;
     this.gate.hasWaited = false;
+    this.gate.readAtMs = 0;
   }
 
   /** Runs everything up to the swap in the scope that abort and cancel end. */
