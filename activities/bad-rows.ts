@@ -11,12 +11,13 @@ import { BadRows, type RowSink } from '../src/sql-server/read.js';
 
 const COLLISIONS_SHOWN = 5;
 
-/** The chunk that failed, and how to read it again: the moment is the same, so the rows are. */
+/** What failed, and how to read it again: where the moment is the same, the rows are. */
 interface FailedChunk {
   table: TableSpec;
   /** baseNext's name */
   into: string;
   rows: RowStream;
+  /** as the failed attempt did: without what was set aside by then */
   read(sink: RowSink): Promise<unknown>;
 }
 

@@ -4,7 +4,7 @@ import { physicalTable } from '../src/model/names.js';
 import type { Pace } from '../src/model/pace.js';
 import type { RunSpec, TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
-import { loadRows, RowStream, type Sent } from '../src/mysql/load.js';
+import { KeysCollide, loadRows, RowRefused, RowStream, type Sent } from '../src/mysql/load.js';
 import { id, sql } from '../src/sql/text.js';
 import { type Aside, BadRows, type RowSink } from '../src/sql-server/read.js';
 import { Quarantine, refuseBroken, setRowsAside, tooMany, withKeys } from './bad-rows.js';
@@ -26,6 +26,9 @@ export interface Load {
   done(sent: Sent): Promise<void>;
 }
 
+/** Without one moment, what MySQL refused may be another row by the time it is looked for: then it is loaded once more, so often. */
+const FUZZY_ATTEMPTS_MAX = 5;
+
 /**
  * Loads rows. Bad ones stop it, or are set aside: then it is loaded again without them.
  *
@@ -41,15 +44,15 @@ export async function load(
   const aside = spec.badRows === 'quarantine' ? new Quarantine(table, spec.badRowsMax) : undefined;
   const into = physicalTable(spec.generation, 'baseNext', table.live);
   const { cancellationSignal: signal } = Context.current();
-  for (;;) {
+  for (let attempt = 1; ; attempt += 1) {
     stopIfCancelled();
     const rows = new RowStream();
     const cost = noCost();
     try {
       cost.target.waitedMs += await waitForTarget(session, spec);
       const sink = new PacedSink(rows, pace);
-      const attempt = { rows, sink, aside, cost };
-      const chunk = await session.transaction(() => loadOnce(session, spec, table, what, attempt));
+      const on = { rows, sink, aside, cost };
+      const chunk = await session.transaction(() => loadOnce(session, spec, table, what, on));
       cost.source.rows += rows.sent.rows;
       cost.source.waitedMs += sink.waitedMs;
       cost.target.bytes += rows.sent.bytes;
@@ -57,9 +60,12 @@ export async function load(
       if (chunk !== undefined) chunkStored({ pipeline, generation, table: table.live, chunk }, rows.sent);
       return cost;
     } catch (error) {
-      const read = (again: RowSink) => what.read(again, signal);
+      const read = (again: RowSink) => what.read(again, signal, aside);
       const named = await withKeys(session, { table, into, rows, read }, error);
-      if (!aside?.takes(named)) throw named;
+      if (aside?.takes(named)) continue;
+      const wasNotFoundAgain =
+        named === error && (error instanceof RowRefused || error instanceof KeysCollide);
+      if (!(wasNotFoundAgain && spec.moment === 'fuzzy' && attempt < FUZZY_ATTEMPTS_MAX)) throw named;
     }
   }
 }

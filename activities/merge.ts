@@ -132,7 +132,11 @@ export function mergeActivities(dependencies: Dependencies) {
         const rows = await session.rows(statement);
         if (rows.length === 0) continue;
         const count = rows.length === 5 ? 'at least 5' : rows.length;
-        return `${count} rows of ${table.live} would have no parent in ${parent}, such as ${JSON.stringify(rows[0])}. Live is untouched. Correct the source, or keep the parent.`;
+        const cure =
+          spec.moment === 'fuzzy'
+            ? 'The source was not read as of one moment: run again, or, if it comes back, correct the source'
+            : 'Correct the source';
+        return `${count} rows of ${table.live} would have no parent in ${parent}, such as ${JSON.stringify(rows[0])}. Live is untouched. ${cure}, or keep the parent.`;
       }
     }
     return null;

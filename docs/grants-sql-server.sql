@@ -14,5 +14,5 @@ USE [master];
 GRANT CREATE ANY DATABASE TO [stageswap];
 -- 2. Or one SNAPSHOT transaction: a crash or a pause starts the ingest again, and the version store grows meanwhile.
 -- ALTER DATABASE [billing] SET ALLOW_SNAPSHOT_ISOLATION ON;
--- 3. Or neither, with `moment: fuzzy` in the configuration: not one moment, and readers wait for writers' locks unless the database has
---    READ_COMMITTED_SNAPSHOT.
+-- 3. Or neither, with `moment: fuzzy` in the configuration: not one moment, and reader and writers wait for each other's locks unless the
+--    database has READ_COMMITTED_SNAPSHOT.

@@ -39,7 +39,7 @@ const act = <T>(activityType: string, work: () => Promise<T>) =>
 
 describe('what is read while the source changes', () => {
   const CUSTOMERS = 30;
-  const INVOICES = 90;
+  const INVOICES = 6_500; // more than are compared at a time
   const NAME_MAX = 20;
   let pipeline: PipelineUnderTest;
   let live: Connection;
@@ -144,21 +144,21 @@ describe('what is read while the source changes', () => {
   });
 
   it('a row that is gone by now is not new', async () => {
-    await addCustomer(500);
-    await addInvoice(500, 500);
+    await addCustomer(50_000);
+    await addInvoice(50_000, 50_000);
     await read('customer');
     await read('invoice');
-    await bills('DELETE FROM Invoice WHERE InvoiceId = 500');
-    await bills('DELETE FROM Customer WHERE CustomerId = 500');
-    expect(await baseNext('customer')).toContain(500);
+    await bills('DELETE FROM Invoice WHERE InvoiceId = 50000');
+    await bills('DELETE FROM Customer WHERE CustomerId = 50000');
+    expect(await baseNext('customer')).toContain(50_000);
     await askAgain();
     await isTheSource();
   });
 
   it('a parent that came while its child was read is asked for', async () => {
     await read('customer');
-    await addCustomer(501);
-    await addInvoice(501, 501);
+    await addCustomer(50_001);
+    await addInvoice(50_001, 50_001);
     await read('invoice');
     await askAgain();
     await isTheSource();
@@ -203,6 +203,15 @@ describe('what is read while the source changes', () => {
     await bills(`UPDATE Customer SET Name = N'short' WHERE CustomerId IN (502, 503)`);
   });
 
+  it('of many rows that seem to be gone those that are there', async () => {
+    await bills('DELETE FROM Invoice WHERE InvoiceId > 100');
+    await read('customer');
+    await read('invoice');
+    for (const id of [101, 3_000, 5_101, INVOICES]) await addInvoice(id, 1);
+    await askAgain();
+    await isTheSource();
+  });
+
   it('more rows than are asked for together, from where an attempt was interrupted', async () => {
     const MANY = 1_300;
     for (let at = 0; at < MANY; at += 100) {
@@ -231,50 +240,102 @@ describe('what is read while the source changes', () => {
 });
 
 describe('a key that is spelled otherwise by now, which only the source takes for the same', () => {
-  it.each(['utf8mb4_0900_as_cs', 'utf8mb4_0900_ai_ci'])(
-    'is taken as it is, beside a key of %s',
-    async (collation) => {
-      const pipeline = await pipelineOf('fuzzy-spelling', { customers: 3, invoices: 3 });
-      const live = await pipeline.connect();
-      const { pool } = pipeline.billing;
-      try {
-        await pool.request().batch('DROP TABLE IF EXISTS dbo.FuzzyTag');
-        await pool
-          .request()
-          .batch('CREATE TABLE dbo.FuzzyTag (Code nvarchar(20) NOT NULL PRIMARY KEY, N int NOT NULL)');
-        await pool.request().batch(`INSERT INTO dbo.FuzzyTag (Code, N) VALUES (N'abc', 1), (N'other', 2)`);
-        await live.query(
-          `CREATE TABLE tag (code VARCHAR(20) COLLATE ${collation} PRIMARY KEY, n INT NOT NULL)`,
-        );
-        const config = parseConfig(
-          `pipeline: fuzzy-spelling
+  /** A table of texts at the source, which takes no notice of case, and beside it one of live. */
+  async function spelled(
+    collation: string,
+    codes: string[],
+    work: (of: {
+      says(statement: string): Promise<unknown>;
+      askAgain(environment?: MockActivityEnvironment): Promise<unknown>;
+      asked(): Promise<number>;
+      wait(codes: string[]): Promise<unknown>;
+    }) => Promise<void>,
+  ): Promise<void> {
+    const pipeline = await pipelineOf('fuzzy-spelling', { customers: 1, invoices: 1 });
+    const live = await pipeline.connect();
+    const says = (statement: string) => pipeline.billing.pool.request().batch(statement);
+    const values = (texts: string[]) => texts.map((code, index) => `(N'${code}', ${index})`).join(', ');
+    try {
+      await says('DROP TABLE IF EXISTS dbo.FuzzyTag');
+      await says('CREATE TABLE dbo.FuzzyTag (Code nvarchar(20) NOT NULL PRIMARY KEY, N int NOT NULL)');
+      for (let at = 0; at < codes.length; at += 500)
+        await says(`INSERT INTO dbo.FuzzyTag (Code, N) VALUES ${values(codes.slice(at, at + 500))}`);
+      await live.query(
+        `CREATE TABLE tag (code VARCHAR(20) COLLATE ${collation} PRIMARY KEY, n INT NOT NULL)`,
+      );
+      const config = parseConfig(
+        `pipeline: fuzzy-spelling
 source: { url: "\${MSSQL_URL}", moment: fuzzy }
 target: { url: "\${MYSQL_URL}" }
 firstRun: source
 tables: [{ source: dbo.FuzzyTag, live: tag, key: [code], columns: { code: Code, n: N } }]`,
-          'stageswap.yaml',
-          pipeline.environment,
-        );
-        const activities = createActivities({ config: () => config });
-        const begun = (await act('begin', () => activities.begin('fuzzy-spelling', 'run-1'))) as Begun;
-        await act('prepare', () => activities.prepare(begun));
-        await act('planIngest', () => activities.planIngest(begun, 'tag'));
-        await act('ingestChunks', () => activities.ingestChunks(begun, 'tag', 0, 1));
-        await pool.request().batch(`UPDATE dbo.FuzzyTag SET Code = N'ABC', N = 3 WHERE N = 1`);
-        await act('askAgain', () => activities.askAgain(begun, 'tag'));
-        const [rows] = await live.query<RowDataPacket[]>(
-          `SELECT code, n FROM ${physicalTable(begun.generation, 'baseNext', 'tag')} ORDER BY n`,
-        );
-        expect(rows).toEqual([
-          { code: 'other', n: 2 },
-          { code: 'ABC', n: 3 },
-        ]);
-      } finally {
-        await live.end();
-        await pipeline.end();
-      }
+        'stageswap.yaml',
+        pipeline.environment,
+      );
+      const activities = createActivities({ config: () => config });
+      const begun = (await act('begin', () => activities.begin('fuzzy-spelling', 'run-1'))) as Begun;
+      await act('prepare', () => activities.prepare(begun));
+      await act('planIngest', () => activities.planIngest(begun, 'tag'));
+      await act('ingestChunks', () => activities.ingestChunks(begun, 'tag', 0, 1));
+      const physical = (kind: 'baseNext' | 'replayKeys') => physicalTable(begun.generation, kind, 'tag');
+      await work({
+        says,
+        askAgain: (environment) =>
+          environment
+            ? environment.run(() => activities.askAgain(begun, 'tag'))
+            : act('askAgain', () => activities.askAgain(begun, 'tag')),
+        asked: async () => {
+          const [rows] = await live.query<RowDataPacket[]>(
+            `SELECT COUNT(*) AS n FROM ${control.chunk} WHERE step = 'asked'`,
+          );
+          return Number(rows[0]?.n);
+        },
+        wait: (waiting) =>
+          live.query(`INSERT INTO ${physical('replayKeys')} (code) VALUES ?`, [
+            waiting.map((code) => [code]),
+          ]),
+      });
+      const [rows] = await live.query<RowDataPacket[]>(`SELECT code FROM ${physical('baseNext')}`);
+      const { recordset } = await pipeline.billing.pool
+        .request()
+        .query('SELECT Code AS code FROM dbo.FuzzyTag');
+      const texts = (of: { code?: string }[]) => of.map(({ code }) => code).sort();
+      expect(texts(rows as { code?: string }[])).toEqual(texts(recordset));
+      const [ledger] = await live.query<RowDataPacket[]>(
+        `SELECT SUM(row_count) AS n FROM ${control.chunk} WHERE step IN ('ingest', 'asked')`,
+      );
+      expect(Number(ledger[0]?.n)).toBe(rows.length);
+    } finally {
+      await live.end();
+      await pipeline.end();
+    }
+  }
+  const COLLATIONS = ['utf8mb4_bin', 'utf8mb4_0900_as_cs', 'utf8mb4_0900_ai_ci'];
+  const numbered = (prefix: string, count: number) =>
+    Array.from({ length: count }, (_, index) => `${prefix}${String(index).padStart(4, '0')}`);
+
+  it.each(COLLATIONS)(
+    'is taken as it is, also by who goes on after an interruption: %s',
+    async (collation) => {
+      await spelled(collation, numbered('abc', 1_300), async ({ says, askAgain, asked }) => {
+        await says('UPDATE dbo.FuzzyTag SET Code = UPPER(Code)');
+        const environment = new MockActivityEnvironment({ activityType: 'askAgain', activityId: 'askAgain' });
+        const interrupted = expect(askAgain(environment)).rejects.toThrow(/cancelled/i);
+        while ((await asked()) === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+        environment.cancel();
+        await interrupted;
+        await askAgain();
+      });
     },
   );
+
+  it.each(COLLATIONS)('is loaded once, however it is asked for: %s', async (collation) => {
+    const between = numbered('B', 60);
+    await spelled(collation, ['ABC', ...between], async ({ askAgain, wait }) => {
+      await wait(['ABC', ...between, ...(collation.endsWith('ci') ? [] : ['abc'])]);
+      await askAgain();
+    });
+  });
 });
 
 describe('runs without one moment', () => {

@@ -113,6 +113,9 @@ export async function readRowsOfKey(
   return rows;
 }
 
+/** Whether a row of the source may have this key of live at all. @param key canonical texts */
+export const canBeAsked = (table: TableSpec, key: string[]) => sourceKeyOf(table, key) !== undefined;
+
 /** What the source holds where live has this key; undefined: nothing of the source becomes that. */
 function sourceKeyOf(table: TableSpec, key: string[]): SourceKeyValue[] | undefined {
   const values: SourceKeyValue[] = [];
