@@ -6,7 +6,7 @@ import type { RunSpec } from '../src/model/spec.js';
 import { blockersOf, isHeldForBackup } from '../src/mysql/blockers.js';
 import { Session } from '../src/mysql/connection.js';
 import { lockWithBackOff } from '../src/mysql/lock.js';
-import { triggersOf } from '../src/mysql/tables.js';
+import { relativesOf, triggersOf } from '../src/mysql/tables.js';
 import { owner } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
 import { type Dependencies, target } from './context.js';
@@ -14,7 +14,11 @@ import { type Dependencies, target } from './context.js';
 /** Whose lock it is, and what asking for it goes by. */
 type Locking = Pick<RunSpec, 'pipeline' | 'generation' | 'cutOver'>;
 
-/** DDL on live: only with live locked, the fence held, and the generation checked; the lock is asked for in short attempts. */
+/**
+ * DDL on live: only with live locked, the fence held, and the generation checked; the lock is asked for in short attempts. Tables that
+ * foreign keys tie to live are named, too. MySQL locks them anyway, after live; those that are named it locks in the order of their names,
+ * as at the cut-over, so that clients which write them in that order are the victims of no deadlock (1213).
+ */
 export async function underLock(
   dependencies: Dependencies,
   session: Session,
@@ -27,12 +31,14 @@ export async function underLock(
   const { lockAttemptMsMax, attemptsMax } = spec.cutOver;
   const { cancellationSignal: signal } = Context.current();
   try {
+    const relatives = await relativesOf(session, tables);
     await session.run(sql`SET SESSION lock_wait_timeout = 1`); // should the watchdog be gone
     const locks = await lockWithBackOff(
       session,
       watchdog,
       [
         ...tables.map((name) => ({ name, mode: 'WRITE' as const })),
+        ...relatives.map((name) => ({ name, mode: 'READ' as const })),
         { name: control.pipeline, mode: 'READ' as const },
       ],
       { attemptMs: lockAttemptMsMax, attemptsMax },

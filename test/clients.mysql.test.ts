@@ -198,3 +198,59 @@ describe('a client that reads while a group is swapped', () => {
     await Promise.all(connections.map((connection) => connection.end()));
   });
 });
+
+it('a transaction that writes tables in the order of their names is the victim of no deadlock, whatever a run locks', async () => {
+  pipeline = await ByHand.open(
+    inject('mysqlUrl'),
+    SCHEMA,
+    [
+      'CREATE TABLE customer (id INT PRIMARY KEY, note VARCHAR(20))',
+      'CREATE TABLE invoice (id INT PRIMARY KEY, customer_id INT NOT NULL, note VARCHAR(20), CONSTRAINT of_customer FOREIGN KEY (customer_id) REFERENCES customer (id))',
+      "INSERT INTO customer VALUES (1, 'one')",
+      "INSERT INTO invoice VALUES (1, 1, 'one')",
+    ],
+    `
+  - { source: dbo.Customer, live: customer, key: [id], columns: { id: Id } }
+  - { source: dbo.Invoice, live: invoice, key: [id], columns: { id: Id, customer_id: CustomerId } }`,
+    [
+      sourceTable('Customer', { Id: 'int' }, ['Id']),
+      sourceTable('Invoice', { Id: 'int', CustomerId: 'int' }, ['Id']),
+    ],
+  );
+  const url = new URL(inject('mysqlUrl'));
+  url.pathname = `/${SCHEMA}`;
+  const [client, looker] = await Promise.all([
+    mysql.createConnection(url.href),
+    mysql.createConnection(url.href),
+  ]);
+  let ended = false;
+  let waited = 0;
+  const isWaitedFor = async () => {
+    const [rows] = await looker.query<RowDataPacket[]>(
+      "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND state = 'Waiting for table metadata lock'",
+    );
+    return rows.length > 0;
+  };
+  const edits = (async () => {
+    while (!ended) {
+      await client.query('START TRANSACTION');
+      await client.query("UPDATE customer SET note = 'edited' WHERE id = 1");
+      for (let look = 0; look < 20 && !ended; look += 1)
+        if (await isWaitedFor()) {
+          waited += 1;
+          break;
+        }
+      await client.query("UPDATE invoice SET note = 'edited' WHERE id = 1");
+      await client.query('COMMIT');
+    }
+  })();
+  const failed = edits.catch((error: Error) => error.message);
+  try {
+    for (let run = 0; run < 2; run += 1) await pipeline.publish({ customer: [[1]], invoice: [[1, 1]] });
+  } finally {
+    ended = true;
+    expect(await failed).toBeUndefined();
+    await Promise.all([client.end(), looker.end()]);
+  }
+  expect(waited).toBeGreaterThan(3); // capture of both tables, and the swap
+});

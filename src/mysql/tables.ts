@@ -26,6 +26,16 @@ export async function hasForeignKeys(session: Session, table: string): Promise<b
   return rows.length > 0;
 }
 
+/** Other tables of the schema that foreign keys tie to these, as their parents or as their children. */
+export async function relativesOf(session: Session, tables: string[]): Promise<string[]> {
+  const names = join(tables.map((name) => sql`${name}`));
+  const rows = await session.rows<{ child: string; parent: string }>(
+    sql`SELECT table_name AS child, referenced_table_name AS parent FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE() AND unique_constraint_schema = DATABASE() AND (table_name IN (${names}) OR referenced_table_name IN (${names}))`,
+  );
+  const relatives = new Set(rows.flatMap(({ child, parent }) => [child, parent]));
+  return [...relatives].filter((name) => !tables.includes(name));
+}
+
 /** Drops the secondary indexes of a table that can be built again, see `indexesOf`. */
 export async function dropIndexes(session: Session, table: string): Promise<void> {
   const indexes = await indexesOf(session, table);
