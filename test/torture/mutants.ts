@@ -164,15 +164,15 @@ export const MUTANTS: Mutant[] = [
     name: 'a chunk and its place in the ledger are two transactions, the place first, and the sum of the chunks is not proved',
     edits: [
       {
-        file: 'activities/ingest.ts',
-        find: 'await session.transaction(() => loadChunkOnce(session, reader, spec, table, chunk, attempt));',
-        replace: 'await loadChunkOnce(session, reader, spec, table, chunk, attempt);',
+        file: 'activities/load.ts',
+        find: 'await session.transaction(() => loadOnce(session, spec, table, what, on));',
+        replace: 'await loadOnce(session, spec, table, what, on);',
       },
       {
         file: 'activities/ingest.ts',
-        find: 'return; // another attempt of this activity was first\n',
+        find: 'return Number(ledger[0]?.done) === 1 ? undefined : seq; // another attempt of this activity may have been first\n',
         replace:
-          'return;\n  await session.run(sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = 0, checksum_sum = 0 WHERE ${of}`);\n',
+          'if (Number(ledger[0]?.done) === 1) return undefined;\n      await session.run(sql`UPDATE ${id(control.chunk)} SET done = 1, row_count = 0, checksum_sum = 0 WHERE ${of}`);\n      return seq;\n',
       },
       {
         file: 'activities/ingest.ts',
