@@ -1,5 +1,9 @@
 import { afterEach, describe, expect, inject, it, test } from 'vitest';
+import { physicalTable } from '../src/model/names.js';
+import { tableOf } from '../src/model/spec.js';
 import { readConflicts, settle } from '../src/mysql/settlements.js';
+import { brokenOfSource } from '../src/sql/checks.js';
+import { sql } from '../src/sql/text.js';
 import { ByHand, type Moment, type SourceRows, sourceTable } from './support/by-hand.js';
 
 /** A merged row may break a CHECK constraint of live although neither side does: it stays as live has it, and the run goes on. */
@@ -43,6 +47,22 @@ const CHECK = {
     ['1', '5'],
   ],
 };
+
+it('what the source says by itself is looked at chunk by chunk, each of which is read alone', async () => {
+  await open();
+  const spec = await pipeline.publish({ offer: Array.from({ length: 2_000 }, (_, id) => [id, 1, 10]) });
+  await query(`UPDATE ${physicalTable(spec.generation, 'baseNext', 'offer')} SET _ss_chunk = id DIV 100`);
+  await query(
+    `UPDATE ${physicalTable(spec.generation, 'baseNext', 'offer')} SET low = 11 WHERE id IN (450, 550)`,
+  );
+  const { session } = pipeline;
+  await session.run(sql`FLUSH STATUS`);
+  expect(await session.rows(brokenOfSource(spec, tableOf(spec, 'offer'), 5, 10))).toMatchObject([
+    { k0: '550' },
+  ]);
+  const read = await session.rows<{ Value: string }>(sql`SHOW SESSION STATUS LIKE 'Handler_read%'`);
+  expect(read.reduce((sum, { Value }) => sum + Number(Value), 0)).toBeLessThan(110);
+});
 
 describe('a merged row that breaks a CHECK constraint', () => {
   it('stays whole as live has it, is listed with all three values, and keeps its base', async () => {

@@ -16,7 +16,7 @@ export function proofOfBaseNext(
   { from, to }: { from: KeyText; to: KeyText },
 ): Fragment {
   return sql`SELECT _ss_chunk AS seq, COUNT(*) AS row_count, SUM(${sentChecksum(table)}) AS checksum_sum, SUM(${isStoredOtherwise(table)}) AS otherwise
-FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')}
+FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')} FORCE INDEX (PRIMARY)
 WHERE ${inRange(table, 'i', from, to)}
 GROUP BY _ss_chunk`;
 }
