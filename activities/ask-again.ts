@@ -205,6 +205,7 @@ class Asked implements Load {
     for (const statement of wasAsked(spec, table)) await session.run(statement);
     // Where base_next has no such row, the key is spelled otherwise by now.
     for (const [text, key] of this.#otherwise) {
+      if (!canBeAsked(table, key)) throw cannotBeAsked(table, key);
       if ((await session.run(waitsUnlessThere(spec, table, key))) === 0) continue;
       const found = (this.spellings.get(text) ?? 0) + 1;
       if (found > SPELLINGS_MAX) throw cannotBeAsked(table, key);

@@ -27,7 +27,7 @@ export interface Load {
 }
 
 /** Without one moment, what MySQL refused may be another row by the time it is looked for: then it is loaded once more, so often. */
-const FUZZY_ATTEMPTS_MAX = 5;
+const NOT_FOUND_AGAIN_MAX = 5;
 
 /**
  * Loads rows. Bad ones stop it, or are set aside: then it is loaded again without them.
@@ -44,7 +44,7 @@ export async function load(
   const aside = spec.badRows === 'quarantine' ? new Quarantine(table, spec.badRowsMax) : undefined;
   const into = physicalTable(spec.generation, 'baseNext', table.live);
   const { cancellationSignal: signal } = Context.current();
-  for (let attempt = 1; ; attempt += 1) {
+  for (let notFoundAgain = 0; ; ) {
     stopIfCancelled();
     const rows = new RowStream();
     const cost = noCost();
@@ -63,9 +63,9 @@ export async function load(
       const read = (again: RowSink) => what.read(again, signal, aside);
       const named = await withKeys(session, { table, into, rows, read }, error);
       if (aside?.takes(named)) continue;
-      const wasNotFoundAgain =
-        named === error && (error instanceof RowRefused || error instanceof KeysCollide);
-      if (!(wasNotFoundAgain && spec.moment === 'fuzzy' && attempt < FUZZY_ATTEMPTS_MAX)) throw named;
+      const isNotFound = named === error && (error instanceof RowRefused || error instanceof KeysCollide);
+      if (!isNotFound || spec.moment !== 'fuzzy' || notFoundAgain >= NOT_FOUND_AGAIN_MAX) throw named;
+      notFoundAgain += 1;
     }
   }
 }

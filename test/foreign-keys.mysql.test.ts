@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, inject, it } from 'vitest';
+import { relativesOf } from '../src/mysql/tables.js';
 import { ByHand, sourceTable } from './support/by-hand.js';
 
 /** Foreign keys over columns that the source does not know: the application's own, kept in live and held by MySQL. */
@@ -173,4 +174,25 @@ describe('a foreign key to the application’s own column', () => {
     await expect(nobody).rejects.toThrow(/1 rows of child would have no parent in parent/);
     expect(await rows('SELECT id FROM child')).toEqual([[10]]);
   });
+});
+
+it('a key whose parent was dropped does not keep a run from taking its triggers off the child', async () => {
+  await open(
+    [
+      'CREATE TABLE parent (id INT PRIMARY KEY, note VARCHAR(20))',
+      'CREATE TABLE child (id INT PRIMARY KEY, parent_id INT, note VARCHAR(20), FOREIGN KEY (parent_id) REFERENCES parent (id))',
+    ],
+    '{ id: Id, parent_id: ParentId, note: Note }',
+  );
+  expect(await relativesOf(hand.session, ['child'])).toEqual(['parent']);
+  expect(await relativesOf(hand.session, ['parent'])).toEqual(['child']);
+  const source = { parent: [[1, 'a']], child: [[10, 1, 'x']] };
+  await hand.abort(source, {
+    merged: async () => {
+      await client('SET SESSION foreign_key_checks = 0');
+      await client('DROP TABLE parent');
+    },
+  });
+  expect(await relativesOf(hand.session, ['child'])).toEqual([]);
+  expect(await rows("SHOW TRIGGERS LIKE 'child'")).toEqual([]);
 });

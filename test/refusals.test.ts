@@ -744,6 +744,17 @@ describe('of the moment, a run refuses', () => {
     expect(refused).toEqual([]);
     expect(warnings.map(({ what }) => what).join()).toContain('not read as of one moment');
   });
+  it('a SET in the key, by which fuzzy could not ask for a row', () => {
+    const keyed = CUSTOMER.columns.map((column) =>
+      column.name === CUSTOMER.primaryKey[0] ? liveColumn(column.name, 'set', { nullable: false }) : column,
+    );
+    const found = decided(withCustomer({ columns: keyed }), (yaml) =>
+      yaml.replace('MSSQL_URL}" }', 'MSSQL_URL}", moment: fuzzy }'),
+    );
+    expect(found.refusals.map(({ where, what }) => `${where}: ${what}`).join()).toContain(
+      `customer.${CUSTOMER.primaryKey[0]}: is a SET in the key`,
+    );
+  });
   it('nothing where one can be had, or nobody knows', () => {
     expect(moment('auto', { snapshot: no('no files'), transaction: yes }).refusals).toEqual([]);
     expect(moment('auto', { snapshot: yes, transaction: no('not allowed') }).refusals).toEqual([]);

@@ -26,14 +26,17 @@ export async function hasForeignKeys(session: Session, table: string): Promise<b
   return rows.length > 0;
 }
 
-/** Other tables of the schema that foreign keys tie to these, as their parents or as their children. */
+/** Other tables of the schema that foreign keys tie to these, as their parents or as their children; a key may outlive its parent. */
 export async function relativesOf(session: Session, tables: string[]): Promise<string[]> {
   const names = join(tables.map((name) => sql`${name}`));
   const rows = await session.rows<{ child: string; parent: string }>(
     sql`SELECT table_name AS child, referenced_table_name AS parent FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE() AND unique_constraint_schema = DATABASE() AND (table_name IN (${names}) OR referenced_table_name IN (${names}))`,
   );
   const relatives = new Set(rows.flatMap(({ child, parent }) => [child, parent]));
-  return [...relatives].filter((name) => !tables.includes(name));
+  const there: string[] = [];
+  for (const name of relatives)
+    if (!tables.includes(name) && (await tableExists(session, name))) there.push(name);
+  return there;
 }
 
 /** Drops the secondary indexes of a table that can be built again, see `indexesOf`. */

@@ -100,6 +100,16 @@ function decideMoment(config: Config, facts: Facts, refuse: Report, warn: Report
       'the source is not read as of one moment: what is published may be torn, such as an invoice from its lines, until the next run',
       'where the source allows a database snapshot or SNAPSHOT transactions, use auto',
     );
+    for (const { live, key } of config.tables) {
+      const columns = facts.live.find(({ name }) => name === live)?.columns ?? [];
+      const set = columns.find(({ name, type }) => type === 'set' && key.includes(name));
+      if (set)
+        refuse(
+          `${live}.${set.name}`,
+          'is a SET in the key: a row cannot be asked for by it, as fuzzy does, since the source spells its members in any order',
+          'use another moment, or another key',
+        );
+    }
     return;
   }
   const { snapshot, transaction } = facts.moments ?? { snapshot: null, transaction: null };
