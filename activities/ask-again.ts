@@ -4,11 +4,12 @@ import { control, physicalTable } from '../src/model/names.js';
 import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { jsonOf } from '../src/mysql/json.js';
+import { endOfRange } from '../src/mysql/key-ranges.js';
+import type { Sent } from '../src/mysql/load.js';
 import {
   ASKED_FROM,
   askableKeys,
   askNow,
-  boundaryOfBase,
   cameOrWentWait,
   forgetAsked,
   keysAsked,
@@ -17,7 +18,7 @@ import {
   waitsUnlessThere,
   wasAsked,
 } from '../src/sql/ask-again.js';
-import { type KeyText, nextBoundary } from '../src/sql/columns.js';
+import type { KeyText } from '../src/sql/columns.js';
 import { ancestorOf } from '../src/sql/shape.js';
 import { type Fragment, id, sql } from '../src/sql/text.js';
 import { withSource } from '../src/sql-server/connection.js';
@@ -197,7 +198,7 @@ class Asked implements Load {
     await readKeys(this.reader, this.table, this.keys, ours, signal, aside);
   }
 
-  async done(sent: { rows: number; checksumSum: bigint }): Promise<void> {
+  async done(sent: Sent): Promise<void> {
     const { session, spec, table } = this;
     await session.run(
       sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, done, row_count, checksum_sum) VALUES (${spec.pipeline}, ${spec.generation}, ${table.live}, 'asked', ${this.#seq}, 1, ${sent.rows}, ${sent.checksumSum.toString()})`,
@@ -236,7 +237,11 @@ async function compareNext(session: Session, spec: RunSpec, table: TableSpec): P
   );
   const from = ledger ? jsonOf<KeyText>((ledger.range_to ?? null) as string | KeyText) : null;
   if (ledger && from === null) return true;
-  const to = await endOfRange(session, spec, table, from);
+  const endOf = (name: string, to?: KeyText) => endOfRange(session, table, name, from, COMPARED_TOGETHER, to);
+  const incoming = await endOf(physicalTable(spec.generation, 'baseNext', table.live));
+  const base = ancestorOf(spec, table);
+  // neither side has more in a range than may be compared at a time
+  const to = (base && (await endOf(base, incoming))) || incoming;
   await session.transaction(async () => {
     await holdFence(session, spec);
     for (const statement of cameOrWentWait(spec, table, { from, to })) await session.run(statement);
@@ -245,21 +250,4 @@ async function compareNext(session: Session, spec: RunSpec, table: TableSpec): P
     );
   });
   return to === null;
-}
-
-/** Where a range ends of which neither side has more than may be compared at a time; null: it is the last. */
-async function endOfRange(
-  session: Session,
-  spec: RunSpec,
-  table: TableSpec,
-  from: KeyText,
-): Promise<KeyText> {
-  const first = async (boundary: Fragment): Promise<KeyText> => {
-    const [row] = await session.rows<Record<string, string>>(boundary);
-    return row ? table.key.map((name) => String(row[name])) : null;
-  };
-  const incoming = physicalTable(spec.generation, 'baseNext', table.live);
-  const to = await first(nextBoundary(table, incoming, from, COMPARED_TOGETHER));
-  const base = ancestorOf(spec, table);
-  return (base && (await first(boundaryOfBase(table, base, { from, to }, COMPARED_TOGETHER)))) || to;
 }

@@ -4,8 +4,9 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { uniqueIndexesOf } from '../src/mysql/fingerprint.js';
 import { jsonOf } from '../src/mysql/json.js';
+import { endOfRange } from '../src/mysql/key-ranges.js';
 import { tableExists } from '../src/mysql/tables.js';
-import { type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
+import type { KeyText } from '../src/sql/columns.js';
 import { copyRange, createCopy } from '../src/sql/stage.js';
 import { id, join, raw, sql } from '../src/sql/text.js';
 import {
@@ -97,11 +98,7 @@ async function copyNextChunk(
   await holdFence(session, spec);
   const next = await whereToGoOn(session, spec, table.live);
   if (next === 'finished') return { finished: true, seq: 0 };
-  const boundary = await session.rows<Record<string, string>>(
-    nextBoundary(table, table.live, next.from, spec.chunkRows),
-  );
-  const first = boundary[0];
-  const to = first ? keyColumns(table).map((column) => String(first[column.name])) : null;
+  const to = await endOfRange(session, table, table.live, next.from, spec.chunkRows);
   const rows = await session.run(copyRange(spec, table, 'copy', { from: next.from, to }));
   await session.run(
     sql`INSERT INTO ${id(control.chunk)} (pipeline, generation, live, step, seq, range_from, range_to, done, row_count) VALUES (${spec.pipeline}, ${spec.generation}, ${table.live}, 'copy', ${next.seq}, ${next.from && JSON.stringify(next.from)}, ${to && JSON.stringify(to)}, 1, ${rows})`,

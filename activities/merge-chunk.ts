@@ -3,9 +3,10 @@ import { hasChecks, type RunSpec, type TableSpec } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { errorNumber } from '../src/mysql/errors.js';
 import { joinsByHash } from '../src/mysql/hash-join.js';
+import { endOfRange } from '../src/mysql/key-ranges.js';
 import { averageRowBytes } from '../src/mysql/statistics.js';
 import { emptyMergedOf, findBroken, holdBroken } from '../src/sql/checks.js';
-import { inRange, type KeyText, keyColumns, nextBoundary } from '../src/sql/columns.js';
+import { inRange, type KeyText } from '../src/sql/columns.js';
 import {
   amongWork,
   countIncoming,
@@ -58,11 +59,7 @@ export async function planMerge(session: Session, spec: RunSpec, table: TableSpe
     const chunks: MergeChunk[] = [];
     let from: KeyText = null;
     do {
-      const rows: Record<string, string>[] = await session.rows(
-        nextBoundary(table, incomingOf(spec, table), from, spec.chunkRows),
-      );
-      const first = rows[0];
-      const to: KeyText = first ? keyColumns(table).map((column) => String(first[column.name])) : null;
+      const to: KeyText = await endOfRange(session, table, incomingOf(spec, table), from, spec.chunkRows);
       chunks.push({ seq: chunks.length, from, to });
       from = to;
     } while (from);

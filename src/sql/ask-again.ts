@@ -1,8 +1,8 @@
 import { control } from '../model/names.js';
 import { type ForeignKey, mappedNames, type RunSpec, type TableSpec, tableOf } from '../model/spec.js';
 import { at, inRange, type KeyText, keyColumns, keyTexts, keyValue, sameKey } from './columns.js';
-import { collectWork, refers } from './group.js';
-import { absent, ancestorOf, as, keyNames, keyOf, physical } from './shape.js';
+import { collectWork, refers, replayToo } from './group.js';
+import { absent, ancestorOf, as, keyOf, physical } from './shape.js';
 import { ROW_CHECKSUM } from './stage.js';
 import { type Fragment, id, join, raw, sql } from './text.js';
 
@@ -18,16 +18,6 @@ export const LOADED: Fragment = raw("step IN ('ingest', 'asked')");
 /** Numbers of what is asked again begin here, far from those of chunks: rows of base_next have one or the other. */
 export const ASKED_FROM = 2_000_000_000;
 
-/** The first key of the base after so many of a range, where the range has more. No row: it has not. */
-export function boundaryOfBase(
-  table: TableSpec,
-  base: string,
-  { from, to }: { from: KeyText; to: KeyText },
-  rows: number,
-): Fragment {
-  return sql`SELECT ${keyTexts(table, 'a')} FROM ${id(base)} AS ${as(table, 'a')} WHERE ${inRange(table, 'a', from, to)} ORDER BY ${keyOf(table, 'a')} LIMIT 1 OFFSET ${raw(String(rows))}`;
-}
-
 /** Lets keys of a range wait that came or went since the base. */
 export function cameOrWentWait(
   spec: RunSpec,
@@ -37,7 +27,7 @@ export function cameOrWentWait(
   const ancestor = ancestorOf(spec, table);
   const incoming = sql`${physical(spec, table, 'baseNext')} AS ${as(table, 'i')}`;
   const within = (role: string, tables: Fragment, alone: Fragment) =>
-    wait(
+    replayToo(
       spec,
       table,
       sql`SELECT ${keyOf(table, role)} FROM ${tables} WHERE ${inRange(table, role, from, to)} AND ${alone}`,
@@ -55,15 +45,11 @@ export function waitsUnlessThere(spec: RunSpec, table: TableSpec, key: string[])
   const there = keyColumns(table).map(
     (column, index) => sql`${at(table, 'i', column.name)} = ${keyValue(column, key[index] ?? '')}`,
   );
-  return wait(
+  return replayToo(
     spec,
     table,
     sql`SELECT ${join(values)} FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM ${physical(spec, table, 'baseNext')} AS ${as(table, 'i')} WHERE ${join(there, ' AND ')})`,
   );
-}
-
-function wait(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
-  return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) ${select}`;
 }
 
 /** Takes the first of the keys that wait into `work`, and nothing else. */
@@ -131,12 +117,12 @@ WHERE ${join(named, ' AND ')} AND ${absent(parent, 'p')}`;
 
 /** Lets orphans wait: they may be gone by now, as their parents are. */
 export function orphansWait(spec: RunSpec, table: TableSpec, key: ForeignKey): Fragment {
-  return wait(spec, table, sql`SELECT ${keyOf(table, 'i')} ${orphansOf(spec, table, key)}`);
+  return replayToo(spec, table, sql`SELECT ${keyOf(table, 'i')} ${orphansOf(spec, table, key)}`);
 }
 
 /** Lets parents wait that orphans name. */
 export function parentsWait(spec: RunSpec, table: TableSpec, key: ForeignKey): Fragment {
   const parent = tableOf(spec, key.parent);
   const named = parent.key.map((name) => at(table, 'i', key.columns[key.parentColumns.indexOf(name)] ?? ''));
-  return wait(spec, parent, sql`SELECT DISTINCT ${join(named)} ${orphansOf(spec, table, key)}`);
+  return replayToo(spec, parent, sql`SELECT DISTINCT ${join(named)} ${orphansOf(spec, table, key)}`);
 }

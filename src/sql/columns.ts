@@ -192,11 +192,17 @@ export function keyTexts(table: TableSpec, role: string): Fragment {
   );
 }
 
-/** The key of the row `rows` after `from` in the target's order: where the next chunk begins. No row: the last chunk. */
-export function nextBoundary(table: TableSpec, tableName: string, from: KeyText, rows: number): Fragment {
+/** The key of the row `rows` after `from` in the target's order, and before `to`: where the next chunk begins. No row: the last chunk. */
+export function nextBoundary(
+  table: TableSpec,
+  tableName: string,
+  from: KeyText,
+  rows: number,
+  to: KeyText = null,
+): Fragment {
   const columns = keyColumns(table);
   const order = join(columns.map((column) => at(table, 'i', column.name)));
-  return sql`SELECT ${keyTexts(table, 'i')} FROM ${id(tableName)} AS ${raw(aliasOf(table, 'i'))} WHERE ${inRange(table, 'i', from, null)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
+  return sql`SELECT ${keyTexts(table, 'i')} FROM ${id(tableName)} AS ${raw(aliasOf(table, 'i'))} WHERE ${inRange(table, 'i', from, to)} ORDER BY ${order} LIMIT 1 OFFSET ${raw(String(rows))}`;
 }
 
 /** Collations of UCA 9.0.0 and of binary strings do not pad; for all others trailing spaces are no part of a key. */

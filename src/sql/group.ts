@@ -43,7 +43,7 @@ export function collectWork(spec: RunSpec, table: TableSpec, select: Fragment): 
 }
 
 /** As `collectWork`, into the replay keys: these rows are merged again, too. */
-function replayToo(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
+export function replayToo(spec: RunSpec, table: TableSpec, select: Fragment): Fragment {
   return sql`INSERT IGNORE INTO ${physical(spec, table, 'replayKeys')} (${keyNames(table)}) ${select}`;
 }
 
