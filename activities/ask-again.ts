@@ -21,11 +21,10 @@ import {
 import type { KeyText } from '../src/sql/columns.js';
 import { ancestorOf } from '../src/sql/shape.js';
 import { type Fragment, id, sql } from '../src/sql/text.js';
-import { withSource } from '../src/sql-server/connection.js';
 import { keyText } from '../src/sql-server/keys.js';
 import { type Aside, canBeAsked, type Reader, type RowSink, readKeys } from '../src/sql-server/read.js';
 import { refuseKeysOfAside } from './bad-rows.js';
-import { type Dependencies, holdFence, onRun, source, WORK_MS_MAX } from './context.js';
+import { type Dependencies, holdFence, onRun, onSource, WORK_MS_MAX } from './context.js';
 import { type IngestProgress, ingestProgress } from './ingest.js';
 import { type Load, load } from './load.js';
 import { paceOf } from './stand-back.js';
@@ -140,9 +139,7 @@ async function asking(
       }
     };
   await session.keptAlive(() =>
-    withSource(source(dependencies.config(spec.pipeline)), (pool) => work(askOn(pool)), {
-      connectionsMax: 1,
-    }),
+    onSource(dependencies, spec.pipeline, (pool) => work(askOn(pool)), { connectionsMax: 1 }),
   );
   return costOf;
 }

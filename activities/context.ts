@@ -17,7 +17,7 @@ import { specOf } from '../src/mysql/run-row.js';
 import { tableExists } from '../src/mysql/tables.js';
 import { fence } from '../src/sql/control.js';
 import { id, sql } from '../src/sql/text.js';
-import { isPassing as isPassingAtSource } from '../src/sql-server/connection.js';
+import { isPassing as isPassingAtSource, type SourcePool, withSource } from '../src/sql-server/connection.js';
 import { activityDone, activityFailed, whereabouts } from './observe.js';
 
 /** What activities work with; made by the composition root. */
@@ -36,6 +36,18 @@ export interface RunRef {
 
 export const target = (config: Config) => parseMysqlAddress(config.target.url);
 export const source = (config: Config) => parseMssqlAddress(config.source.url);
+
+/** Works on the pipeline's source, until the activity is cancelled: a source that hangs holds nobody up. */
+export const onSource = <T>(
+  dependencies: Dependencies,
+  pipeline: string,
+  work: (pool: SourcePool) => Promise<T>,
+  options: Parameters<typeof withSource>[2] = {},
+): Promise<T> =>
+  withSource(source(dependencies.config(pipeline)), work, {
+    ...options,
+    signal: Context.current().cancellationSignal,
+  });
 
 /** How an activity stands to others, see Attempt; and what its session must be. */
 type TargetOptions = Parameters<typeof Session.open>[1] & { shared?: boolean; ofEnded?: boolean };

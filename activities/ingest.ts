@@ -7,13 +7,13 @@ import { type RunSpec, type TableSpec, tableOf } from '../src/model/spec.js';
 import type { Session } from '../src/mysql/connection.js';
 import { LOADED } from '../src/sql/ask-again.js';
 import { id, sql } from '../src/sql/text.js';
-import { quoted, type SourcePool, withSource } from '../src/sql-server/connection.js';
+import { quoted, type SourcePool } from '../src/sql-server/connection.js';
 import { quotedTable } from '../src/sql-server/keys.js';
 import { beginSnapshotTransaction } from '../src/sql-server/moment.js';
 import { countRows, type Reader, readRange } from '../src/sql-server/read.js';
 import { refuseKeysOfAside } from './bad-rows.js';
 import { type ChunkRow, openChunks, type Planned, planChunks } from './chunks.js';
-import { type Dependencies, holdFence, onRun, source, tellDoing, WORK_MS_MAX } from './context.js';
+import { type Dependencies, holdFence, onRun, onSource, tellDoing, WORK_MS_MAX } from './context.js';
 import { badRowsOf, type Load, load } from './load.js';
 import { snapshotOf } from './moment.js';
 import { paceOf } from './stand-back.js';
@@ -48,8 +48,9 @@ export function ingestActivities(dependencies: Dependencies) {
           part === 'first' ? planned >= spec.parallel : part === 'next' && Date.now() > endsAt;
         return planChunks(session, spec, tableOf(spec, live), pool, until);
       };
-      const address = source(dependencies.config(spec.pipeline));
-      return session.keptAlive(() => withSource(address, plan, readFrom(dependencies, spec)));
+      return session.keptAlive(() =>
+        onSource(dependencies, spec.pipeline, plan, readFrom(dependencies, spec)),
+      );
     },
   );
 
@@ -72,8 +73,9 @@ export function ingestActivities(dependencies: Dependencies) {
       let cost = noCost();
       const pace = paceOf(spec, slots);
       const readAll = () =>
-        withSource(
-          source(dependencies.config(spec.pipeline)),
+        onSource(
+          dependencies,
+          spec.pipeline,
           async (pool) => {
             const endsAt = Date.now() + WORK_MS_MAX; // from here on, so that a source that is slow to connect to is still read
             for await (const chunk of chunksOf(session, spec, table, (seq) => seq % slots === slot)) {
@@ -110,8 +112,9 @@ export function ingestActivities(dependencies: Dependencies) {
       for (const table of spec.tables) await startAgain(session, spec, table);
       const progress: Record<string, IngestProgress> = {};
       const readAll = () =>
-        withSource(
-          source(dependencies.config(spec.pipeline)),
+        onSource(
+          dependencies,
+          spec.pipeline,
           async (pool) => {
             const key = quoted(first.columns[0]?.source.name ?? '');
             const transaction = await beginSnapshotTransaction(

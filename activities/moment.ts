@@ -2,10 +2,10 @@ import { Context } from '@temporalio/activity';
 import { StageswapError } from '../src/model/failures.js';
 import { isSnapshotUpTo, snapshotDatabase, snapshotDatabasePrefix } from '../src/model/names.js';
 import type { Moment, RunSpec } from '../src/model/spec.js';
-import { isPassing, type SourcePool, withSource } from '../src/sql-server/connection.js';
+import { isPassing, type SourcePool } from '../src/sql-server/connection.js';
 import { quotedTable } from '../src/sql-server/keys.js';
 import { createDatabaseSnapshot, databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
-import { type Dependencies, onRun, source } from './context.js';
+import { type Dependencies, onRun, onSource, source } from './context.js';
 
 /** The moment as of which every table of the source is read, where there is one. */
 export function momentActivities(dependencies: Dependencies) {
@@ -15,25 +15,23 @@ export function momentActivities(dependencies: Dependencies) {
     'ingest',
     async (_, spec): Promise<{ moment: Moment; because?: string }> => {
       if (spec.moment === 'transaction' || spec.moment === 'fuzzy') return { moment: spec.moment };
-      const address = source(dependencies.config(spec.pipeline));
+      const { database } = source(dependencies.config(spec.pipeline));
       try {
-        await withSource(address, async (pool) => {
+        await onSource(dependencies, spec.pipeline, async (pool) => {
           // One that a worker which hangs still reads cannot go yet, and is no reason to read otherwise.
-          await dropSnapshots(pool, address.database, spec.pipeline, spec.generation - 1).catch(
-            (error: unknown) => {
-              if (isPassing(error)) throw error;
-              Context.current().log.warn('a database snapshot of an earlier run could not be dropped', {
-                error: error instanceof Error ? error.message : String(error),
-              });
-            },
-          );
-          await createDatabaseSnapshot(pool, address.database, snapshotOf(dependencies, spec));
+          await dropSnapshots(pool, database, spec.pipeline, spec.generation - 1).catch((error: unknown) => {
+            if (isPassing(error)) throw error;
+            Context.current().log.warn('a database snapshot of an earlier run could not be dropped', {
+              error: error instanceof Error ? error.message : String(error),
+            });
+          });
+          await createDatabaseSnapshot(pool, database, snapshotOf(dependencies, spec));
         });
         await tryToRead(dependencies, spec);
         return { moment: 'snapshot' };
       } catch (error) {
-        if (isPassing(error) || (error instanceof StageswapError && error.type === 'Unreachable'))
-          throw error;
+        const isUnreachable = error instanceof StageswapError && error.type === 'Unreachable';
+        if (isPassing(error) || isUnreachable || Context.current().cancellationSignal.aborted) throw error;
         const because = error instanceof Error ? error.message : String(error);
         if (spec.moment === 'snapshot')
           throw new StageswapError(
@@ -52,9 +50,9 @@ export function momentActivities(dependencies: Dependencies) {
     null,
     async (_, spec): Promise<void> => {
       if (spec.moment === 'transaction' || spec.moment === 'fuzzy') return;
-      const address = source(dependencies.config(spec.pipeline));
-      await withSource(address, (pool) =>
-        dropSnapshots(pool, address.database, spec.pipeline, spec.generation),
+      const { database } = source(dependencies.config(spec.pipeline));
+      await onSource(dependencies, spec.pipeline, (pool) =>
+        dropSnapshots(pool, database, spec.pipeline, spec.generation),
       );
     },
     { ofEnded: true },
@@ -74,8 +72,9 @@ export function snapshotOf(dependencies: Dependencies, spec: RunSpec): string {
 
 /** An engine may take the statement and make an empty database of it: then no table is there to be read. */
 async function tryToRead(dependencies: Dependencies, spec: RunSpec): Promise<void> {
-  await withSource(
-    source(dependencies.config(spec.pipeline)),
+  await onSource(
+    dependencies,
+    spec.pipeline,
     async (pool) => {
       for (const table of spec.tables)
         await pool.request().query(`SELECT TOP (1) 1 AS seen FROM ${quotedTable(table)}`);

@@ -18,10 +18,9 @@ import { createControlTables } from '../src/sql/control.js';
 import { takeBackSince } from '../src/sql/settle.js';
 import { createKeyTables } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
-import { withSource } from '../src/sql-server/connection.js';
 import { databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
 import { carryBaseOf } from './carry-base.js';
-import { activity, type Dependencies, onTarget, type RunRef, source } from './context.js';
+import { activity, type Dependencies, onSource, onTarget, type RunRef, source } from './context.js';
 import { pendingEdits } from './replay.js';
 import { type Begun, beginning, evictOthers, nextGeneration, shutOutOlder } from './runs.js';
 import { closeOver } from './settlements.js';
@@ -157,10 +156,10 @@ export function repairActivities(dependencies: Dependencies) {
 
   /** Database snapshots that dead runs have left at the source; a source that is away keeps nothing else from being repaired. */
   const repairSource = activity(async (ref: RunRef): Promise<Repaired> => {
-    const address = source(dependencies.config(ref.pipeline));
+    const { database } = source(dependencies.config(ref.pipeline));
     try {
-      return await withSource(address, async (pool) => {
-        const prefix = snapshotDatabasePrefix(address.database, ref.pipeline);
+      return await onSource(dependencies, ref.pipeline, async (pool) => {
+        const prefix = snapshotDatabasePrefix(database, ref.pipeline);
         const names = (await databasesNamed(pool, prefix)).filter((name) =>
           isSnapshotUpTo(name, prefix, ref.generation),
         );

@@ -76,7 +76,7 @@ export function runActivities(dependencies: Dependencies) {
       const isOther = digest !== undefined && digest !== configDigest(config);
       // an attempt before this one, on another worker, may have begun the run: that is asked below
       if (isOther && Context.current().info.attempt === 1) throw otherConfiguration(pipeline);
-      const facts = await gatherFacts(config);
+      const facts = await gatherFacts(config, { signal: Context.current().cancellationSignal });
       if (kind === 'plan') facts.held = null;
       if (facts.held !== null)
         throw new StageswapError(

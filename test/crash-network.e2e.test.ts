@@ -100,6 +100,20 @@ describe.concurrent.each(namespaces)('a source read by %s', (moment) => {
     await expectPublished(pipeline, ['prepare'], async () => {});
   });
 
+  it.sequential('can be aborted while it hangs, and gives it up', async () => {
+    await pipeline.billing.change();
+    const run = await whileClientsEdit(pipeline, () =>
+      struckAt(pipeline, 'run', ['ingest'], async () => {
+        source.freeze();
+        await pipeline.stageswap('abort');
+      }),
+    );
+    expect(run.report, JSON.stringify(run.report)).toMatchObject({ outcome: 'aborted' });
+    source.thaw();
+    expect(await pipeline.wrongInLive()).toEqual([]);
+    await expectPublished(pipeline, ['prepare'], async () => {});
+  });
+
   it.sequential('ends when Temporal is killed', async () => {
     const killTemporal = async () => {
       await temporal.kill();

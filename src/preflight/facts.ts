@@ -60,17 +60,21 @@ export type MomentFact = { possible: true } | { possible: false; because: string
 /**
  * Asks both sides, changing nothing; an empty table on which definers of triggers are tried goes again.
  *
- * @param thorough also what may take minutes where the tables are large: `check` does, a run does not
+ * @param options.thorough also what may take minutes where the tables are large: `check` does, a run does not
+ * @param options.signal ends the waiting for a source that hangs
  * @throws {StageswapError} Unreachable or Refused: a server that does not let us in
  */
-export async function gatherFacts(config: Config, { thorough } = { thorough: false }): Promise<Facts> {
+export async function gatherFacts(
+  config: Config,
+  { thorough = false, signal }: { thorough?: boolean; signal?: AbortSignal } = {},
+): Promise<Facts> {
   const address = parseMysqlAddress(config.target.url);
   const target = await withSession(address, (session) =>
     targetFacts(config, session, address.database, thorough),
   );
   // The source is asked when no session of MySQL is left that would be idle meanwhile: it may count for minutes.
   if (unsuitableServer(target.server)) return target;
-  const source = await sourceFacts(config, target.live);
+  const source = await sourceFacts(config, target.live, signal);
   const localKeys = Object.fromEntries(
     config.tables.map(({ live }) => [live, { ...target.localKeys?.[live], ...source.localKeys[live] }]),
   );
@@ -185,7 +189,11 @@ type SourceFacts = Pick<
   'source' | 'badKeys' | 'unreadable' | 'sourceIsEmpty' | 'isView' | 'localKeys' | 'moments'
 >;
 
-async function sourceFacts(config: Config, live: LiveTable[]): Promise<Required<SourceFacts>> {
+async function sourceFacts(
+  config: Config,
+  live: LiveTable[],
+  signal: AbortSignal | undefined,
+): Promise<Required<SourceFacts>> {
   const address = parseMssqlAddress(config.source.url);
   return withSource(
     address,
@@ -228,7 +236,7 @@ async function sourceFacts(config: Config, live: LiveTable[]): Promise<Required<
       };
       return facts;
     },
-    { connectionsMax: 1 },
+    { connectionsMax: 1, ...(signal ? { signal } : {}) },
   );
 }
 

@@ -96,17 +96,50 @@ async function giveWayInDeadlocks(pool: mssql.ConnectionPool): Promise<void> {
   }
 }
 
-/** Opens a pool, does the work, closes it. */
+/**
+ * A request that was cancelled waits five seconds for the server's word; then the driver closes its connection. What lasts longer
+ * hangs where nothing cancels it: in connecting, or in the question whether an idle connection still stands, for up to 30 s.
+ */
+const HANGS_AFTER_MS = 7_000;
+
+/**
+ * Opens a pool, does the work, closes it.
+ *
+ * @param signal work that should end then is waited for, but not at a source that neither answers nor hangs up: it is left alone
+ */
 export async function withSource<T>(
   address: MssqlAddress,
   work: (pool: mssql.ConnectionPool) => Promise<T>,
-  options: Parameters<typeof openSource>[1] = {},
+  { signal, ...options }: NonNullable<Parameters<typeof openSource>[1]> & { signal?: AbortSignal } = {},
 ): Promise<T> {
-  const pool = await openSource(address, options);
+  const working = async () => {
+    const pool = await openSource(address, options);
+    try {
+      signal?.throwIfAborted();
+      return await work(pool);
+    } finally {
+      await pool.close().catch(() => {});
+    }
+  };
+  return signal ? untilItHangs(working(), signal) : working();
+}
+
+/** The work's end, or the signal's reason where it has not ended some seconds after that. */
+async function untilItHangs<T>(working: Promise<T>, signal: AbortSignal): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  let stop = () => {};
+  const hanging = new Promise<never>((_, reject) => {
+    stop = () => {
+      timer = setTimeout(() => reject(signal.reason), HANGS_AFTER_MS);
+    };
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
   try {
-    return await work(pool);
+    return await Promise.race([working, hanging]);
   } finally {
-    await pool.close().catch(() => {});
+    signal.removeEventListener('abort', stop);
+    clearTimeout(timer);
   }
 }
 

@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { parseMssqlAddress } from '../src/config/address.js';
+import { withSource } from '../src/sql-server/connection.js';
+import { TcpProxy } from './support/proxy.js';
+
+/** A source that neither answers nor hangs up, as one behind a firewall that has forgotten the connection. */
+let proxy: TcpProxy;
+beforeAll(async () => {
+  proxy = await TcpProxy.before(inject('mssqlUrl'));
+});
+afterAll(async () => {
+  await proxy?.end();
+});
+
+describe('work that should end, at a source that hangs', () => {
+  const address = () => parseMssqlAddress(proxy.through(inject('mssqlUrl')));
+  const aborted = new Error('it should end');
+
+  /** Aborts as soon as the work has begun. @returns what the work ended with */
+  async function abortedAtWork(work: Parameters<typeof withSource>[1]): Promise<unknown> {
+    const ending = new AbortController();
+    const working = withSource(
+      address(),
+      async (pool) => {
+        await pool.request().query('SELECT 1 AS one');
+        proxy.freeze();
+        ending.abort(aborted);
+        return work(pool);
+      },
+      { signal: ending.signal, connectionsMax: 1 },
+    );
+    try {
+      return await working.catch((error: unknown) => error);
+    } finally {
+      proxy.thaw();
+    }
+  }
+
+  it('is given up where it asks what nothing cancels', async () => {
+    expect(await abortedAtWork((pool) => pool.request().query('SELECT 2 AS two'))).toBe(aborted);
+  });
+  it('is waited for, so that it can end what it has begun', async () => {
+    const done: string[] = [];
+    const ended = await abortedAtWork(async () => {
+      await sleep(500);
+      done.push('what it had begun');
+      return 'its own end';
+    });
+    expect([ended, done]).toEqual(['its own end', ['what it had begun']]);
+  });
+  it('is not begun where it only connects', async () => {
+    proxy.freeze();
+    const ending = new AbortController();
+    let begun = false;
+    const working = withSource(
+      address(),
+      async () => {
+        begun = true;
+      },
+      { signal: ending.signal },
+    ).catch((error: unknown) => error);
+    ending.abort(aborted);
+    try {
+      expect(await working).toBe(aborted);
+    } finally {
+      proxy.thaw();
+    }
+    await sleep(1_000); // now it connects
+    expect(begun).toBe(false);
+  });
+});
