@@ -7,6 +7,9 @@ import { quotedTable } from '../src/sql-server/keys.js';
 import { createDatabaseSnapshot, databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
 import { type Dependencies, onRun, onSource, source } from './context.js';
 
+/** A run that ends, or is aborted, waits for it; the next one drops what is left. */
+const CLOSE_CONNECT_MS_MAX = 5_000;
+
 /** The moment as of which every table of the source is read, where there is one. */
 export function momentActivities(dependencies: Dependencies) {
   /** Opens one moment of the source: a database snapshot, or, where none can be had, the word that it must be a transaction. */
@@ -51,8 +54,11 @@ export function momentActivities(dependencies: Dependencies) {
     async (_, spec): Promise<void> => {
       if (spec.moment === 'transaction' || spec.moment === 'fuzzy') return;
       const { database } = source(dependencies.config(spec.pipeline));
-      await onSource(dependencies, spec.pipeline, (pool) =>
-        dropSnapshots(pool, database, spec.pipeline, spec.generation),
+      await onSource(
+        dependencies,
+        spec.pipeline,
+        (pool) => dropSnapshots(pool, database, spec.pipeline, spec.generation),
+        { connectMsMax: CLOSE_CONNECT_MS_MAX },
       );
     },
     { ofEnded: true },

@@ -109,6 +109,7 @@ describe.concurrent.each(namespaces)('a source read by %s', (moment) => {
       }),
     );
     expect(run.report, JSON.stringify(run.report)).toMatchObject({ outcome: 'aborted' });
+    expect(run.report.problem).toMatch(/Taking back failed, too: SQL Server at \S+ does not answer/);
     source.thaw();
     expect(await pipeline.wrongInLive()).toEqual([]);
     await expectPublished(pipeline, ['prepare'], async () => {});

@@ -8,8 +8,8 @@ import { step } from './steps.js';
 
 /** A source that is away or hangs, must not keep a run from its end, nor an aborted one from taking capture off live: the next run drops the snapshot. */
 const CLOSE_MOMENT_ATTEMPTS_MAX = 3;
-/** Of all attempts: a source that hangs takes 15 s to be told from one that is slow to connect to. */
-const CLOSE_MOMENT_WITHIN = '20 seconds';
+/** Of all attempts, at a source that lets us in and hangs then. */
+const CLOSE_MOMENT_WITHIN = '30 seconds';
 
 /** Every row of the group, as of one moment of the source, which is given up once they are here. Where there is none, what looks new or gone is asked for again. */
 export async function ingest(state: RunState, undo: Undo): Promise<void> {

@@ -17,10 +17,18 @@ const TLS_REFUSED = /certificate|altnames/i;
  */
 const PACKET_BYTES = 16_000;
 
+/** What differs between the pools of a run. */
+interface ConnectionOptions {
+  database?: string;
+  connectionsMax?: number;
+  /** milliseconds after which a server that does not let us in is given up */
+  connectMsMax?: number;
+}
+
 /** What the driver is told of an address. */
 export function settingsOf(
   address: MssqlAddress,
-  { database = address.database, connectionsMax = 2 }: { database?: string; connectionsMax?: number } = {},
+  { database = address.database, connectionsMax = 2, connectMsMax = 15_000 }: ConnectionOptions = {},
 ): mssql.config {
   return {
     server: address.host,
@@ -28,7 +36,7 @@ export function settingsOf(
     user: address.user,
     password: address.password,
     database,
-    connectionTimeout: 15_000,
+    connectionTimeout: connectMsMax,
     requestTimeout: 0,
     pool: { max: connectionsMax, min: 0 },
     options: {
@@ -48,7 +56,7 @@ export function settingsOf(
  */
 export async function openSource(
   address: MssqlAddress,
-  options: { database?: string; connectionsMax?: number } = {},
+  options: ConnectionOptions = {},
 ): Promise<mssql.ConnectionPool> {
   const pool = new mssql.ConnectionPool(settingsOf(address, options));
   pool.on('error', () => {}); // the next request reports it
@@ -110,7 +118,7 @@ const HANGS_AFTER_MS = 7_000;
 export async function withSource<T>(
   address: MssqlAddress,
   work: (pool: mssql.ConnectionPool) => Promise<T>,
-  { signal, ...options }: NonNullable<Parameters<typeof openSource>[1]> & { signal?: AbortSignal } = {},
+  { signal, ...options }: ConnectionOptions & { signal?: AbortSignal } = {},
 ): Promise<T> {
   const working = async () => {
     const pool = await openSource(address, options);
