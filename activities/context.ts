@@ -37,17 +37,24 @@ export interface RunRef {
 export const target = (config: Config) => parseMysqlAddress(config.target.url);
 export const source = (config: Config) => parseMssqlAddress(config.source.url);
 
-/** Works on the pipeline's source, until the activity is cancelled: a source that hangs holds nobody up. */
-export const onSource = <T>(
+/**
+ * Works on the pipeline's source. Once the activity is cancelled, a source that hangs does not hold it up.
+ *
+ * @param options.msMax the work should end after so many milliseconds, too; where we hang up then, it fails as TimeoutError
+ */
+export function onSource<T>(
   dependencies: Dependencies,
   pipeline: string,
   work: (pool: SourcePool) => Promise<T>,
-  options: Parameters<typeof withSource>[2] = {},
-): Promise<T> =>
-  withSource(source(dependencies.config(pipeline)), work, {
+  { msMax, ...options }: Parameters<typeof withSource>[2] & { msMax?: number } = {},
+): Promise<T> {
+  const ends = [Context.current().cancellationSignal];
+  if (msMax !== undefined) ends.push(AbortSignal.timeout(msMax));
+  return withSource(source(dependencies.config(pipeline)), work, {
     ...options,
-    signal: Context.current().cancellationSignal,
+    signal: AbortSignal.any(ends),
   });
+}
 
 /** How an activity stands to others, see Attempt; and what its session must be. */
 type TargetOptions = Parameters<typeof Session.open>[1] & { shared?: boolean; ofEnded?: boolean };

@@ -1,5 +1,5 @@
-import { Context } from '@temporalio/activity';
-import { StageswapError } from '../src/model/failures.js';
+import { ApplicationFailure, Context } from '@temporalio/activity';
+import { type FailureType, StageswapError } from '../src/model/failures.js';
 import { isSnapshotUpTo, snapshotDatabase, snapshotDatabasePrefix } from '../src/model/names.js';
 import type { Moment, RunSpec } from '../src/model/spec.js';
 import { isPassing, type SourcePool } from '../src/sql-server/connection.js';
@@ -7,8 +7,8 @@ import { quotedTable } from '../src/sql-server/keys.js';
 import { createDatabaseSnapshot, databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
 import { type Dependencies, onRun, onSource, source } from './context.js';
 
-/** A run that ends, or is aborted, waits for it; the next one drops what is left. */
-const CLOSE_CONNECT_MS_MAX = 5_000;
+/** A run that ends, or is aborted, waits so long for a moment to be given up; the next one drops what is left. */
+const CLOSE_LIMITS = { connectMsMax: 5_000, msMax: 20_000 };
 
 /** The moment as of which every table of the source is read, where there is one. */
 export function momentActivities(dependencies: Dependencies) {
@@ -58,14 +58,23 @@ export function momentActivities(dependencies: Dependencies) {
         dependencies,
         spec.pipeline,
         (pool) => dropSnapshots(pool, database, spec.pipeline, spec.generation),
-        { connectMsMax: CLOSE_CONNECT_MS_MAX },
-      );
+        CLOSE_LIMITS,
+      ).catch((error: unknown) => {
+        throw (error as Error).name === 'TimeoutError' ? hangs(spec) : error;
+      });
     },
     { ofEnded: true },
   );
 
   return { openMoment, closeMoment };
 }
+
+/** Not tried again: each attempt would wait as long. */
+const hangs = ({ pipeline, generation }: RunSpec) =>
+  ApplicationFailure.nonRetryable(
+    `SQL Server neither answers nor hangs up: the database snapshots of ${pipeline} up to run ${generation} may be left. The next run drops them.`,
+    'Unreachable' satisfies FailureType,
+  );
 
 /** The name of a run's database snapshot. */
 export function snapshotOf(dependencies: Dependencies, spec: RunSpec): string {

@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import type { Config } from '../src/config/load.js';
 import { lineFrom } from '../src/model/lineage.js';
 import {
@@ -158,15 +159,21 @@ export function repairActivities(dependencies: Dependencies) {
   const repairSource = activity(async (ref: RunRef): Promise<Repaired> => {
     const { database } = source(dependencies.config(ref.pipeline));
     try {
-      return await onSource(dependencies, ref.pipeline, async (pool) => {
-        const prefix = snapshotDatabasePrefix(database, ref.pipeline);
-        const names = (await databasesNamed(pool, prefix)).filter((name) =>
-          isSnapshotUpTo(name, prefix, ref.generation),
-        );
-        for (const name of names) await dropDatabaseSnapshot(pool, name);
-        return { done: names.map((name) => `dropped database snapshot ${name} at the source`), left: [] };
-      });
+      return await onSource(
+        dependencies,
+        ref.pipeline,
+        async (pool) => {
+          const prefix = snapshotDatabasePrefix(database, ref.pipeline);
+          const names = (await databasesNamed(pool, prefix)).filter((name) =>
+            isSnapshotUpTo(name, prefix, ref.generation),
+          );
+          for (const name of names) await dropDatabaseSnapshot(pool, name);
+          return { done: names.map((name) => `dropped database snapshot ${name} at the source`), left: [] };
+        },
+        { msMax: 30_000 }, // a source that hangs keeps nothing else from being repaired, either
+      );
     } catch (error) {
+      Context.current().cancellationSignal.throwIfAborted();
       const left = `database snapshots at the source, if there are any: ${(error as Error).message} The next run drops them.`;
       return { done: [], left: [left] };
     }

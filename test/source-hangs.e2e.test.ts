@@ -1,7 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CancelledFailure } from '@temporalio/activity';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { createActivities } from '../activities/index.js';
 import { parseMssqlAddress } from '../src/config/address.js';
-import { withSource } from '../src/sql-server/connection.js';
+import { parseConfig } from '../src/config/load.js';
+import { type SourcePool, withSource } from '../src/sql-server/connection.js';
 import { TcpProxy } from './support/proxy.js';
 
 /** A source that neither answers nor hangs up, as one behind a firewall that has forgotten the connection. */
@@ -11,6 +16,34 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await proxy?.end();
+});
+
+describe('a repair of the source', () => {
+  it('that is cancelled while it hangs is not done', async () => {
+    const config = parseConfig(
+      `pipeline: hangs
+firstRun: source
+source: { url: "\${HANGS_MSSQL_URL}" }
+target: { url: "\${HANGS_MYSQL_URL}" }
+tables:
+  - { source: dbo.Thing, live: thing, key: [id], columns: { id: Id } }
+`,
+      'hangs.yaml',
+      { HANGS_MSSQL_URL: proxy.through(inject('mssqlUrl')), HANGS_MYSQL_URL: `${inject('mysqlUrl')}hangs` },
+    );
+    const { repairSource } = createActivities({ config: () => config });
+    const environment = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
+    proxy.freeze();
+    const repairing = environment.run(() => repairSource({ pipeline: 'hangs', generation: 1 }));
+    environment.cancel();
+    await expect(repairing).rejects.toBeInstanceOf(CancelledFailure);
+    proxy.thaw();
+    const again = new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') });
+    await expect(again.run(() => repairSource({ pipeline: 'hangs', generation: 1 }))).resolves.toEqual({
+      done: [],
+      left: [],
+    });
+  });
 });
 
 describe('work that should end, at a source that hangs', () => {
@@ -37,8 +70,18 @@ describe('work that should end, at a source that hangs', () => {
     }
   }
 
-  it('is given up where it asks what nothing cancels', async () => {
-    expect(await abortedAtWork((pool) => pool.request().query('SELECT 2 AS two'))).toBe(aborted);
+  it('is hung up on where it asks what nothing cancels, and ends', async () => {
+    const ends: unknown[] = [];
+    const asking = (pool: SourcePool) =>
+      pool
+        .request()
+        .query('SELECT 2 AS two')
+        .catch((error: unknown) => {
+          ends.push(error);
+          throw error;
+        });
+    expect(await abortedAtWork(asking)).toBe(aborted);
+    expect(ends).toHaveLength(1);
   });
   it('is waited for, so that it can end what it has begun', async () => {
     const done: string[] = [];

@@ -6,10 +6,8 @@ import type { RunState } from './run-state.js';
 import { inSlots, newestOf } from './slots.js';
 import { step } from './steps.js';
 
-/** A source that is away or hangs, must not keep a run from its end, nor an aborted one from taking capture off live: the next run drops the snapshot. */
+/** A source that is away or hangs must not keep a run from its end, nor an aborted one from taking capture off live: the next run drops the snapshot. */
 const CLOSE_MOMENT_ATTEMPTS_MAX = 3;
-/** Of all attempts, at a source that lets us in and hangs then. */
-const CLOSE_MOMENT_WITHIN = '30 seconds';
 
 /** Every row of the group, as of one moment of the source, which is given up once they are here. Where there is none, what looks new or gone is asked for again. */
 export async function ingest(state: RunState, undo: Undo): Promise<void> {
@@ -28,7 +26,6 @@ export async function ingest(state: RunState, undo: Undo): Promise<void> {
 const giveUpMoment = (state: RunState) =>
   step('give up the moment of the source', {
     retry: { maximumAttempts: CLOSE_MOMENT_ATTEMPTS_MAX },
-    scheduleToCloseTimeout: CLOSE_MOMENT_WITHIN,
   }).closeMoment(state.run);
 
 /** Every row is here: a source that is away by now, or a snapshot that a frozen worker reads, does not keep them from being published. */

@@ -2,10 +2,7 @@ import { ActivityCancellationType, type ActivityOptions, proxyActivities } from 
 import type { Activities } from '../activities/index.js';
 
 /** In which steps may differ. Of `retry` what is not given is as with every step. */
-type StepOptions = Pick<
-  ActivityOptions,
-  'startToCloseTimeout' | 'scheduleToCloseTimeout' | 'cancellationType' | 'retry'
->;
+type StepOptions = Pick<ActivityOptions, 'startToCloseTimeout' | 'cancellationType' | 'retry'>;
 
 /** A step that is over in a moment and is never cancelled. */
 export const BRIEF = {

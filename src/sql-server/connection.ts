@@ -23,12 +23,21 @@ interface ConnectionOptions {
   connectionsMax?: number;
   /** milliseconds after which a server that does not let us in is given up */
   connectMsMax?: number;
+  /** told of each connection that is being made */
+  connecting?: (connection: DriverConnection) => void;
 }
+
+type DriverConnection = Parameters<NonNullable<mssql.config['beforeConnect']>>[0];
 
 /** What the driver is told of an address. */
 export function settingsOf(
   address: MssqlAddress,
-  { database = address.database, connectionsMax = 2, connectMsMax = 15_000 }: ConnectionOptions = {},
+  {
+    database = address.database,
+    connectionsMax = 2,
+    connectMsMax = 15_000,
+    connecting,
+  }: ConnectionOptions = {},
 ): mssql.config {
   return {
     server: address.host,
@@ -39,6 +48,7 @@ export function settingsOf(
     connectionTimeout: connectMsMax,
     requestTimeout: 0,
     pool: { max: connectionsMax, min: 0 },
+    ...(connecting ? { beforeConnect: connecting } : {}),
     options: {
       encrypt: address.encrypt,
       trustServerCertificate: address.trustServerCertificate,
@@ -105,23 +115,27 @@ async function giveWayInDeadlocks(pool: mssql.ConnectionPool): Promise<void> {
 }
 
 /**
- * A request that was cancelled waits five seconds for the server's word; then the driver closes its connection. What lasts longer
- * hangs where nothing cancels it: in connecting, or in the question whether an idle connection still stands, for up to 30 s.
+ * A request that was cancelled waits five seconds for the server's word; then the driver closes its connection. What lasts longer has
+ * nothing that cancels it: connecting, asking whether an idle connection still stands, making a database snapshot.
  */
 const HANGS_AFTER_MS = 7_000;
+/** Of connections that are closed, whatever was asked on them ends at once, and who asked has so long to notice. */
+const NOTICED_AFTER_MS = 2_000;
 
 /**
  * Opens a pool, does the work, closes it.
  *
- * @param signal work that should end then is waited for, but not at a source that neither answers nor hangs up: it is left alone
+ * @param signal the work should end then, and is waited for; at a source that neither answers nor hangs up, we hang up
+ * @throws the signal's reason, where we hung up
  */
 export async function withSource<T>(
   address: MssqlAddress,
   work: (pool: mssql.ConnectionPool) => Promise<T>,
   { signal, ...options }: ConnectionOptions & { signal?: AbortSignal } = {},
 ): Promise<T> {
+  const line = new Line();
   const working = async () => {
-    const pool = await openSource(address, options);
+    const pool = await openSource(address, { ...options, connecting: (connection) => line.add(connection) });
     try {
       signal?.throwIfAborted();
       return await work(pool);
@@ -129,25 +143,47 @@ export async function withSource<T>(
       await pool.close().catch(() => {});
     }
   };
-  return signal ? untilItHangs(working(), signal) : working();
+  return signal ? line.hungUpAfter(signal, working()) : working();
 }
 
-/** The work's end, or the signal's reason where it has not ended some seconds after that. */
-async function untilItHangs<T>(working: Promise<T>, signal: AbortSignal): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  let stop = () => {};
-  const hanging = new Promise<never>((_, reject) => {
-    stop = () => {
-      timer = setTimeout(() => reject(signal.reason), HANGS_AFTER_MS);
-    };
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
-  try {
-    return await Promise.race([working, hanging]);
-  } finally {
-    signal.removeEventListener('abort', stop);
-    clearTimeout(timer);
+/** The connections of a pool, to hang up on all of them: the driver has no such call. */
+class Line {
+  readonly #connections = new Set<DriverConnection>();
+  #isHungUp = false;
+
+  add(connection: DriverConnection): void {
+    this.#connections.add(connection);
+    connection.once('end', () => this.#connections.delete(connection));
+    if (this.#isHungUp) connection.close();
+  }
+
+  #hangUp(): void {
+    this.#isHungUp = true;
+    for (const connection of this.#connections) connection.close();
+  }
+
+  /** The work's own end; where it has none some seconds after the signal, its connections are closed. */
+  async hungUpAfter<T>(signal: AbortSignal, working: Promise<T>): Promise<T> {
+    const timers: NodeJS.Timeout[] = [];
+    let countDown = () => {};
+    const isStuck = new Promise<never>((_, reject) => {
+      countDown = () => {
+        timers.push(
+          setTimeout(() => this.#hangUp(), HANGS_AFTER_MS),
+          setTimeout(() => reject(signal.reason), HANGS_AFTER_MS + NOTICED_AFTER_MS),
+        );
+      };
+    });
+    if (signal.aborted) countDown();
+    else signal.addEventListener('abort', countDown, { once: true });
+    try {
+      return await Promise.race([working, isStuck]);
+    } catch (error) {
+      throw this.#isHungUp ? signal.reason : error;
+    } finally {
+      signal.removeEventListener('abort', countDown);
+      for (const timer of timers) clearTimeout(timer);
+    }
   }
 }
 
