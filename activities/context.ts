@@ -37,10 +37,38 @@ export interface RunRef {
 export const target = (config: Config) => parseMysqlAddress(config.target.url);
 export const source = (config: Config) => parseMssqlAddress(config.source.url);
 
+/** Work has not ended in its time. */
+export class Late extends Error {
+  constructor(readonly ms: number) {
+    super(`it has not ended within ${ms / 1_000} s`);
+  }
+}
+
+/**
+ * Works until the activity is cancelled, or for so many milliseconds. With a timer of its own: AbortSignal.any holds its sources
+ * weakly, and one of AbortSignal.timeout is collected, timer and all, before it fires (Node 20).
+ *
+ * @param work is told by a signal, whose reason is `Late`
+ */
+export async function within<T>(msMax: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { cancellationSignal } = Context.current();
+  const ending = new AbortController();
+  const end = () => ending.abort(cancellationSignal.reason);
+  if (cancellationSignal.aborted) end();
+  cancellationSignal.addEventListener('abort', end, { once: true });
+  const timer = setTimeout(() => ending.abort(new Late(msMax)), msMax);
+  try {
+    return await work(ending.signal);
+  } finally {
+    clearTimeout(timer);
+    cancellationSignal.removeEventListener('abort', end);
+  }
+}
+
 /**
  * Works on the pipeline's source. Once the activity is cancelled, a source that hangs does not hold it up.
  *
- * @param options.msMax the work should end after so many milliseconds, too; where we hang up then, it fails as TimeoutError
+ * @param options.msMax so long at most; then it fails as `Late`
  */
 export function onSource<T>(
   dependencies: Dependencies,
@@ -48,12 +76,9 @@ export function onSource<T>(
   work: (pool: SourcePool) => Promise<T>,
   { msMax, ...options }: Parameters<typeof withSource>[2] & { msMax?: number } = {},
 ): Promise<T> {
-  const ends = [Context.current().cancellationSignal];
-  if (msMax !== undefined) ends.push(AbortSignal.timeout(msMax));
-  return withSource(source(dependencies.config(pipeline)), work, {
-    ...options,
-    signal: AbortSignal.any(ends),
-  });
+  const until = (signal: AbortSignal) =>
+    withSource(source(dependencies.config(pipeline)), work, { ...options, signal });
+  return msMax === undefined ? until(Context.current().cancellationSignal) : within(msMax, until);
 }
 
 /** How an activity stands to others, see Attempt; and what its session must be. */

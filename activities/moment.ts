@@ -5,10 +5,10 @@ import type { Moment, RunSpec } from '../src/model/spec.js';
 import { isPassing, type SourcePool } from '../src/sql-server/connection.js';
 import { quotedTable } from '../src/sql-server/keys.js';
 import { createDatabaseSnapshot, databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
-import { type Dependencies, onRun, onSource, source } from './context.js';
+import { type Dependencies, Late, onRun, onSource, source, stopIfCancelled } from './context.js';
 
 /** A run that ends, or is aborted, waits so long for a moment to be given up; the next one drops what is left. */
-const CLOSE_LIMITS = { connectMsMax: 5_000, msMax: 20_000 };
+const CLOSE_LIMITS = { connectMsMax: 5_000, msMax: 60_000 };
 
 /** The moment as of which every table of the source is read, where there is one. */
 export function momentActivities(dependencies: Dependencies) {
@@ -23,6 +23,7 @@ export function momentActivities(dependencies: Dependencies) {
         await onSource(dependencies, spec.pipeline, async (pool) => {
           // One that a worker which hangs still reads cannot go yet, and is no reason to read otherwise.
           await dropSnapshots(pool, database, spec.pipeline, spec.generation - 1).catch((error: unknown) => {
+            stopIfCancelled();
             if (isPassing(error)) throw error;
             Context.current().log.warn('a database snapshot of an earlier run could not be dropped', {
               error: error instanceof Error ? error.message : String(error),
@@ -33,8 +34,9 @@ export function momentActivities(dependencies: Dependencies) {
         await tryToRead(dependencies, spec);
         return { moment: 'snapshot' };
       } catch (error) {
-        const isUnreachable = error instanceof StageswapError && error.type === 'Unreachable';
-        if (isPassing(error) || isUnreachable || Context.current().cancellationSignal.aborted) throw error;
+        stopIfCancelled();
+        if (isPassing(error) || (error instanceof StageswapError && error.type === 'Unreachable'))
+          throw error;
         const because = error instanceof Error ? error.message : String(error);
         if (spec.moment === 'snapshot')
           throw new StageswapError(
@@ -60,7 +62,7 @@ export function momentActivities(dependencies: Dependencies) {
         (pool) => dropSnapshots(pool, database, spec.pipeline, spec.generation),
         CLOSE_LIMITS,
       ).catch((error: unknown) => {
-        throw (error as Error).name === 'TimeoutError' ? hangs(spec) : error;
+        throw error instanceof Late ? notDropped(spec, error) : error;
       });
     },
     { ofEnded: true },
@@ -70,9 +72,9 @@ export function momentActivities(dependencies: Dependencies) {
 }
 
 /** Not tried again: each attempt would wait as long. */
-const hangs = ({ pipeline, generation }: RunSpec) =>
+const notDropped = ({ pipeline, generation }: RunSpec, { ms }: Late) =>
   ApplicationFailure.nonRetryable(
-    `SQL Server neither answers nor hangs up: the database snapshots of ${pipeline} up to run ${generation} may be left. The next run drops them.`,
+    `SQL Server has not dropped the database snapshots of ${pipeline} up to run ${generation} within ${ms / 1_000} s. The next run drops them.`,
     'Unreachable' satisfies FailureType,
   );
 

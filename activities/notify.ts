@@ -1,7 +1,7 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { FAILURES, type FailureType } from '../src/model/failures.js';
 import type { Notice } from '../src/model/messages.js';
-import { activity, type Dependencies } from './context.js';
+import { activity, type Dependencies, within } from './context.js';
 
 const ANSWER_MS_MAX = 5_000;
 /** What a server says that does not want this message, however often it comes: all of 4xx but these. */
@@ -13,7 +13,7 @@ export function notifyActivities(dependencies: Dependencies) {
   const notify = activity(async (pipeline: string, notice: Notice): Promise<{ sent: boolean }> => {
     const { webhook } = dependencies.config(pipeline);
     if (!webhook?.on.includes(notice.kind)) return { sent: false };
-    const { info, cancellationSignal } = Context.current();
+    const { info } = Context.current();
     const failure = FAILURES[notice.failure as FailureType];
     const body = {
       pipeline,
@@ -25,18 +25,20 @@ export function notifyActivities(dependencies: Dependencies) {
       runId: info.workflowExecution?.runId,
       at: new Date().toISOString(),
     };
-    const answer = await fetch(webhook.url, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        'user-agent': 'stageswap',
-        // the same for every attempt: a receiver that was slow to answer knows that it has heard this one
-        'idempotency-key': `${info.workflowExecution?.runId}/${info.activityId}`,
-      },
-      body: JSON.stringify(body),
-      redirect: 'error',
-      signal: AbortSignal.any([cancellationSignal, AbortSignal.timeout(ANSWER_MS_MAX)]),
-    });
+    const ask = (signal: AbortSignal) =>
+      fetch(webhook.url, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'user-agent': 'stageswap',
+          // the same for every attempt: a receiver that was slow to answer knows that it has heard this one
+          'idempotency-key': `${info.workflowExecution?.runId}/${info.activityId}`,
+        },
+        body: JSON.stringify(body),
+        redirect: 'error',
+        signal,
+      });
+    const answer = await within(ANSWER_MS_MAX, ask);
     await answer.body?.cancel();
     if (answer.ok) return { sent: true };
     throw ApplicationFailure.create({

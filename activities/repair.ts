@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import type { Config } from '../src/config/load.js';
 import { lineFrom } from '../src/model/lineage.js';
 import {
@@ -21,7 +20,15 @@ import { createKeyTables } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
 import { databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
 import { carryBaseOf } from './carry-base.js';
-import { activity, type Dependencies, onSource, onTarget, type RunRef, source } from './context.js';
+import {
+  activity,
+  type Dependencies,
+  onSource,
+  onTarget,
+  type RunRef,
+  source,
+  stopIfCancelled,
+} from './context.js';
 import { pendingEdits } from './replay.js';
 import { type Begun, beginning, evictOthers, nextGeneration, shutOutOlder } from './runs.js';
 import { closeOver } from './settlements.js';
@@ -170,10 +177,10 @@ export function repairActivities(dependencies: Dependencies) {
           for (const name of names) await dropDatabaseSnapshot(pool, name);
           return { done: names.map((name) => `dropped database snapshot ${name} at the source`), left: [] };
         },
-        { msMax: 30_000 }, // a source that hangs keeps nothing else from being repaired, either
+        { msMax: 60_000 }, // a source that hangs keeps nothing else from being repaired, either
       );
     } catch (error) {
-      Context.current().cancellationSignal.throwIfAborted();
+      stopIfCancelled();
       const left = `database snapshots at the source, if there are any: ${(error as Error).message} The next run drops them.`;
       return { done: [], left: [left] };
     }

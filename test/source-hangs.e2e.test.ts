@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CancelledFailure } from '@temporalio/activity';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { createActivities } from '../activities/index.js';
 import { parseMssqlAddress } from '../src/config/address.js';
 import { parseConfig } from '../src/config/load.js';
@@ -83,6 +83,17 @@ describe('work that should end, at a source that hangs', () => {
     expect(await abortedAtWork(asking)).toBe(aborted);
     expect(ends).toHaveLength(1);
   });
+  it('gets no further connection, nor leaves one', async () => {
+    const asking = async (pool: SourcePool) => {
+      await pool
+        .request()
+        .query('SELECT 2 AS two')
+        .catch(() => proxy.thaw());
+      return pool.request().query('SELECT 3 AS three');
+    };
+    expect(await abortedAtWork(asking)).toBe(aborted);
+    await vi.waitFor(() => expect(proxy.connections).toBe(0), 10_000);
+  });
   it('is waited for, so that it can end what it has begun', async () => {
     const done: string[] = [];
     const ended = await abortedAtWork(async () => {
@@ -109,7 +120,7 @@ describe('work that should end, at a source that hangs', () => {
     } finally {
       proxy.thaw();
     }
-    await sleep(1_000); // now it connects
-    expect(begun).toBe(false);
+    await sleep(1_000); // now it could connect
+    expect([begun, proxy.connections]).toEqual([false, 0]);
   });
 });

@@ -125,8 +125,9 @@ const NOTICED_AFTER_MS = 2_000;
 /**
  * Opens a pool, does the work, closes it.
  *
- * @param signal the work should end then, and is waited for; at a source that neither answers nor hangs up, we hang up
- * @throws the signal's reason, where we hung up
+ * @param signal the work should end then, and is waited for; where it has not after some seconds, as at a source that neither answers
+ *   nor hangs up, we hang up
+ * @throws the signal's reason, where that kept the work from being done
  */
 export async function withSource<T>(
   address: MssqlAddress,
@@ -146,6 +147,12 @@ export async function withSource<T>(
   return signal ? line.hungUpAfter(signal, working()) : working();
 }
 
+/** One that is still being made would be there all the same, and nobody's: it is closed once it is. */
+function close(connection: DriverConnection): void {
+  connection.once('connect', () => connection.close());
+  connection.close();
+}
+
 /** The connections of a pool, to hang up on all of them: the driver has no such call. */
 class Line {
   readonly #connections = new Set<DriverConnection>();
@@ -154,12 +161,12 @@ class Line {
   add(connection: DriverConnection): void {
     this.#connections.add(connection);
     connection.once('end', () => this.#connections.delete(connection));
-    if (this.#isHungUp) connection.close();
+    if (this.#isHungUp) close(connection);
   }
 
   #hangUp(): void {
     this.#isHungUp = true;
-    for (const connection of this.#connections) connection.close();
+    for (const connection of this.#connections) close(connection);
   }
 
   /** The work's own end; where it has none some seconds after the signal, its connections are closed. */
@@ -214,7 +221,16 @@ export function errorNumber(error: unknown): number | undefined {
   return typeof number === 'number' ? number : undefined;
 }
 
-const CUT = new Set(['ESOCKET', 'ECONNCLOSED', 'ECONNRESET', 'ETIMEOUT', 'ENOTOPEN', 'ENOCONN', 'EPIPE']);
+const CUT = new Set([
+  'ESOCKET',
+  'ECLOSE',
+  'ECONNCLOSED',
+  'ECONNRESET',
+  'ETIMEOUT',
+  'ENOTOPEN',
+  'ENOCONN',
+  'EPIPE',
+]);
 /** Deadlock victim, lock timeout. */
 const PASSING = new Set([1205, 1222]);
 
