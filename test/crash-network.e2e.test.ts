@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { startTemporal, type TemporalEngine } from '../demo/engines/temporal.js';
+import type { Report } from '../src/model/report.js';
 import type { Moment } from './support/moments.js';
 import { PipelineUnderTest } from './support/pipeline-under-test.js';
 import { TcpProxy } from './support/proxy.js';
@@ -86,33 +87,33 @@ describe.concurrent.each(namespaces)('a source read by %s', (moment) => {
     expect(pipeline.clients.stallMsMax).toBeLessThan(8_000);
   });
 
+  /** Aborts a run whose source is gone. Live is as it was, and the next run is published. @returns the report of the aborted one */
+  async function abortedWithout(goes: () => void, comes: () => void): Promise<Report> {
+    await pipeline.billing.change();
+    const { report } = await whileClientsEdit(pipeline, () =>
+      struckAt(pipeline, 'run', ['ingest'], async () => {
+        goes();
+        await pipeline.stageswap('abort');
+      }),
+    );
+    expect(report, JSON.stringify(report)).toMatchObject({ outcome: 'aborted' });
+    comes();
+    expect(await pipeline.wrongInLive()).toEqual([]);
+    await expectPublished(pipeline, ['prepare'], async () => {});
+    return report;
+  }
   it.sequential('can be aborted while it is away; live is as it was', async () => {
-    await pipeline.billing.change();
-    const run = await whileClientsEdit(pipeline, () =>
-      struckAt(pipeline, 'run', ['ingest'], async () => {
-        source.close();
-        await pipeline.stageswap('abort');
-      }),
+    await abortedWithout(
+      () => source.close(),
+      () => source.open(),
     );
-    expect(run.report, JSON.stringify(run.report)).toMatchObject({ outcome: 'aborted' });
-    source.open();
-    expect(await pipeline.wrongInLive()).toEqual([]);
-    await expectPublished(pipeline, ['prepare'], async () => {});
   });
-
   it.sequential('can be aborted while it hangs, and gives it up', async () => {
-    await pipeline.billing.change();
-    const run = await whileClientsEdit(pipeline, () =>
-      struckAt(pipeline, 'run', ['ingest'], async () => {
-        source.freeze();
-        await pipeline.stageswap('abort');
-      }),
+    const report = await abortedWithout(
+      () => source.freeze(),
+      () => source.thaw(),
     );
-    expect(run.report, JSON.stringify(run.report)).toMatchObject({ outcome: 'aborted' });
-    expect(run.report.problem).toMatch(/Taking back failed, too: SQL Server at \S+ does not answer/);
-    source.thaw();
-    expect(await pipeline.wrongInLive()).toEqual([]);
-    await expectPublished(pipeline, ['prepare'], async () => {});
+    expect(report.problem).toMatch(/Taking back failed, too: SQL Server at \S+ does not answer/);
   });
 
   it.sequential('ends when Temporal is killed', async () => {

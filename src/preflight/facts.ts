@@ -236,7 +236,7 @@ async function sourceFacts(
       };
       return facts;
     },
-    { connectionsMax: 1, ...(signal ? { signal } : {}) },
+    { connectionsMax: 1, signal },
   );
 }
 

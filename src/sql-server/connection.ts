@@ -132,7 +132,7 @@ const NOTICED_AFTER_MS = 2_000;
 export async function withSource<T>(
   address: MssqlAddress,
   work: (pool: mssql.ConnectionPool) => Promise<T>,
-  { signal, ...options }: ConnectionOptions & { signal?: AbortSignal } = {},
+  { signal, ...options }: ConnectionOptions & { signal?: AbortSignal | undefined } = {},
 ): Promise<T> {
   const line = new Line();
   const working = async () => {
