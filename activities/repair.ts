@@ -18,6 +18,7 @@ import { createControlTables } from '../src/sql/control.js';
 import { takeBackSince } from '../src/sql/settle.js';
 import { createKeyTables } from '../src/sql/stage.js';
 import { id, sql } from '../src/sql/text.js';
+import { sentence } from '../src/sql-server/connection.js';
 import { databasesNamed, dropDatabaseSnapshot } from '../src/sql-server/moment.js';
 import { carryBaseOf } from './carry-base.js';
 import {
@@ -181,7 +182,7 @@ export function repairActivities(dependencies: Dependencies) {
       );
     } catch (error) {
       stopIfCancelled();
-      const left = `database snapshots at the source, if there are any: ${(error as Error).message} The next run drops them.`;
+      const left = `database snapshots at the source, if there are any: ${sentence((error as Error).message)} The next run drops them.`;
       return { done: [], left: [left] };
     }
   });

@@ -100,8 +100,8 @@ export async function openSource(
   }
 }
 
-/** The driver ends some of its messages with a full stop, and others not. */
-function sentence(text: string): string {
+/** A message as a sentence: the driver ends some with a full stop, and others not. */
+export function sentence(text: string): string {
   return /[.!?]$/.test(text.trim()) ? text.trim() : `${text.trim()}.`;
 }
 
